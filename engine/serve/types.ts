@@ -1,0 +1,197 @@
+// What a caller of the engine says and hears. Plain data only: all of it can cross a thread.
+
+/** How the next token is chosen; every field has its neutral value, so none is optional. */
+export interface Sampling {
+  /** 0 is greedy. */
+  temperature: number;
+  /** 0 keeps all. */
+  topK: number;
+  /** 1 keeps all. */
+  topP: number;
+  /** 0 keeps all; else tokens below minP × the largest probability are dropped. */
+  minP: number;
+  /** Same seed, same text; undefined draws one. */
+  seed: number | undefined;
+  /** 1 is off; over prompt and generated tokens. */
+  repetitionPenalty: number;
+  /** 0 is off; over generated tokens. */
+  presencePenalty: number;
+  /** 0 is off; per occurrence, over generated tokens. */
+  frequencyPenalty: number;
+  /** Added to the logits, by token id. */
+  logitBias: Readonly<Record<number, number>>;
+}
+
+/** One sequence to continue, in token ids. */
+export interface GenerateRequest {
+  prompt: readonly number[];
+  maxTokens: number;
+  sampling: Sampling;
+  /** Generation ends when one of these is drawn. */
+  stopTokens: readonly number[];
+  /** undefined: none; n: the drawn token's log-probability and those of the n likeliest. */
+  topLogprobs: number | undefined;
+}
+
+export interface Candidate {
+  id: number;
+  logprob: number;
+}
+
+export type FinishReason = "stop" | "length" | "tool_calls";
+
+export type GenerateEvent =
+  | { type: "started"; promptTokens: number }
+  | { type: "token"; id: number; logprob?: number; top?: Candidate[] }
+  | { type: "finished"; reason: "stop" | "length" | "cancelled"; usage: Usage };
+
+export interface Usage {
+  promptTokens: number;
+  completionTokens: number;
+  reasoningTokens: number;
+  cachedTokens: number;
+  prefillMs: number;
+  decodeMs: number;
+}
+
+/** What a request may set; an absent field falls back to generation_config.json, then to our default. */
+export interface GenerationOptions {
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  seed?: number;
+  repetitionPenalty?: number;
+  presencePenalty?: number;
+  frequencyPenalty?: number;
+  logitBias?: Readonly<Record<number, number>>;
+  maxTokens?: number;
+  /** Text that ends the answer; not part of it. */
+  stop?: readonly string[];
+  topLogprobs?: number;
+}
+
+/** A message in the form the chat templates read: OpenAI's, tool arguments as an object or as a JSON string. */
+export interface ChatMessage {
+  role: string;
+  content?: string | readonly ContentPart[] | null;
+  reasoning_content?: string | null;
+  name?: string;
+  tool_calls?: readonly ToolCallMessage[];
+  tool_call_id?: string;
+}
+
+export type ContentPart = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
+
+export interface ToolCallMessage {
+  id?: string;
+  type?: "function";
+  function: { name: string; arguments: string | Record<string, unknown> };
+}
+
+export interface Tool {
+  type: "function";
+  function: { name: string; description?: string; parameters?: Record<string, unknown> };
+}
+
+export interface ChatRequest {
+  messages: readonly ChatMessage[];
+  tools?: readonly Tool[];
+  /** Passed to the chat template, e.g. enable_thinking. */
+  templateArguments?: Readonly<Record<string, unknown>>;
+  options: GenerationOptions;
+}
+
+export interface CompletionRequest {
+  /** Text, or token ids as they are. */
+  prompt: string | readonly number[];
+  options: GenerationOptions;
+}
+
+/** A token as `logprobs` reports it. `text` may be a fragment of a character; `bytes` never lie. */
+export interface TokenLogprob {
+  id: number;
+  text: string;
+  bytes: number[];
+  logprob: number;
+  top: { id: number; text: string; bytes: number[]; logprob: number }[];
+}
+
+/** An answer as it grows. Tool calls: `tool_call` opens one, `tool_arguments` carries pieces of its JSON. */
+export type TextEvent =
+  | { type: "started"; promptTokens: number }
+  | { type: "reasoning"; text: string; logprobs: TokenLogprob[] }
+  | { type: "content"; text: string; logprobs: TokenLogprob[] }
+  | { type: "tool_call"; index: number; id: string; name: string }
+  | { type: "tool_arguments"; index: number; json: string }
+  | { type: "finished"; reason: FinishReason; stopSequence: string | undefined; usage: Usage };
+
+/** What a loaded model is; everything a status route needs without asking the device. */
+export interface ModelInfo {
+  modelType: string;
+  contextLength: number;
+  vocabSize: number;
+  /** Distinct parameters, as stored. */
+  parameters: number;
+  weightBytes: number;
+  cacheBytes: number;
+  scratchBytes: number;
+  dispatchesPerToken: number;
+  /** "text", and "vision" where the checkpoint and this engine have it. */
+  capabilities: readonly string[];
+  /** True when the chat template knows tools. */
+  toolCalls: boolean;
+  /** True when the chat template can open a reasoning block. */
+  reasoning: boolean;
+}
+
+export interface LoadOptions {
+  /** Tokens of prompt and answer together that the cache holds; default: what the checkpoint allows, at most 8192. */
+  contextLength?: number;
+}
+
+export interface LoadProgress {
+  phase: "reading" | "compiling" | "ready";
+  bytes: number;
+  totalBytes: number;
+  tensors: number;
+  totalTensors: number;
+}
+
+/** One GPU (or its software stand-in) and the worker thread that owns it. */
+export interface Engine {
+  readonly device: DeviceReport;
+  load(folder: string, options: LoadOptions, onProgress?: (p: LoadProgress) => void): Promise<Model>;
+  /** Ends every model and the worker thread. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** A model on the device. Requests on it are served one after another. */
+export interface Model {
+  readonly info: ModelInfo;
+  /** Requests running and waiting. */
+  readonly load: { running: number; waiting: number };
+  /** Throws an EngineError (bad_request, context_length_exceeded, template_failed, …) before the first event. */
+  chat(request: ChatRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
+  complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
+  /** How many tokens the rendered prompt has. */
+  countTokens(request: ChatRequest): number;
+  /** Frees the device memory; refuses with model_busy while requests run, unless `force` cancels them. */
+  unload(options?: { force?: boolean }): Promise<void>;
+}
+
+export interface DeviceReport {
+  index: number;
+  name: string;
+  vendor: string;
+  driver: string;
+  kind: "hardware" | "software";
+  backend: string;
+  /** MiB; undefined where neither the OS nor the configuration tells. */
+  memoryTotalMb: number | undefined;
+  features: string[];
+  limits: Record<string, number>;
+  wgslFeatures: string[];
+  subgroups: { min: number; max: number } | undefined;
+  subgroupMatrixConfigs: unknown[];
+}
