@@ -1,4 +1,7 @@
 // What a caller of the engine says and hears. Plain data only: all of it can cross a thread.
+import type { DeviceReport } from "../gpu/report.ts";
+
+export type { DeviceReport };
 
 /** How the next token is chosen; every field has its neutral value, so none is optional. */
 export interface Sampling {
@@ -178,20 +181,4 @@ export interface Model {
   countTokens(request: ChatRequest): number;
   /** Frees the device memory; refuses with model_busy while requests run, unless `force` cancels them. */
   unload(options?: { force?: boolean }): Promise<void>;
-}
-
-export interface DeviceReport {
-  index: number;
-  name: string;
-  vendor: string;
-  driver: string;
-  kind: "hardware" | "software";
-  backend: string;
-  /** MiB; undefined where neither the OS nor the configuration tells. */
-  memoryTotalMb: number | undefined;
-  features: string[];
-  limits: Record<string, number>;
-  wgslFeatures: string[];
-  subgroups: { min: number; max: number } | undefined;
-  subgroupMatrixConfigs: unknown[];
 }
