@@ -1,0 +1,118 @@
+// From a kernel's name to a compiled pipeline. A kernel is shaders/NAME.wgsl, joined behind the parts it uses
+// (how a weight format is read, how a workgroup reduces); the entry point has the file's own name. Pipelines are
+// compiled once per (parts, constants) and in parallel; a failure reports the compiler's lines with the source.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../root.ts";
+import type { Gpu } from "./adapter.ts";
+
+export interface KernelRequest {
+  /** shaders/NAME.wgsl; the entry point is the last path segment. */
+  readonly name: string;
+  /** Files joined ahead of it, in order, without ".wgsl". */
+  readonly parts: readonly string[];
+  /** WGSL overrides: what is fixed while a model is loaded. */
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+const sources = new Map<string, string>();
+
+/** The text of one file under shaders/, read once. */
+export function shaderSource(name: string): string {
+  let text = sources.get(name);
+  if (text === undefined) {
+    text = readFileSync(join(packageRoot, "shaders", `${name}.wgsl`), "utf8");
+    sources.set(name, text);
+  }
+  return text;
+}
+
+/** Parts and kernel as one module; directives (`enable …`) must lead a module, so they are moved to its top. */
+export function joinSources(files: readonly string[]): string {
+  const lines = files.flatMap((file) => [`// ── ${file}.wgsl`, ...shaderSource(file).split("\n")]);
+  const directive = /^\s*(enable|requires|diagnostic)\b.*;/;
+  const directives = [...new Set(lines.filter((line) => directive.test(line)))];
+  return [...directives, ...lines.filter((line) => !directive.test(line))].join("\n");
+}
+
+export class Kernels {
+  readonly #gpu: Gpu;
+  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  readonly #modules = new Map<string, Promise<GPUShaderModule>>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** The pipeline for a kernel; equal requests share one. */
+  pipeline(request: KernelRequest): Promise<GPUComputePipeline> {
+    const key = JSON.stringify([request.name, request.parts, request.constants]);
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.#compile(request);
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #compile({ name, parts, constants }: KernelRequest): Promise<GPUComputePipeline> {
+    const module = await this.#module([...parts, name]);
+    const entryPoint = name.slice(name.lastIndexOf("/") + 1);
+    try {
+      return await this.#gpu.device.createComputePipelineAsync({
+        label: name,
+        layout: "auto",
+        compute: { module, entryPoint, constants },
+      });
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`kernel ${name} [${parts.join(", ")}] ${JSON.stringify(constants)}: ${text}`, {
+        cause,
+      });
+    }
+  }
+
+  #module(files: readonly string[]): Promise<GPUShaderModule> {
+    const key = files.join("+");
+    let module = this.#modules.get(key);
+    if (!module) {
+      module = this.#createModule(files);
+      this.#modules.set(key, module);
+    }
+    return module;
+  }
+
+  async #createModule(files: readonly string[]): Promise<GPUShaderModule> {
+    const code = joinSources(files);
+    const { device } = this.#gpu;
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ label: files.at(-1)!, code });
+    const scope = await device.popErrorScope();
+    const info = await module.getCompilationInfo();
+    const errors = info.messages.filter((message) => message.type === "error");
+    if (errors.length > 0 || scope) throw new Error(compileError(files, code, errors, scope?.message));
+    return module;
+  }
+}
+
+function compileError(
+  files: readonly string[],
+  code: string,
+  messages: readonly GPUCompilationMessage[],
+  scope: string | undefined,
+): string {
+  const lines = code.split("\n");
+  const shown = messages.map(
+    ({ lineNum, linePos, message }) => `  ${lineNum}:${linePos} ${message}\n    ${lines[lineNum - 1] ?? ""}`,
+  );
+  return `${files.join(" + ")} does not compile\n${shown.length > 0 ? shown.join("\n") : scope}`;
+}
+
+const perGpu = new WeakMap<Gpu, Kernels>();
+
+/** The pipeline cache of a device. */
+export function kernelsOf(gpu: Gpu): Kernels {
+  let kernels = perGpu.get(gpu);
+  if (!kernels) perGpu.set(gpu, (kernels = new Kernels(gpu)));
+  return kernels;
+}

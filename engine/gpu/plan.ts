@@ -1,0 +1,234 @@
+// A plan is a model's forward pass as a flat list of dispatches: pipelines, bind groups and buffers are made once,
+// when the plan is finished, and every step only walks the list. Recording is what a model file does when it is
+// "called": each op notes its dispatches on the pass. How many tokens a run carries may vary up to the pass's
+// capacity; kernels read it, and the position, from a small buffer, and grids are functions of it.
+import { EngineError } from "../errors.ts";
+import type { Gpu } from "./adapter.ts";
+import { kernelsOf, type KernelRequest } from "./kernel.ts";
+import { createBuffer, elements, type Format, type Storage, type Tensor } from "./tensor.ts";
+
+/** A number that may depend on how many tokens the run carries. */
+export type Extent = number | ((tokens: number) => number);
+
+export interface DispatchOptions {
+  parts?: readonly string[];
+  constants?: Readonly<Record<string, number>>;
+  /** Workgroups in x, y, z; each ≤ 65,535. */
+  groups: readonly [Extent, Extent?, Extent?];
+  /** Arithmetic of the dispatch, for cutting long prefills into submits that no driver's watchdog minds. */
+  flops?: Extent;
+}
+
+export type Binding = Tensor | GPUBuffer;
+
+/** What ops write on. */
+export interface Pass {
+  readonly gpu: Gpu;
+  /** The most tokens a run may carry; 1 for the decode plan. */
+  readonly capacity: number;
+  /** u32 [4]: tokens of this run, tokens already in the cache, 0, 0 (shaders/step.wgsl). */
+  readonly step: Tensor;
+  /** A tensor that lives from its first to its last use in the plan. */
+  scratch(shape: readonly number[], label?: string, format?: Format): Tensor;
+  /** Notes one dispatch; binding i is bindings[i], holes are left out. */
+  dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void;
+  /** Names a tensor so that its value outlives the run (verification); nothing unless the pass keeps. */
+  keep(name: string, tensor: Tensor): Tensor;
+}
+
+interface Recorded {
+  readonly request: KernelRequest;
+  readonly bindings: readonly (Binding | undefined)[];
+  readonly groups: readonly [Extent, Extent, Extent];
+  readonly flops: Extent;
+}
+
+interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly groups: readonly [Extent, Extent, Extent];
+  readonly flops: Extent;
+  readonly kernel: string;
+}
+
+export interface RecordOptions {
+  capacity: number;
+  step: Tensor;
+  /** Keep the tensors named by `Pass.keep` readable after a run. */
+  keep?: boolean;
+}
+
+export class Recording implements Pass {
+  readonly gpu: Gpu;
+  readonly capacity: number;
+  readonly step: Tensor;
+  readonly #keep: boolean;
+  readonly #dispatches: Recorded[] = [];
+  readonly #scratch = new Map<Storage, { first: number; last: number }>();
+  readonly #kept = new Map<string, Tensor>();
+
+  constructor(gpu: Gpu, options: RecordOptions) {
+    this.gpu = gpu;
+    this.capacity = options.capacity;
+    this.step = options.step;
+    this.#keep = options.keep ?? false;
+  }
+
+  scratch(shape: readonly number[], label = "scratch", format: Format = "f32"): Tensor {
+    const bytes = elements(shape) * 4;
+    const limit = this.gpu.limits.maxStorageBufferBindingSize;
+    if (bytes > limit) {
+      const size = `${label} [${shape.join(", ")}] needs ${bytes} bytes`;
+      throw new EngineError("out_of_memory", `${size}, and ${this.gpu.report.name} binds at most ${limit}`);
+    }
+    const storage: Storage = { label, bytes, buffer: undefined };
+    this.#scratch.set(storage, { first: Infinity, last: -1 });
+    return { shape: [...shape], format, storage };
+  }
+
+  dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void {
+    const index = this.#dispatches.length;
+    for (const binding of bindings) {
+      const life = binding && "storage" in binding ? this.#scratch.get(binding.storage) : undefined;
+      if (life) {
+        life.first = Math.min(life.first, index);
+        life.last = index;
+      }
+    }
+    this.#dispatches.push({
+      request: { name: kernel, parts: options.parts ?? [], constants: options.constants ?? {} },
+      bindings,
+      groups: [options.groups[0], options.groups[1] ?? 1, options.groups[2] ?? 1],
+      flops: options.flops ?? 0,
+    });
+  }
+
+  keep(name: string, tensor: Tensor): Tensor {
+    if (this.#keep) this.#kept.set(name, tensor);
+    return tensor;
+  }
+
+  /** Compiles, allocates and binds. `outputs` stay readable after each run, as kept tensors do. */
+  async finish(outputs: readonly Tensor[] = []): Promise<Plan> {
+    const compiling = this.#dispatches.map(({ request }) => kernelsOf(this.gpu).pipeline(request));
+    const pipelines = await Promise.all(compiling);
+    const buffers = this.#allocate([...outputs, ...this.#kept.values()]);
+    const steps = this.#dispatches.map((recorded, i): Step => ({
+      pipeline: pipelines[i]!,
+      bindGroup: this.#bind(recorded, pipelines[i]!),
+      groups: recorded.groups,
+      flops: recorded.flops,
+      kernel: recorded.request.name,
+    }));
+    return new Plan(this.gpu, this.capacity, steps, buffers, this.#kept);
+  }
+
+  /** One buffer serves several scratch tensors whose lives do not overlap; kept ones live to the end. */
+  #allocate(pinned: readonly Tensor[]): GPUBuffer[] {
+    for (const { storage } of pinned) {
+      const life = this.#scratch.get(storage);
+      if (life) life.last = Infinity;
+    }
+    const made: { buffer: GPUBuffer; until: number }[] = [];
+    const byFirst = [...this.#scratch].sort(([, a], [, b]) => a.first - b.first);
+    for (const [storage, life] of byFirst) {
+      if (life.last < 0) continue;
+      const first = Math.min(life.first, life.last);
+      const fits = made.filter(({ buffer, until }) => until < first && buffer.size >= storage.bytes);
+      fits.sort((a, b) => a.buffer.size - b.buffer.size);
+      let slot = fits[0];
+      // A buffer more than twice too large is better kept for the tensor that needs it.
+      if (!slot || slot.buffer.size > 2 * storage.bytes + 4096) {
+        slot = { buffer: createBuffer(this.gpu, storage.label, storage.bytes), until: -1 };
+        made.push(slot);
+      }
+      slot.until = life.last;
+      storage.buffer = slot.buffer;
+    }
+    return made.map(({ buffer }) => buffer);
+  }
+
+  #bind({ request, bindings }: Recorded, pipeline: GPUComputePipeline): GPUBindGroup {
+    const entries = bindings.flatMap((binding, i): GPUBindGroupEntry[] => {
+      if (!binding) return [];
+      if (!("storage" in binding)) return [{ binding: i, resource: { buffer: binding } }];
+      const { buffer, bytes, label } = binding.storage;
+      if (!buffer) throw new Error(`${request.name}: binding ${i} (${label}) has no buffer`);
+      return [{ binding: i, resource: { buffer, size: Math.ceil(bytes / 4) * 4 } }];
+    });
+    return this.gpu.device.createBindGroup({
+      label: request.name,
+      layout: pipeline.getBindGroupLayout(0),
+      entries,
+    });
+  }
+}
+
+export class Plan {
+  readonly capacity: number;
+  /** Tensors named by `Pass.keep`. */
+  readonly kept: ReadonlyMap<string, Tensor>;
+  /** Bytes of scratch this plan holds. */
+  readonly scratchBytes: number;
+  readonly #gpu: Gpu;
+  readonly #steps: readonly Step[];
+  readonly #buffers: readonly GPUBuffer[];
+
+  constructor(
+    gpu: Gpu,
+    capacity: number,
+    steps: readonly Step[],
+    buffers: readonly GPUBuffer[],
+    kept: ReadonlyMap<string, Tensor>,
+  ) {
+    this.capacity = capacity;
+    this.kept = kept;
+    this.scratchBytes = buffers.reduce((sum, buffer) => sum + buffer.size, 0);
+    this.#gpu = gpu;
+    this.#steps = steps;
+    this.#buffers = buffers;
+  }
+
+  /** The kernels in order of dispatch; what budgets count. */
+  get kernels(): readonly string[] {
+    return this.#steps.map((step) => step.kernel);
+  }
+
+  /**
+   * Walks the plan for `tokens` tokens and submits it, in pieces of at most `flopsPerSubmit` (estimated), since
+   * drivers kill a submit that computes for seconds. `last` adds commands to the final piece (copies for readback).
+   */
+  submit(tokens: number, flopsPerSubmit = Infinity, last?: (encoder: GPUCommandEncoder) => void): void {
+    if (tokens < 1 || tokens > this.capacity)
+      throw new Error(`${tokens} tokens in a plan for ${this.capacity}`);
+    let encoder = this.#gpu.device.createCommandEncoder();
+    let pass = encoder.beginComputePass();
+    let flops = 0;
+    for (const step of this.#steps) {
+      const cost = extent(step.flops, tokens);
+      if (flops > 0 && flops + cost > flopsPerSubmit) {
+        pass.end();
+        this.#gpu.device.queue.submit([encoder.finish()]);
+        encoder = this.#gpu.device.createCommandEncoder();
+        pass = encoder.beginComputePass();
+        flops = 0;
+      }
+      flops += cost;
+      pass.setPipeline(step.pipeline);
+      pass.setBindGroup(0, step.bindGroup);
+      const [x, y, z] = step.groups;
+      pass.dispatchWorkgroups(extent(x, tokens), extent(y, tokens), extent(z, tokens));
+    }
+    pass.end();
+    last?.(encoder);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+  }
+}
+
+function extent(value: Extent, tokens: number): number {
+  return typeof value === "number" ? value : value(tokens);
+}

@@ -1,0 +1,90 @@
+// A tensor is a shape, an element format and a storage: a GPU buffer, or, while a plan is being recorded,
+// the promise of one. A weight is a matrix in the checkpoint's own format, split by rows where one buffer
+// may not be bound whole.
+import type { Gpu } from "./adapter.ts";
+
+export type Format = "f32" | "u32";
+
+/** Where elements live. Scratch storage gets its buffer when its plan is finished. */
+export interface Storage {
+  readonly label: string;
+  readonly bytes: number;
+  buffer: GPUBuffer | undefined;
+}
+
+/** Row-major, innermost axis last, no padding. */
+export interface Tensor {
+  readonly shape: readonly number[];
+  readonly format: Format;
+  readonly storage: Storage;
+}
+
+export type WeightFormat = "f32" | "f16" | "bf16";
+
+/** Rows firstRow … firstRow + rows of a weight, packed: two 16-bit values to a u32, low half first. */
+export interface Shard {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly buffer: GPUBuffer;
+}
+
+/** W [N, K] of a linear map y = x · Wᵀ (or an embedding table [vocabulary, C]). */
+export interface Weight {
+  readonly shape: readonly [number, number];
+  readonly format: WeightFormat;
+  readonly shards: readonly Shard[];
+}
+
+export const weightBytes: Record<WeightFormat, number> = { f32: 4, f16: 2, bf16: 2 };
+
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** The sizes of a tensor of known rank; a wrong rank is a bug of the caller. */
+export function dims(tensor: { readonly shape: readonly number[] }, rank: 1): [number];
+export function dims(tensor: { readonly shape: readonly number[] }, rank: 2): [number, number];
+export function dims(tensor: { readonly shape: readonly number[] }, rank: 3): [number, number, number];
+export function dims(tensor: { readonly shape: readonly number[] }, rank: number): number[] {
+  if (tensor.shape.length !== rank)
+    throw new Error(`expected rank ${rank}, got shape [${tensor.shape.join(", ")}]`);
+  return [...tensor.shape];
+}
+
+export function expectShape(tensor: { readonly shape: readonly number[] }, shape: readonly number[]): void {
+  const same = tensor.shape.length === shape.length && shape.every((size, i) => size === tensor.shape[i]);
+  if (!same) throw new Error(`expected shape [${shape.join(", ")}], got [${tensor.shape.join(", ")}]`);
+}
+
+/** A tensor that stays on the device until `free`: small weights, tables, caches. Zero-filled without data. */
+export function permanent(
+  gpu: Gpu,
+  label: string,
+  shape: readonly number[],
+  data?: Float32Array | Uint32Array,
+  format: Format = data instanceof Uint32Array ? "u32" : "f32",
+): Tensor {
+  const bytes = elements(shape) * 4;
+  if (data && data.byteLength !== bytes) {
+    throw new Error(`${label}: ${data.length} values for shape [${shape.join(", ")}]`);
+  }
+  const buffer = createBuffer(gpu, label, bytes);
+  if (data) gpu.device.queue.writeBuffer(buffer, 0, data as Float32Array<ArrayBuffer>);
+  return { shape: [...shape], format, storage: { label, bytes, buffer } };
+}
+
+/** A storage buffer which can be copied from and to; its size is rounded up to what a binding needs. */
+export function createBuffer(gpu: Gpu, label: string, bytes: number): GPUBuffer {
+  return gpu.device.createBuffer({
+    label,
+    size: Math.max(16, Math.ceil(bytes / 16) * 16),
+    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  });
+}
+
+export function free(...tensors: readonly (Tensor | Weight)[]): void {
+  for (const tensor of tensors) {
+    if ("shards" in tensor) for (const shard of tensor.shards) shard.buffer.destroy();
+    else tensor.storage.buffer?.destroy();
+  }
+}

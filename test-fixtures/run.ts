@@ -1,0 +1,56 @@
+// Runs a few recorded ops once and reads what they made: the harness of kernel tests.
+import type { Gpu } from "../engine/gpu/adapter.ts";
+import { Recording, type Pass } from "../engine/gpu/plan.ts";
+import { readBytes } from "../engine/gpu/readback.ts";
+import { createBuffer, free, permanent, weightBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
+import type { WeightFormat } from "../engine/gpu/tensor.ts";
+import { createWeight, writeRows } from "../engine/gpu/weight.ts";
+
+export interface RunOptions {
+  /** The pass's capacity (T of the recorded shapes). */
+  capacity: number;
+  /** Tokens of the run; default: the capacity. */
+  tokens?: number;
+  /** Tokens already in the cache; default 0. */
+  past?: number;
+}
+
+/** Records, runs, and returns the values of the tensors that `record` returned, each as f32 (or u32 bits). */
+export async function runOps(
+  gpu: Gpu,
+  options: RunOptions,
+  record: (pass: Pass) => readonly Tensor[],
+): Promise<(Float32Array | Uint32Array)[]> {
+  const tokens = options.tokens ?? options.capacity;
+  const step = permanent(gpu, "step", [4], new Uint32Array([tokens, options.past ?? 0, 0, 0]));
+  const recording = new Recording(gpu, { capacity: options.capacity, step });
+  const outputs = record(recording);
+  const plan = await recording.finish(outputs);
+  try {
+    plan.submit(tokens);
+    const read = outputs.map(async (tensor) => {
+      const bytes = await readBytes(gpu, tensor.storage.buffer!, tensor.storage.bytes);
+      return tensor.format === "u32" ? new Uint32Array(bytes) : new Float32Array(bytes);
+    });
+    return await Promise.all(read);
+  } finally {
+    plan.destroy();
+    free(step);
+  }
+}
+
+/** A weight from packed bytes in its own format; `limit` forces it into shards. */
+export function weightOf(
+  gpu: Gpu,
+  shape: readonly [number, number],
+  format: WeightFormat,
+  bytes: Uint8Array,
+  limit?: number,
+): Weight {
+  if (bytes.byteLength !== shape[0] * shape[1] * weightBytes[format]) throw new Error("bytes do not match the shape");
+  const weight = createWeight(gpu, "W", shape, format, limit);
+  writeRows(gpu, weight, 0, bytes);
+  return weight;
+}
+
+export { createBuffer, permanent };
