@@ -1,0 +1,197 @@
+// What the gateway and a neuron say to each other, beside the OpenAI dialect of /v1. Schemas and their types only.
+// Answers are loose objects (a newer neuron may say more than an older gateway knows); requests are strict ones.
+// Memory is in MiB, times in seconds unless the name says otherwise; null means that nobody on the host knows.
+
+import * as v from "valibot";
+
+export const defaultPort = 13131;
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const Mebibytes = v.nullable(v.number());
+
+/** One GPU, or its software stand-in. */
+export const Device = v.looseObject({
+  index: Count,
+  name: v.string(),
+  vendor: v.string(),
+  driver: v.string(),
+  kind: v.picklist(["hardware", "software"]),
+  backend: v.string(),
+  vram_total_mb: Mebibytes,
+  features: v.array(v.string()),
+});
+export type Device = v.InferOutput<typeof Device>;
+
+/** GET /discovery: what this host is; constant while the daemon runs. */
+export const Discovery = v.looseObject({
+  hostname: v.string(),
+  os: v.string(),
+  kernel: v.string(),
+  version: v.string(),
+  devices: v.array(Device),
+  harnesses: v.array(v.string()),
+});
+export type Discovery = v.InferOutput<typeof Discovery>;
+
+/** Only "loaded" takes requests; a status that the reader does not know must be treated as not servable. */
+export const ModelStatus = v.picklist(["loading", "loaded", "unloading", "failed"]);
+export type ModelStatus = v.InferOutput<typeof ModelStatus>;
+
+export const LoadPhase = v.picklist(["waiting", "downloading", "reading", "compiling", "ready"]);
+export type LoadPhase = v.InferOutput<typeof LoadPhase>;
+
+/** How far a load has come; while downloading, bytes are those of the files, afterwards those of the tensors. */
+export const Loading = v.looseObject({
+  phase: LoadPhase,
+  bytes: Count,
+  total_bytes: Count,
+  tensors: Count,
+  total_tensors: Count,
+});
+export type Loading = v.InferOutput<typeof Loading>;
+
+export const DeviceHealth = v.looseObject({
+  index: Count,
+  name: v.string(),
+  vram_total_mb: Mebibytes,
+  vram_used_mb: Mebibytes,
+  vram_free_mb: Mebibytes,
+  utilization_pct: v.nullable(v.number()),
+  temp_c: v.nullable(v.number()),
+});
+export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
+
+export const ModelHealth = v.looseObject({
+  id: v.string(),
+  status: ModelStatus,
+  /** Requests that the device works on. */
+  in_flight: Count,
+  /** Requests that wait for their turn. */
+  queue_depth: Count,
+  /** Moving averages over past requests; null before the first. */
+  tok_s_prefill: v.nullable(v.number()),
+  tok_s_decode: v.nullable(v.number()),
+  /** Present while status is "loading". */
+  loading: v.exactOptional(Loading),
+  /** Present when status is "failed". */
+  error: v.exactOptional(v.string()),
+});
+export type ModelHealth = v.InferOutput<typeof ModelHealth>;
+
+/** Each default model is in exactly one of the four lists; "ready" once none is pending or in progress, and then for good. */
+export const Activation = v.looseObject({
+  state: v.picklist(["pre_warming", "ready"]),
+  pending: v.array(v.string()),
+  in_progress: v.nullable(v.string()),
+  completed: v.array(v.string()),
+  failed: v.array(v.looseObject({ model_id: v.string(), error: v.string() })),
+});
+export type Activation = v.InferOutput<typeof Activation>;
+
+/** GET /health: answered at once from caches, also while the device is busy for minutes. */
+export const Health = v.looseObject({
+  status: v.picklist(["ok", "shutting_down"]),
+  uptime_secs: v.number(),
+  devices: v.array(DeviceHealth),
+  activation: Activation,
+  models: v.array(ModelHealth),
+});
+export type Health = v.InferOutput<typeof Health>;
+
+/** An element of GET /models: every model that is loaded, being loaded or unloaded, or that failed to load. */
+export const ModelEntry = v.looseObject({
+  id: v.string(),
+  harness: v.string(),
+  status: ModelStatus,
+  devices: v.array(Count),
+  /** Weights, cache and scratch; null until loaded. */
+  vram_used_mb: Mebibytes,
+  /** "text", "vision"; empty until loaded. */
+  capabilities: v.array(v.string()),
+  /** Tokens: what prompt and answer hold together, and what an answer should plan with. Null until loaded. */
+  limit: v.nullable(v.looseObject({ context: Count, output: Count })),
+  tool_call: v.boolean(),
+  reasoning: v.boolean(),
+  /** As in /health. */
+  loading: v.exactOptional(Loading),
+  error: v.exactOptional(v.string()),
+});
+export type ModelEntry = v.InferOutput<typeof ModelEntry>;
+
+export const ModelList = v.array(ModelEntry);
+export type ModelList = v.InferOutput<typeof ModelList>;
+
+/**
+ * POST /models/load: answers when the model is loaded (200 LoadResponse) or cannot be (ErrorEnvelope). Callers who ask
+ * for one id at the same time share one load. Null stands for "not said".
+ */
+export const LoadRequest = v.strictObject({
+  model_id: v.pipe(v.string(), v.nonEmpty()),
+  /** Where to find it, when the id does not say: a folder, `org/name[@revision]`, or `demo`. */
+  source: v.nullish(v.pipe(v.string(), v.nonEmpty())),
+  /** Tokens of prompt and answer together. */
+  context_length: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  /** Only "webgpu" exists. */
+  harness: v.nullish(v.string()),
+  /** Device indices; a neuron owns one. */
+  devices: v.nullish(v.array(Count)),
+  quant: v.nullish(v.string()),
+  tensor_parallel: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
+});
+export type LoadRequest = v.InferOutput<typeof LoadRequest>;
+
+/** `model_id` is the name to use in requests: for a folder given as id, the folder's own name. */
+export const LoadResponse = v.looseObject({ status: v.literal("loaded"), model_id: v.string() });
+export type LoadResponse = v.InferOutput<typeof LoadResponse>;
+
+/** POST /models/unload: 404 model_not_found, 409 model_busy while requests run unless `force` ends them. */
+export const UnloadRequest = v.strictObject({
+  model_id: v.pipe(v.string(), v.nonEmpty()),
+  force: v.nullish(v.boolean()),
+});
+export type UnloadRequest = v.InferOutput<typeof UnloadRequest>;
+
+export const UnloadResponse = v.looseObject({ status: v.literal("unloaded"), model_id: v.string() });
+export type UnloadResponse = v.InferOutput<typeof UnloadResponse>;
+
+/** GET /models/{id}/endpoint, for a loaded model (else 404): the origin under which /v1/… answers, as the caller sees it. */
+export const Endpoint = v.looseObject({ url: v.string() });
+export type Endpoint = v.InferOutput<typeof Endpoint>;
+
+export const Version = v.looseObject({
+  name: v.string(),
+  version: v.string(),
+  node: v.string(),
+  platform: v.string(),
+  webgpu: v.string(),
+});
+export type Version = v.InferOutput<typeof Version>;
+
+/** Every error answer, and the data of an error event inside a stream (which then ends without finish_reason and [DONE]). */
+export const ErrorEnvelope = v.looseObject({
+  error: v.looseObject({
+    message: v.string(),
+    type: v.string(),
+    code: v.nullable(v.string()),
+    param: v.nullable(v.string()),
+  }),
+});
+export type ErrorEnvelope = v.InferOutput<typeof ErrorEnvelope>;
+
+// Extensions to OpenAI's shapes on /v1/chat/completions and /v1/completions:
+//   - `timings` beside `choices`, in the chunk that carries finish_reason and in a whole answer
+//   - `stop_reason` in a choice that a stop string ended: that string
+//   - usage comes in a stream only when asked for by stream_options.include_usage, as OpenAI does it
+//   - while nothing flows, a stream repeats a chunk with an empty delta at least every ten seconds
+
+export const Timings = v.looseObject({ prefill_ms: v.number(), decode_ms: v.number() });
+export type Timings = v.InferOutput<typeof Timings>;
+
+export const Usage = v.looseObject({
+  prompt_tokens: Count,
+  completion_tokens: Count,
+  total_tokens: Count,
+  prompt_tokens_details: v.exactOptional(v.looseObject({ cached_tokens: Count })),
+  completion_tokens_details: v.exactOptional(v.looseObject({ reasoning_tokens: Count })),
+});
+export type Usage = v.InferOutput<typeof Usage>;
