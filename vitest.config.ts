@@ -1,6 +1,28 @@
+import { spawnSync } from "node:child_process";
 import { defineConfig } from "vitest/config";
 
 const exclude = ["**/node_modules/**", "dist/**"];
+
+/** Tests on a GPU run once for every adapter here, or only on the one that NEURON_TEST_ADAPTER names. */
+function gpuAdapters(): string[] {
+  const named = process.env["NEURON_TEST_ADAPTER"];
+  if (named) return [named];
+  const adapters = [];
+  if (process.platform === "linux" && process.arch === "x64") adapters.push("swiftshader");
+  if (lavapipeAnswers()) adapters.push("lavapipe");
+  else console.log("GPU tests: lavapipe is skipped; .ci/install-lavapipe adds it on Debian");
+  return adapters;
+}
+
+/** Asks in a process of its own, because an old driver may bring it down. */
+function lavapipeAnswers(): boolean {
+  const ask = `
+    import { create } from "webgpu";
+    process.exit((await create(["adapter=llvmpipe"]).requestAdapter().catch(() => null)) ? 0 : 1);`;
+  return (
+    spawnSync(process.execPath, ["--input-type=module", "--eval", ask], { timeout: 20_000 }).status === 0
+  );
+}
 
 function gpuProject(adapter: string) {
   return {
@@ -18,7 +40,7 @@ function gpuProject(adapter: string) {
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    maxWorkers: 2, // a software adapter has a thread a core already
     projects: [
       {
         test: {
@@ -28,7 +50,7 @@ export default defineConfig({
           pool: "forks",
         },
       },
-      gpuProject("lavapipe"),
+      ...gpuAdapters().map(gpuProject),
     ],
   },
 });

@@ -1,16 +1,27 @@
 // For *.gpu.test.ts: one device per test process, and a comparison that names the worst element.
-import { expect } from "vitest";
+import { afterEach, expect } from "vitest";
 import { openGpu } from "../engine/gpu/adapter.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 
 let opened: Promise<Gpu> | undefined;
+const errors: string[] = [];
 
 /** The device of this test process, opened on NEURON_TEST_ADAPTER (any adapter where it is unset). */
 export function testGpu(): Promise<Gpu> {
-  const adapter = process.env["NEURON_TEST_ADAPTER"];
-  opened ??= openGpu(adapter ? { adapter } : {});
+  opened ??= open();
   return opened;
 }
+
+async function open(): Promise<Gpu> {
+  const gpu = await openGpu({ adapter: process.env["NEURON_TEST_ADAPTER"] }, () => undefined);
+  gpu.device.addEventListener("uncapturederror", ({ error }) => errors.push(error.message));
+  return gpu;
+}
+
+// A validation error that nobody awaits would leave zeros in a buffer and a test which compares zeros.
+afterEach(() => {
+  expect(errors.splice(0), "uncaptured GPU errors").toEqual([]);
+});
 
 /** Every |actual − expected| ≤ tolerance · max(1, |expected|); the message names the worst element. */
 export function expectClose(

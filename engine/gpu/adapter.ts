@@ -1,16 +1,38 @@
-import { create, globals } from "webgpu";
+// Finding a device and opening it. Which drivers the Vulkan loader sees is decided by environment variables, and only
+// the main thread's process.env is the environment that native code reads. So: prepareAdapter in the main thread
+// decides, loads and sets; openGpu in any thread opens what was decided.
+import { isMainThread } from "node:worker_threads";
 import { EngineError } from "../errors.ts";
+import { dawn } from "./instance.ts";
+import { adapterFlags, isSwiftshader, listAdapters, withDrivers } from "./list.ts";
+import type { AdapterEntry } from "./list.ts";
+import { ensureLoader } from "./loader.ts";
+import { deviceMemory } from "./memory.ts";
+import { deviceLine, reportAdapter, softwareWarning } from "./report.ts";
 import type { DeviceReport } from "./report.ts";
-
-Object.assign(globalThis, globals); // GPUBufferUsage and its kin
+import { choose, listed } from "./select.ts";
+import {
+  findSwiftshader,
+  swiftshaderEnvironment,
+  swiftshaderPackage,
+  unpackSwiftshader,
+} from "./software.ts";
 
 export interface GpuOptions {
-  /** Case-insensitive part of an adapter's or driver's name; also "lavapipe", "swiftshader", "null". */
-  adapter?: string;
+  /** Part of an adapter's or its driver's name, whatever its case; also "lavapipe", "swiftshader", "null". */
+  adapter?: string | undefined;
   /** Index in the list that `neuron devices` prints. */
-  device?: number;
+  device?: number | undefined;
   /** The null backend compiles everything and computes nothing. */
-  backend?: "null";
+  backend?: "null" | undefined;
+}
+
+/** The adapter to open, as plain data that can cross to a worker. */
+export interface AdapterChoice {
+  index: number;
+  name: string;
+  backend: string;
+  flags: string[];
 }
 
 /** The limits that the engine plans with: bytes or counts, the adapter's own maximum. */
@@ -29,59 +51,117 @@ export interface Gpu {
   destroy(): void;
 }
 
-const wanted = [
+const wantedFeatures = [
   "shader-f16",
   "subgroups",
-  "timestamp-query",
   "subgroup-size-control",
+  "timestamp-query",
   "chromium-experimental-subgroup-matrix",
 ];
 
-/** Opens the device. Throws no_adapter. */
-export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  const flags = ["enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia"];
-  const isNull = options.backend === "null" || options.adapter === "null";
-  if (isNull) flags.push("backend=null");
-  const instance = create(flags);
-  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
-  if (!adapter) throw new EngineError("no_adapter", "no WebGPU adapter found");
-  const requiredFeatures = wanted.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
-  const limits: Record<string, number> = {};
-  for (const key in adapter.limits) limits[key] = adapter.limits[key as keyof GPUSupportedLimits] as number;
-  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits: limits });
-  const info = adapter.info;
-  const has = (f: string) => requiredFeatures.includes(f as GPUFeatureName);
-  const subgroupSize = has("subgroups")
-    ? { min: info.subgroupMinSize!, max: info.subgroupMaxSize! }
-    : { min: 1, max: 1 };
+const nullAdapter: AdapterChoice = { index: 0, name: "null", backend: "null", flags: ["backend=null"] };
+
+/**
+ * Decides which adapter to open and makes the process ready for it: hardware first, else lavapipe, else SwiftShader.
+ * Main thread only, and one device at a time: open it before preparing the next. Throws no_adapter.
+ */
+export async function prepareAdapter(options: GpuOptions = {}): Promise<AdapterChoice> {
+  if (options.backend === "null" || options.adapter === "null") return nullAdapter;
+  const found = await systemAdapters();
+  const index = choose(found, options) ?? choose(options.adapter ? await withDrivers(found) : [], options);
+  if (index !== undefined) return choice(found, index);
+  const all = [...found, ...(await swiftshaderAdapters(found))]; // leaves SwiftShader's driver selected
+  const fallback = choose(all, options);
+  if (fallback === undefined) throw noAdapter(all, options);
+  return choice(all, fallback);
+}
+
+/** Every adapter that prepareAdapter can choose, in the order of its indices. Main thread only. */
+export async function allAdapters(): Promise<AdapterEntry[]> {
+  const found = await systemAdapters();
+  return [...found, ...(await swiftshaderAdapters(found))];
+}
+
+/** Opens the device, with every feature we use and the adapter's own limits. Throws no_adapter. */
+export async function openGpu(
+  options: GpuOptions | AdapterChoice = {},
+  log: (line: string) => void = console.error,
+): Promise<Gpu> {
+  const chosen = "flags" in options ? options : await prepareAdapter(options);
+  const { adapter, report } = await requestAdapter(chosen);
+  const requiredFeatures = wantedFeatures.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
+  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits: report.limits });
+  if (chosen.backend !== "null") log(deviceLine(report));
+  const warning = softwareWarning(report);
+  if (warning) log(warning);
+  const has = (feature: string) => (requiredFeatures as string[]).includes(feature);
   return {
     device,
-    report: {
-      index: 0,
-      name: info.device,
-      vendor: info.vendor,
-      driver: info.description,
-      kind: info.isFallbackAdapter ? "software" : "hardware",
-      backend: isNull ? "null" : "vulkan",
-      memoryTotalMb: undefined,
-      features: requiredFeatures,
-      limits,
-      wgslFeatures: [...instance.wgslLanguageFeatures],
-      subgroups: has("subgroups") ? subgroupSize : undefined,
-      subgroupMatrixConfigs: [],
-    },
+    report,
     has: {
       f16: has("shader-f16"),
       subgroups: has("subgroups"),
       timestamps: has("timestamp-query"),
       subgroupMatrix: has("chromium-experimental-subgroup-matrix"),
     },
-    subgroupSize,
-    limits: limits as GpuLimits,
+    subgroupSize: report.subgroups ?? { min: 1, max: 1 },
+    limits: report.limits as GpuLimits,
     lost: device.lost,
-    destroy: () => {
-      void instance; // referenced for as long as the device
-      device.destroy();
-    },
+    destroy: () => device.destroy(),
   };
+}
+
+/** The adapter that was chosen and all that it tells; no device is opened. Throws no_adapter. */
+export async function requestAdapter(
+  chosen: AdapterChoice,
+): Promise<{ adapter: GPUAdapter; report: DeviceReport }> {
+  const instance = dawn(chosen.flags);
+  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new EngineError("no_adapter", `${chosen.name} has gone: its driver no longer answers`);
+  const { index, name, backend } = chosen;
+  const report = reportAdapter(adapter, instance, { index, name, backend }, undefined);
+  const memory = backend === "null" ? undefined : await deviceMemory(report);
+  return { adapter, report: { ...report, memoryTotalMb: memory?.totalMb } };
+}
+
+function choice(entries: readonly AdapterEntry[], index: number): AdapterChoice {
+  const { name, backend } = entries[index]!;
+  return { index, name, backend, flags: adapterFlags(entries[index]!) };
+}
+
+/** What the system's own drivers offer. */
+async function systemAdapters(): Promise<AdapterEntry[]> {
+  if (!isMainThread) throw new Error("prepareAdapter sets the environment, so it belongs to the main thread");
+  selectDrivers({});
+  return ensureLoader() === "missing" ? [] : listAdapters();
+}
+
+/** What the npm package's driver offers, unless the system has that driver too. Leaves it selected. */
+async function swiftshaderAdapters(found: readonly AdapterEntry[]): Promise<AdapterEntry[]> {
+  const swiftshader = findSwiftshader();
+  if (!swiftshader || ensureLoader() === "missing" || found.some((e) => isSwiftshader(e.name))) return [];
+  selectDrivers(swiftshaderEnvironment(unpackSwiftshader(swiftshader)));
+  return listAdapters();
+}
+
+const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
+const users = Object.fromEntries(driverVariables.map((name) => [name, process.env[name]]));
+
+/** Tells the Vulkan loader which drivers to see; those that are not named are as the user had them. */
+function selectDrivers(files: Record<string, string>): void {
+  for (const [name, value] of Object.entries({ ...users, ...files }))
+    if (value !== undefined) process.env[name] = value;
+    else Reflect.deleteProperty(process.env, name);
+}
+
+function noAdapter(all: readonly AdapterEntry[], { adapter, device }: GpuOptions): EngineError {
+  const wanted = device !== undefined ? `device ${device}` : adapter ? `adapter "${adapter}"` : "GPU";
+  const hint =
+    all.length === 0 && process.platform === "linux" && process.arch === "x64" && !findSwiftshader()
+      ? `; to run on the CPU instead: npm install ${swiftshaderPackage}`
+      : "";
+  return new EngineError(
+    "no_adapter",
+    `no ${wanted} found (available: ${listed(all)})${hint}; "neuron doctor" says what is missing here`,
+  );
 }
