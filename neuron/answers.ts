@@ -1,0 +1,125 @@
+// How every failure leaves this daemon over HTTP: one row a code, in OpenAI's envelope.
+
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { EngineError } from "../engine/errors.ts";
+import type { ErrorCode } from "../engine/errors.ts";
+import type { Log } from "./log.ts";
+import type { ErrorEnvelope } from "./protocol.ts";
+
+interface Answer {
+  status: number;
+  type: "invalid_request_error" | "not_found_error" | "conflict_error" | "server_error" | "overloaded_error";
+  /** Seconds after which asking again may help; absent where waiting alone changes nothing. */
+  retryAfter?: number;
+}
+
+export const answers: Record<ErrorCode, Answer> = {
+  bad_request: { status: 400, type: "invalid_request_error" },
+  unsupported_parameter: { status: 400, type: "invalid_request_error" },
+  context_length_exceeded: { status: 400, type: "invalid_request_error" },
+  template_failed: { status: 400, type: "invalid_request_error" },
+  vision_unsupported: { status: 400, type: "invalid_request_error" },
+  model_not_found: { status: 404, type: "not_found_error" },
+  model_busy: { status: 409, type: "conflict_error" },
+  unsupported_model: { status: 422, type: "invalid_request_error" },
+  bad_checkpoint: { status: 422, type: "invalid_request_error" },
+  bad_config: { status: 500, type: "server_error" },
+  no_adapter: { status: 503, type: "server_error" },
+  out_of_memory: { status: 503, type: "server_error" },
+  device_lost: { status: 503, type: "server_error", retryAfter: 5 },
+  download_failed: { status: 502, type: "server_error" },
+  disk_full: { status: 507, type: "server_error" },
+  port_in_use: { status: 500, type: "server_error" },
+  queue_full: { status: 503, type: "overloaded_error", retryAfter: 2 },
+  shutting_down: { status: 503, type: "overloaded_error", retryAfter: 15 },
+  // Who closed the connection reads no answer, so this one is for requests that a forced unload ended.
+  cancelled: { status: 503, type: "server_error", retryAfter: 2 },
+  internal: { status: 500, type: "server_error" },
+};
+
+/** What Fastify itself refuses before a route runs. */
+const refusedByFastify: Record<string, { status: number; code: string; message?: string }> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: { status: 413, code: "payload_too_large" },
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: { status: 400, code: "bad_request" },
+  FST_ERR_CTP_INVALID_JSON_BODY: { status: 400, code: "malformed_json" },
+  FST_ERR_CTP_EMPTY_JSON_BODY: { status: 400, code: "malformed_json", message: "the request has no body" },
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: {
+    status: 415,
+    code: "unsupported_media_type",
+    message: "send the body as content-type: application/json",
+  },
+};
+
+interface Failure {
+  status: number;
+  code: string;
+  body: ErrorEnvelope;
+  retryAfter: number | undefined;
+}
+
+/** The answer to a failure of any kind. A bug's text stays in the log; the client gets the request's id to look for. */
+export function failure(error: unknown, requestId: string): Failure {
+  if (error instanceof EngineError && error.code !== "internal") {
+    const { status, type, retryAfter } = answers[error.code];
+    const body = envelope(wording(error), type, error.code, error.details["param"]);
+    return { status, code: error.code, body, retryAfter };
+  }
+  const refused = refusedByFastify[(error as Partial<FastifyError>)?.code ?? ""] ?? malformedUrl(error);
+  if (refused) {
+    const message = refused.message ?? (error as Error).message;
+    const body = envelope(message, "invalid_request_error", refused.code, null);
+    return { status: refused.status, code: refused.code, body, retryAfter: undefined };
+  }
+  const message = `internal error; the daemon's log tells more under request ${requestId}`;
+  const body = envelope(message, answers.internal.type, "internal", null);
+  return { status: 500, code: "internal", body, retryAfter: undefined };
+}
+
+function malformedUrl(error: unknown): { status: number; code: string; message?: string } | undefined {
+  const { statusCode } = error as Partial<FastifyError>;
+  if (error instanceof EngineError || statusCode === undefined || statusCode < 400 || statusCode > 499)
+    return undefined;
+  return { status: statusCode, code: "bad_request" };
+}
+
+/** Clients look for the phrase "maximum context length is N tokens" and compact their history when they find it. */
+function wording(error: EngineError): string {
+  const { max, promptTokens } = error.details;
+  if (error.code !== "context_length_exceeded" || typeof max !== "number") return error.message;
+  return `This model's maximum context length is ${max} tokens, but the prompt has ${String(promptTokens)} tokens. ${error.message}`;
+}
+
+function envelope(message: string, type: string, code: string, param: unknown): ErrorEnvelope {
+  return { error: { message, type, code, param: typeof param === "string" ? param : null } };
+}
+
+/** Puts every error, and every unknown route, into the envelope. */
+export function answerErrors(app: FastifyInstance, log: Log, count: (code: string) => void): void {
+  app.setErrorHandler((error, request, reply) => {
+    const answer = failure(error, request.id);
+    report(log, error, answer, request);
+    count(answer.code);
+    return send(reply, answer);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const message = `no route ${request.method} ${request.url.split("?")[0]}; GET / lists them`;
+    count("not_found");
+    return reply.code(404).send(envelope(message, "not_found_error", "not_found", null));
+  });
+}
+
+export function report(log: Log, error: unknown, answer: Failure, request: FastifyRequest): void {
+  const where = `${request.id} ${request.method} ${request.url}`;
+  if (answer.code === "internal") {
+    log.error(`${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  } else if (answer.code !== "cancelled") {
+    log.info(`${where}: ${answer.status} ${answer.code}: ${answer.body.error.message}`);
+  }
+}
+
+function send(reply: FastifyReply, { status, body, retryAfter }: Failure): FastifyReply {
+  if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
+  // OpenAI's clients retry every 409 and 5xx unless told that it is in vain.
+  else reply.header("x-should-retry", "false");
+  return reply.code(status).send(body);
+}

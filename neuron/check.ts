@@ -1,0 +1,24 @@
+// Schemas at the edge: a value comes out typed, or the error says where it is wrong and what was found there.
+
+import * as v from "valibot";
+import { EngineError } from "../engine/errors.ts";
+
+/** The parsed body of a request; throws bad_request with the path of the first wrong field in `param`. */
+export function check<S extends v.GenericSchema>(schema: S, value: unknown): v.InferOutput<S> {
+  const result = v.safeParse(schema, value, { abortEarly: true });
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const param = v.getDotPath(issue) ?? undefined;
+  throw new EngineError("bad_request", param === undefined ? issue.message : `${param}: ${issue.message}`, {
+    param,
+  });
+}
+
+/** Every problem of a configuration, one line each: `limits.body_mb: Invalid type: Expected number but received "x"`. */
+export function problems(issues: readonly v.BaseIssue<unknown>[]): string[] {
+  return issues.map((issue) => {
+    const path = v.getDotPath(issue);
+    if (issue.type === "strict_object" && issue.expected === "never") return `unknown key "${path}"`;
+    return path === null ? issue.message : `${path}: ${issue.message}`;
+  });
+}

@@ -1,0 +1,90 @@
+// Loading and unloading, and the models as OpenAI's clients list them.
+
+import type { FastifyInstance } from "fastify";
+import { EngineError } from "../engine/errors.ts";
+import { check } from "./check.ts";
+import type { Entry, Models } from "./models.ts";
+import { LoadRequest, UnloadRequest } from "./protocol.ts";
+import type { Endpoint, LoadResponse, UnloadResponse } from "./protocol.ts";
+import { refusal } from "./refusals.ts";
+import { outputLimit } from "./status-routes.ts";
+
+/** Ids contain slashes; the wildcard takes them raw and url-encoded alike. */
+interface ById {
+  Params: { "*": string };
+}
+
+export function modelRoutes(
+  app: FastifyInstance,
+  { models, device }: { models: Models; device: number },
+): void {
+  app.post("/models/load", async (request): Promise<LoadResponse> => {
+    const body = check(LoadRequest, request.body);
+    refuse(body, device);
+    const entry = await models.load({
+      id: body.model_id,
+      ...(body.source ? { source: body.source } : {}),
+      ...(body.context_length ? { contextLength: body.context_length } : {}),
+    });
+    return { status: "loaded", model_id: entry.id };
+  });
+
+  app.post("/models/unload", async (request): Promise<UnloadResponse> => {
+    const body = check(UnloadRequest, request.body);
+    await models.unload(body.model_id, body.force ?? false);
+    return { status: "unloaded", model_id: body.model_id };
+  });
+
+  app.get<ById>("/models/*", (request, reply): Endpoint | undefined => {
+    const path = request.params["*"];
+    if (!path.endsWith("/endpoint")) {
+      reply.callNotFound();
+      return undefined;
+    }
+    models.get(path.slice(0, -"/endpoint".length), "id");
+    // As the caller sees this host: the address we are bound to may be no address to call.
+    return { url: `${request.protocol}://${request.host}` };
+  });
+
+  app.get("/v1/models", () => ({
+    object: "list",
+    data: models
+      .list()
+      .filter((entry) => entry.model && entry.status === "loaded")
+      .map(describe),
+  }));
+  app.get<ById>("/v1/models/*", (request) => describe(models.get(request.params["*"])));
+}
+
+function refuse(body: LoadRequest, device: number): void {
+  if (body.harness && body.harness !== "webgpu") throw refusal("harness", body.harness);
+  if (body.quant) throw refusal("quant", body.quant);
+  if (body.tensor_parallel && body.tensor_parallel > 1)
+    throw refusal("tensor_parallel", body.tensor_parallel);
+  if (!body.devices || body.devices.length === 0) return;
+  if (body.devices.length > 1) throw refusal("devices", body.devices);
+  if (body.devices[0] !== device) {
+    const message = `devices.0: this neuron has device ${device}, not ${body.devices[0]}`;
+    throw new EngineError("bad_request", message, { param: "devices.0" });
+  }
+}
+
+/** OpenAI's model object with the figures that clients look for under their several names. */
+function describe({ id, model, loadedAt }: Entry): Record<string, unknown> {
+  const info = model!.info;
+  return {
+    id,
+    object: "model",
+    created: loadedAt,
+    owned_by: "neuron",
+    context_length: info.contextLength,
+    context_window: info.contextLength,
+    max_model_len: info.contextLength,
+    max_output_tokens: outputLimit(info.contextLength),
+    capabilities: info.capabilities,
+    tool_call: info.toolCalls,
+    reasoning: info.reasoning,
+    model_type: info.modelType,
+    parameters: info.parameters,
+  };
+}

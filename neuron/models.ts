@@ -1,0 +1,284 @@
+// The models of this neuron and their lives: waiting → downloading → reading → loaded → unloading, or failed.
+// One load at a time on the device; callers who want the same id share one load.
+
+import { EventEmitter } from "node:events";
+import { EngineError } from "../engine/errors.ts";
+import type { Engine, LoadOptions, Model } from "../engine/serve/types.ts";
+import type { Activation, Loading, ModelStatus } from "./protocol.ts";
+import { parseReference } from "./reference.ts";
+import type { Reference } from "./reference.ts";
+
+export interface Wanted {
+  /** The name in requests; without a source also where to find the model. */
+  id: string;
+  /** A folder, `org/name[@revision]` or `demo`. */
+  source?: string;
+  contextLength?: number;
+}
+
+interface Known {
+  id: string;
+  reference: Reference;
+  contextLength: number | undefined;
+}
+
+/** Makes the folder of a hub name exist here. */
+export type Fetch = (
+  reference: Extract<Reference, { kind: "hub" }>,
+  onProgress: (bytes: number, totalBytes: number) => void,
+  signal: AbortSignal,
+) => Promise<string>;
+
+export interface Entry {
+  readonly id: string;
+  /** Folder or hub name: tells two models apart that would share an id. */
+  readonly source: string;
+  status: ModelStatus;
+  loading: Loading;
+  model: Model | undefined;
+  error: string | undefined;
+  /** Unix seconds; 0 until loaded. */
+  loadedAt: number;
+  /** Moving averages, tokens per second. */
+  speed: { prefill: number | null; decode: number | null };
+}
+
+interface Job {
+  entry: Entry;
+  done: Promise<Entry>;
+  cancel: AbortController;
+}
+
+interface Happenings {
+  /** A load has come further. */
+  loading: [Entry];
+  loaded: [Entry, seconds: number];
+  failed: [Entry, error: unknown];
+  unloaded: [Entry];
+}
+
+export class Models {
+  readonly activation: Activation = {
+    state: "ready",
+    pending: [],
+    in_progress: null,
+    completed: [],
+    failed: [],
+  };
+  readonly events = new EventEmitter<Happenings>();
+  readonly #engine: Engine;
+  readonly #fetch: Fetch;
+  readonly #entries = new Map<string, Entry>();
+  readonly #known = new Map<string, Known>();
+  readonly #jobs = new Map<string, Job>();
+  readonly #unloads = new Map<string, Promise<void>>();
+  #deviceFree: Promise<unknown> = Promise.resolve();
+  #closing = false;
+
+  constructor(engine: Engine, fetch: Fetch) {
+    this.#engine = engine;
+    this.#fetch = fetch;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  list(): Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** The loaded model of that id; throws model_not_found, which names those that are loaded, or shutting_down. */
+  get(id: string, param = "model"): Entry & { model: Model } {
+    if (this.#closing) throw shuttingDown();
+    const entry = this.#entries.get(id);
+    if (entry?.model && entry.status === "loaded") return entry as Entry & { model: Model };
+    const state = entry ? `is ${entry.status}${entry.error ? ` (${entry.error})` : ""}` : "is not loaded";
+    const loaded = this.list().filter(({ status }) => status === "loaded");
+    const others = loaded.length > 0 ? `loaded: ${loaded.map((e) => e.id).join(", ")}` : "no model is loaded";
+    throw new EngineError("model_not_found", `model "${id}" ${state}; ${others}`, { param });
+  }
+
+  /** Resolves when the model takes requests: at once if it is loaded, with the running load if there is one. */
+  async load(asked: Wanted): Promise<Entry> {
+    if (this.#closing) throw shuttingDown();
+    // Who names a model that was here before need not say again where it came from.
+    const before = asked.source === undefined ? this.#known.get(asked.id) : undefined;
+    const reference = before?.reference ?? parseReference(asked.source ?? asked.id);
+    const id = before || asked.source !== undefined ? asked.id : reference.id;
+    await this.#unloads.get(id)?.catch(() => undefined);
+    const contextLength = asked.contextLength ?? before?.contextLength;
+    const entry = this.#entries.get(id);
+    if (!entry || entry.status === "failed") return this.#start({ id, reference, contextLength });
+    refuseAnother(entry, reference, asked.contextLength);
+    return this.#jobs.get(id)?.done ?? entry;
+  }
+
+  #start(known: Known): Promise<Entry> {
+    const { id, reference, contextLength } = known;
+    this.#known.set(id, known);
+    const loading: Loading = { phase: "waiting", bytes: 0, total_bytes: 0, tensors: 0, total_tensors: 0 };
+    const speed = { prefill: null, decode: null };
+    const source = sourceOf(reference);
+    const empty = { model: undefined, error: undefined, loadedAt: 0 };
+    const entry: Entry = { id, source, status: "loading", loading, speed, ...empty };
+    const cancel = new AbortController();
+    this.#entries.set(id, entry);
+    const done = this.#run(
+      entry,
+      reference,
+      contextLength === undefined ? {} : { contextLength },
+      cancel.signal,
+    );
+    this.#jobs.set(id, { entry, done, cancel });
+    return done;
+  }
+
+  async #run(entry: Entry, reference: Reference, options: LoadOptions, signal: AbortSignal): Promise<Entry> {
+    const started = performance.now();
+    try {
+      const folder = await this.#folder(entry, reference, signal);
+      entry.model = await this.#onDevice(() => this.#read(entry, folder, options, signal));
+      entry.status = "loaded";
+      entry.loadedAt = Math.floor(Date.now() / 1000);
+      this.events.emit("loaded", entry, (performance.now() - started) / 1000);
+      return entry;
+    } catch (thrown) {
+      const error: unknown = signal.aborted ? signal.reason : thrown;
+      this.fail(entry, error);
+      this.events.emit("failed", entry, error);
+      throw error;
+    } finally {
+      this.#jobs.delete(entry.id);
+    }
+  }
+
+  async #folder(entry: Entry, reference: Reference, signal: AbortSignal): Promise<string> {
+    if (reference.kind === "folder") return reference.folder;
+    const report = (bytes: number, totalBytes: number) => {
+      entry.loading = { ...entry.loading, phase: "downloading", bytes, total_bytes: totalBytes };
+      this.events.emit("loading", entry);
+    };
+    return this.#fetch(reference, report, signal);
+  }
+
+  async #read(entry: Entry, folder: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
+    signal.throwIfAborted();
+    return this.#engine.load(folder, options, (progress) => {
+      const { phase, bytes, totalBytes, tensors, totalTensors } = progress;
+      entry.loading = { phase, bytes, total_bytes: totalBytes, tensors, total_tensors: totalTensors };
+      this.events.emit("loading", entry);
+    });
+  }
+
+  /** Runs `work` when all earlier work on the device has ended, however it ended. */
+  #onDevice<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#deviceFree.then(work);
+    this.#deviceFree = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Throws model_not_found, or model_busy while requests run or the load does, unless `force` ends them. */
+  async unload(id: string, force: boolean): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (!entry) this.get(id, "model_id");
+    const job = this.#jobs.get(id);
+    if (job) {
+      if (!force) throw new EngineError("model_busy", `model "${id}" is still loading; force ends that`);
+      job.cancel.abort(new EngineError("cancelled", `the load of "${id}" was cancelled`));
+      await job.done.catch(() => undefined);
+    }
+    let running = this.#unloads.get(id);
+    if (!running) {
+      running = this.#end(entry!, force).finally(() => this.#unloads.delete(id));
+      this.#unloads.set(id, running);
+    }
+    await running;
+  }
+
+  async #end(entry: Entry, force: boolean): Promise<void> {
+    const busy = entry.model ? entry.model.load.running + entry.model.load.waiting : 0;
+    if (busy > 0 && !force) {
+      throw new EngineError(
+        "model_busy",
+        `model "${entry.id}" has ${busy} requests; wait, or unload with force`,
+      );
+    }
+    if (entry.model) {
+      entry.status = "unloading";
+      try {
+        await entry.model.unload({ force });
+      } catch (error) {
+        // A request slipped in before the device thread heard of the unload: the model goes on.
+        if (error instanceof EngineError && error.code === "model_busy") entry.status = "loaded";
+        else this.fail(entry, error);
+        throw error;
+      }
+    }
+    this.#entries.delete(entry.id);
+    this.events.emit("unloaded", entry);
+  }
+
+  /** The device is gone or the model is in an unknown state: it takes no more requests. */
+  fail(entry: Entry, error: unknown): void {
+    entry.status = "failed";
+    entry.model = undefined;
+    entry.error = error instanceof Error ? error.message : String(error);
+  }
+
+  /** A lost device takes all its models with it. */
+  failAll(error: unknown): void {
+    for (const entry of this.list()) if (entry.status === "loaded") this.fail(entry, error);
+  }
+
+  /** Loads the default models one after another; each ends in `completed` or `failed` of the activation. */
+  async activate(wanted: readonly Wanted[]): Promise<void> {
+    const { activation } = this;
+    activation.pending = wanted.map((model) => model.id);
+    for (const model of wanted) {
+      activation.state = "pre_warming";
+      const name = activation.pending.shift()!;
+      activation.in_progress = name;
+      try {
+        activation.completed.push((await this.load(model)).id);
+      } catch (error) {
+        activation.failed.push({
+          model_id: name,
+          error: error instanceof Error ? error.message : String(error),
+        });
+      }
+      activation.in_progress = null;
+    }
+    activation.state = "ready";
+  }
+
+  /** From now on nothing starts; downloads stop. The engine's own close ends the models. */
+  close(): void {
+    this.#closing = true;
+    for (const job of this.#jobs.values()) job.cancel.abort(shuttingDown());
+  }
+}
+
+/** One id is one model: another source or another context under it is a mistake to report, not to guess about. */
+function refuseAnother(entry: Entry, reference: Reference, contextLength: number | undefined): void {
+  const source = sourceOf(reference);
+  if (entry.source !== source) {
+    throw conflict(`model "${entry.id}" is ${entry.status} from ${entry.source}, not ${source}`);
+  }
+  const has = entry.model?.info.contextLength;
+  if (has !== undefined && contextLength !== undefined && contextLength !== has) {
+    throw conflict(`model "${entry.id}" is loaded with a context of ${has} tokens; unload it first`);
+  }
+}
+
+function sourceOf(reference: Reference): string {
+  return reference.kind === "folder" ? reference.folder : `${reference.name}@${reference.revision}`;
+}
+
+function conflict(message: string): EngineError {
+  return new EngineError("model_busy", message, { param: "model_id" });
+}
+
+export function shuttingDown(): EngineError {
+  return new EngineError("shutting_down", "this neuron is shutting down");
+}

@@ -1,0 +1,71 @@
+// What both OpenAI endpoints share: an answer's head, its usage, and the events of a whole answer gathered.
+
+import type { FinishReason, TextEvent, TokenLogprob, Usage } from "../engine/serve/types.ts";
+import type { Timings, Usage as WireUsage } from "./protocol.ts";
+
+/** One answer's name and wishes. */
+export interface Head {
+  id: string;
+  /** Unix seconds. */
+  created: number;
+  model: string;
+  includeUsage: boolean;
+  logprobs: boolean;
+}
+
+export type Frame = Record<string, unknown>;
+
+/** Turns one answer's events into chunks; one encoder an answer. */
+export interface Encoder {
+  /** The first chunk, before any event. */
+  open(): Frame[];
+  event(event: TextEvent): Frame[];
+  /** A chunk that says nothing, for while nothing flows. */
+  keepalive(): Frame;
+}
+
+export function wireUsage(usage: Usage): WireUsage {
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.completionTokens,
+    total_tokens: usage.promptTokens + usage.completionTokens,
+    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+    completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
+  };
+}
+
+export function wireTimings(usage: Usage): Timings {
+  return { prefill_ms: usage.prefillMs, decode_ms: usage.decodeMs };
+}
+
+/** A whole answer. */
+export interface Gathered {
+  reasoning: string;
+  content: string;
+  logprobs: TokenLogprob[];
+  toolCalls: { id: string; name: string; arguments: string }[];
+  reason: FinishReason;
+  stopSequence: string | undefined;
+  usage: Usage;
+}
+
+export async function gather(events: AsyncIterable<TextEvent>): Promise<Gathered> {
+  let [reasoning, content] = ["", ""];
+  const logprobs: TokenLogprob[] = [];
+  const toolCalls: Gathered["toolCalls"] = [];
+  for await (const event of events) {
+    if (event.type === "reasoning") reasoning += event.text;
+    else if (event.type === "content") {
+      content += event.text;
+      logprobs.push(...event.logprobs);
+    } else if (event.type === "tool_call") {
+      toolCalls[event.index] = { id: event.id, name: event.name, arguments: "" };
+    } else if (event.type === "tool_arguments") {
+      toolCalls[event.index]!.arguments += event.json;
+    } else if (event.type === "finished") {
+      const { reason, stopSequence, usage } = event;
+      return { reasoning, content, logprobs, toolCalls, reason, stopSequence, usage };
+    }
+  }
+  throw new Error("the engine ended an answer without a finished event");
+}

@@ -1,0 +1,159 @@
+// From OpenAI's bodies to what the engine reads.
+
+import { EngineError } from "../engine/errors.ts";
+import type {
+  ChatMessage,
+  ChatRequest,
+  CompletionRequest,
+  ContentPart,
+  GenerationOptions,
+  ModelInfo,
+  Tool,
+} from "../engine/serve/types.ts";
+import { refuseChat, refuseCompletion } from "./refusals.ts";
+import type { ChatBody, CompletionBody, Message, Part, ToolEntry } from "./openai-body.ts";
+
+export function toChat(body: ChatBody, info: ModelInfo): ChatRequest {
+  refuseChat(body);
+  if (typeof body.top_logprobs === "number" && !body.logprobs) {
+    throw new EngineError("bad_request", "top_logprobs: needs logprobs: true", { param: "top_logprobs" });
+  }
+  const logprobs = body.logprobs ? (body.top_logprobs ?? 0) : undefined;
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens;
+  const templateArguments = toTemplateArguments(body);
+  return {
+    messages: mergeLeadingSystem(body.messages.map((message, i) => toMessage(message, i, info))),
+    ...(body.tools?.length && body.tool_choice !== "none" ? { tools: body.tools.map(toTool) } : {}),
+    ...(Object.keys(templateArguments).length > 0 ? { templateArguments } : {}),
+    options: toOptions(body, maxTokens, logprobs, info),
+  };
+}
+
+export function toCompletion(body: CompletionBody, info: ModelInfo): CompletionRequest {
+  refuseCompletion(body);
+  const options = toOptions(body, body.max_tokens, body.logprobs ?? undefined, info);
+  return { prompt: onePrompt(body), options };
+}
+
+/** The text that `echo` puts before the answer. */
+export function echoed(body: CompletionBody): string {
+  const prompt = onePrompt(body);
+  return body.echo && typeof prompt === "string" ? prompt : "";
+}
+
+function onePrompt({ prompt }: CompletionBody): string | number[] {
+  if (typeof prompt === "string") return prompt;
+  if (typeof prompt[0] === "number" || prompt.length === 0) return prompt as number[];
+  return prompt[0]!;
+}
+
+function toOptions(
+  body: ChatBody | CompletionBody,
+  maxTokens: number | null | undefined,
+  topLogprobs: number | undefined,
+  info: ModelInfo,
+): GenerationOptions {
+  return given({
+    temperature: body.temperature,
+    topK: body.top_k === -1 ? 0 : body.top_k,
+    topP: body.top_p,
+    minP: body.min_p,
+    seed: body.seed,
+    repetitionPenalty: body.repetition_penalty,
+    presencePenalty: body.presence_penalty,
+    frequencyPenalty: body.frequency_penalty,
+    logitBias: toLogitBias(body.logit_bias, info.vocabSize),
+    maxTokens,
+    stop: typeof body.stop === "string" ? [body.stop] : body.stop,
+    topLogprobs,
+  });
+}
+
+function toLogitBias(bias: Record<string, number> | null | undefined, vocabSize: number) {
+  if (!bias) return undefined;
+  for (const id of Object.keys(bias)) {
+    if (Number(id) >= vocabSize) {
+      const param = `logit_bias.${id}`;
+      throw new EngineError("bad_request", `${param}: the vocabulary ends at token ${vocabSize - 1}`, {
+        param,
+      });
+    }
+  }
+  return Object.fromEntries(Object.entries(bias).map(([id, value]) => [Number(id), value]));
+}
+
+/** What the chat template sees beside the messages; chat_template_kwargs has the last word. */
+function toTemplateArguments(body: ChatBody): Record<string, unknown> {
+  const effort = body.reasoning_effort;
+  return {
+    ...(effort ? { reasoning_effort: effort } : {}),
+    ...(effort === "none" ? { enable_thinking: false } : {}),
+    ...(typeof body.enable_thinking === "boolean" ? { enable_thinking: body.enable_thinking } : {}),
+    ...body.chat_template_kwargs,
+  };
+}
+
+function toMessage(message: Message, index: number, info: ModelInfo): ChatMessage {
+  const content = toContent(message.content, index, info);
+  return {
+    // The templates know only "system"; "developer" is OpenAI's newer word for it.
+    role: message.role === "developer" ? "system" : message.role,
+    content: content ?? (message.role === "assistant" ? null : ""),
+    ...given({
+      reasoning_content: message.reasoning_content,
+      name: message.name,
+      tool_call_id: message.tool_call_id,
+    }),
+    ...(message.tool_calls?.length
+      ? {
+          tool_calls: message.tool_calls.map(({ id, function: { name, arguments: args } }) => ({
+            ...given({ id }),
+            type: "function" as const,
+            function: { name, arguments: args },
+          })),
+        }
+      : {}),
+  };
+}
+
+/** Parts that are all text become one string: some templates read only strings and would drop the parts in silence. */
+function toContent(content: Message["content"], index: number, info: ModelInfo): ChatMessage["content"] {
+  if (!Array.isArray(content)) return content ?? null;
+  const parts = content.map((part, k) => toPart(part, `messages.${index}.content.${k}`, info));
+  if (parts.every((part) => part.type === "text")) return parts.map((part) => part.text).join("");
+  return parts;
+}
+
+function toPart(part: Part, param: string, info: ModelInfo): ContentPart {
+  if (part.type === "text") return { type: "text", text: part.text };
+  if (part.type === "refusal") return { type: "text", text: part.refusal };
+  if (part.type === "image_url") {
+    if (!info.capabilities.includes("vision")) {
+      throw new EngineError("vision_unsupported", `${param}: this model reads text only`, { param });
+    }
+    return { type: "image_url", image_url: { url: part.image_url.url } };
+  }
+  throw new Error(`a part of type ${part.type} passed the refusals`);
+}
+
+/** Templates want one system message, first: Qwen's raise an exception at a second. */
+function mergeLeadingSystem(messages: ChatMessage[]): ChatMessage[] {
+  const end = messages.findIndex((message) => message.role !== "system");
+  const leading = messages.slice(0, end === -1 ? messages.length : end);
+  if (leading.length < 2 || leading.some((message) => typeof message.content !== "string")) return messages;
+  const content = leading.map((message) => message.content).join("\n\n");
+  return [{ role: "system", content }, ...messages.slice(leading.length)];
+}
+
+function toTool(tool: ToolEntry, index: number): Tool {
+  const param = `tools.${index}.function`;
+  if (!tool.function) throw new EngineError("bad_request", `${param}: expected a function`, { param });
+  const { name, description, parameters } = tool.function;
+  return { type: "function", function: { name, ...given({ description, parameters }) } };
+}
+
+/** The fields that were said: neither null nor absent. */
+function given<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  const said = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined);
+  return Object.fromEntries(said) as { [K in keyof T]?: NonNullable<T[K]> };
+}

@@ -1,0 +1,148 @@
+// POST /v1/chat/completions and /v1/completions: check, translate, ask the model, answer in chunks or whole.
+
+import { randomUUID } from "node:crypto";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { EngineError } from "../engine/errors.ts";
+import type { TextEvent } from "../engine/serve/types.ts";
+import { failure, report } from "./answers.ts";
+import { chatAnswer, chatEncoder } from "./chat-answer.ts";
+import { check } from "./check.ts";
+import { completionAnswer, completionEncoder } from "./completion-answer.ts";
+import type { Log } from "./log.ts";
+import { startMeter } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
+import { shuttingDown } from "./models.ts";
+import type { Entry, Models } from "./models.ts";
+import { gather } from "./openai-answer.ts";
+import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
+import { ChatBody, CompletionBody } from "./openai-body.ts";
+import { echoed, toChat, toCompletion } from "./openai-request.ts";
+import { stream } from "./sse.ts";
+
+export interface OpenAiDeps {
+  models: Models;
+  metrics: Metrics;
+  log: Log;
+  /** Aborted when the daemon stops waiting for running requests. */
+  stop: AbortSignal;
+  keepaliveMs: number;
+  stallMs: number;
+}
+
+/** One endpoint's way to ask and to answer. */
+interface Task {
+  entry: Entry;
+  endpoint: string;
+  stream: boolean;
+  ask(signal: AbortSignal): AsyncIterable<TextEvent>;
+  encoder: Encoder;
+  whole(answer: Gathered): Frame;
+}
+
+export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
+  app.post("/v1/chat/completions", async (request, reply) => {
+    const body = check(ChatBody, request.body);
+    const entry = deps.models.get(body.model);
+    const asked = toChat(body, entry.model.info);
+    const head = headOf("chatcmpl", body, body.logprobs === true);
+    return answer(deps, request, reply, {
+      entry,
+      endpoint: "chat",
+      stream: body.stream ?? false,
+      ask: (signal) => entry.model.chat(asked, signal),
+      encoder: chatEncoder(head),
+      whole: (gathered) => chatAnswer(head, gathered),
+    });
+  });
+
+  app.post("/v1/completions", async (request, reply) => {
+    const body = check(CompletionBody, request.body);
+    const entry = deps.models.get(body.model);
+    const asked = toCompletion(body, entry.model.info);
+    const head = headOf("cmpl", body, typeof body.logprobs === "number");
+    return answer(deps, request, reply, {
+      entry,
+      endpoint: "completions",
+      stream: body.stream ?? false,
+      ask: (signal) => entry.model.complete(asked, signal),
+      encoder: completionEncoder(head, echoed(body)),
+      whole: (gathered) => completionAnswer(head, echoed(body), gathered),
+    });
+  });
+}
+
+function headOf(prefix: string, body: ChatBody | CompletionBody, logprobs: boolean): Head {
+  return {
+    id: `${prefix}-${randomUUID().replaceAll("-", "")}`,
+    created: Math.floor(Date.now() / 1000),
+    model: body.model,
+    includeUsage: body.stream_options?.include_usage === true,
+    logprobs,
+  };
+}
+
+async function answer(
+  deps: OpenAiDeps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  task: Task,
+): Promise<unknown> {
+  const meter = startMeter(deps.metrics, task.entry, task.endpoint);
+  const closed = closedSignal(reply);
+  const abort = new AbortController();
+  const signal = AbortSignal.any([closed, deps.stop, abort.signal]);
+  const failed = (error: unknown): EngineError | unknown => {
+    const known = classify(error, task.entry, { closed, stop: deps.stop }, deps.models);
+    meter.failed(failure(known, request.id).code);
+    return known;
+  };
+  try {
+    const events = meter.watch(task.ask(signal));
+    if (!task.stream) return task.whole(await gather(events));
+    await stream(reply, events, task.encoder, {
+      keepaliveMs: deps.keepaliveMs,
+      stallMs: deps.stallMs,
+      closed,
+      abort: () => abort.abort(),
+      failed: (error) => brokenOff(deps, request, failed(error)),
+    });
+    return reply;
+  } catch (error) {
+    throw failed(error);
+  } finally {
+    meter.ended();
+  }
+}
+
+/** The error as the event that ends a stream. */
+function brokenOff({ log, metrics }: OpenAiDeps, request: FastifyRequest, error: unknown): Frame {
+  const end = failure(error, request.id);
+  report(log, error, end, request);
+  metrics.errors.inc({ code: end.code });
+  return end.body;
+}
+
+/** What an error of the engine means here; a lost device takes all models out of service. */
+function classify(
+  error: unknown,
+  entry: Entry,
+  ends: { closed: AbortSignal; stop: AbortSignal },
+  models: Models,
+): unknown {
+  if (ends.closed.aborted) return new EngineError("cancelled", "the client closed the connection");
+  if (ends.stop.aborted) return shuttingDown();
+  if (error instanceof EngineError && error.code === "device_lost") models.failAll(error);
+  if (error instanceof EngineError && error.code === "cancelled") {
+    return new EngineError("cancelled", `model "${entry.id}" was unloaded while it answered`);
+  }
+  return error;
+}
+
+/** Aborted when the connection closes before the answer is complete. */
+function closedSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}

@@ -1,0 +1,59 @@
+// The HTTP face of a neuron. Takes the engine as a parameter: nothing here opens a device or reads a setting.
+
+import { randomUUID } from "node:crypto";
+import fastify from "fastify";
+import type { FastifyInstance } from "fastify";
+import type { Engine } from "../engine/serve/types.ts";
+import { answerErrors } from "./answers.ts";
+import type { HostMemory } from "./host.ts";
+import type { Log } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import { modelRoutes } from "./model-routes.ts";
+import type { Models } from "./models.ts";
+import { openAiRoutes } from "./openai-routes.ts";
+import { statusRoutes } from "./status-routes.ts";
+
+declare module "fastify" {
+  interface FastifyInstance {
+    /** Every route, e.g. `POST /models/load`. */
+    routeList: string[];
+  }
+}
+
+export interface ServerDeps {
+  engine: Engine;
+  models: Models;
+  memory: () => readonly HostMemory[];
+  log: Log;
+  /** Aborted when the daemon stops waiting for running requests. */
+  stop: AbortSignal;
+  /** Longest silence inside a stream, and longest wait for a client that does not read. */
+  keepaliveMs: number;
+  stallMs: number;
+  bodyBytes: number;
+}
+
+export function buildServer(deps: ServerDeps): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    bodyLimit: deps.bodyBytes,
+    genReqId: () => `req_${randomUUID().replaceAll("-", "")}`,
+    routerOptions: { maxParamLength: 1024 },
+    // A request may wait for its turn, and a load for its download, as long as the caller does.
+    requestTimeout: 0,
+  });
+  const metrics = createMetrics(deps.models, deps.memory);
+  app.decorate("routeList", []);
+  app.addHook("onRoute", ({ method, url }) => {
+    if (method !== "HEAD") app.routeList.push(`${String(method)} ${url}`);
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("x-request-id", request.id);
+  });
+  deps.models.events.on("loaded", (entry, seconds) => metrics.load.observe({ model: entry.id }, seconds));
+  answerErrors(app, deps.log, (code) => metrics.errors.inc({ code }));
+  statusRoutes(app, { ...deps, metrics });
+  modelRoutes(app, { models: deps.models, device: deps.engine.device.index });
+  openAiRoutes(app, { ...deps, metrics });
+  return app;
+}

@@ -1,0 +1,116 @@
+// Routes that tell: all of them answer from what the main thread has at hand, however busy the device is.
+
+import { hostname, release, type as osType } from "node:os";
+import type { FastifyInstance } from "fastify";
+import type { Engine } from "../engine/serve/types.ts";
+import type { HostMemory } from "./host.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Entry, Models } from "./models.ts";
+import type { Device, DeviceHealth, Discovery, Health, ModelEntry, ModelHealth } from "./protocol.ts";
+import { version, versionReport } from "./version.ts";
+
+export interface StatusDeps {
+  engine: Engine;
+  models: Models;
+  metrics: Metrics;
+  memory: () => readonly HostMemory[];
+}
+
+const harness = "webgpu";
+
+export function statusRoutes(app: FastifyInstance, { engine, models, metrics, memory }: StatusDeps): void {
+  const started = performance.now();
+
+  app.get("/", () => ({
+    name: "neuron",
+    version,
+    about: "LLM engine on WebGPU with an OpenAI-compatible API",
+    models: models
+      .list()
+      .filter((entry) => entry.status === "loaded")
+      .map((entry) => entry.id),
+    routes: app.routeList,
+  }));
+
+  app.get("/health", (): Health => ({
+    status: models.closing ? "shutting_down" : "ok",
+    uptime_secs: Math.round((performance.now() - started) / 10) / 100,
+    devices: memory().map((figures) => deviceHealth(engine, figures)),
+    activation: models.activation,
+    models: models.list().map(modelHealth),
+  }));
+
+  app.get("/discovery", (): Discovery => ({
+    hostname: hostname(),
+    os: osType(),
+    kernel: release(),
+    version,
+    devices: memory().map((figures) => deviceOf(engine, figures)),
+    harnesses: [harness],
+  }));
+
+  app.get("/models", (): ModelEntry[] =>
+    models.list().map((entry) => modelEntry(entry, engine.device.index)),
+  );
+  app.get("/version", () => versionReport());
+  app.get("/metrics", async (_request, reply) => {
+    return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
+  });
+}
+
+function deviceOf({ device }: Engine, figures: HostMemory): Device {
+  const { index, name, vendor, driver, kind, backend, features } = device;
+  return { index, name, vendor, driver, kind, backend, features, vram_total_mb: figures.totalMb };
+}
+
+function deviceHealth({ device }: Engine, figures: HostMemory): DeviceHealth {
+  return {
+    index: figures.index,
+    name: device.name,
+    vram_total_mb: figures.totalMb,
+    vram_used_mb: figures.usedMb,
+    vram_free_mb: figures.freeMb,
+    utilization_pct: figures.utilizationPct,
+    temp_c: figures.temperatureC,
+  };
+}
+
+function modelHealth(entry: Entry): ModelHealth {
+  return {
+    id: entry.id,
+    status: entry.status,
+    in_flight: entry.model?.load.running ?? 0,
+    queue_depth: entry.model?.load.waiting ?? 0,
+    tok_s_prefill: entry.speed.prefill,
+    tok_s_decode: entry.speed.decode,
+    ...progress(entry),
+  };
+}
+
+function modelEntry(entry: Entry, device: number): ModelEntry {
+  const info = entry.model?.info;
+  return {
+    id: entry.id,
+    harness,
+    status: entry.status,
+    devices: [device],
+    vram_used_mb: info ? Math.ceil((info.weightBytes + info.cacheBytes + info.scratchBytes) / 2 ** 20) : null,
+    capabilities: [...(info?.capabilities ?? [])],
+    limit: info ? { context: info.contextLength, output: outputLimit(info.contextLength) } : null,
+    tool_call: info?.toolCalls ?? false,
+    reasoning: info?.reasoning ?? false,
+    ...progress(entry),
+  };
+}
+
+/** Agents plan with context − output for the prompt: an output as large as the context would leave them nothing. */
+export function outputLimit(context: number): number {
+  return Math.max(1, Math.min(8192, Math.floor(context / 2)));
+}
+
+function progress({ status, loading, error }: Entry): Pick<ModelHealth, "loading" | "error"> {
+  return {
+    ...(status === "loading" ? { loading } : {}),
+    ...(status === "failed" && error !== undefined ? { error } : {}),
+  };
+}
