@@ -3,7 +3,8 @@
 // decides, loads and sets; openGpu in any thread opens what was decided.
 import { isMainThread } from "node:worker_threads";
 import { EngineError } from "../errors.ts";
-import { dawn } from "./instance.ts";
+import { selectDrivers } from "./drivers.ts";
+import { askDawn } from "./instance.ts";
 import { adapterFlags, isSwiftshader, listAdapters, withDrivers } from "./list.ts";
 import type { AdapterEntry } from "./list.ts";
 import { ensureLoader } from "./loader.ts";
@@ -11,12 +12,7 @@ import { deviceMemory } from "./memory.ts";
 import { deviceLine, reportAdapter, softwareWarning } from "./report.ts";
 import type { DeviceReport } from "./report.ts";
 import { choose, listed } from "./select.ts";
-import {
-  findSwiftshader,
-  swiftshaderEnvironment,
-  swiftshaderPackage,
-  unpackSwiftshader,
-} from "./software.ts";
+import { findSwiftshader, driverFile, swiftshaderPackage, unpackSwiftshader } from "./software.ts";
 
 export interface GpuOptions {
   /** Part of an adapter's or its driver's name, whatever its case; also "lavapipe", "swiftshader", "null". */
@@ -115,8 +111,7 @@ export async function openGpu(
 export async function requestAdapter(
   chosen: AdapterChoice,
 ): Promise<{ adapter: GPUAdapter; report: DeviceReport }> {
-  const instance = dawn(chosen.flags);
-  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  const { instance, adapter } = await askDawn(chosen.flags);
   if (!adapter) throw new EngineError("no_adapter", `${chosen.name} has gone: its driver no longer answers`);
   const { index, name, backend } = chosen;
   const report = reportAdapter(adapter, instance, { index, name, backend }, undefined);
@@ -132,7 +127,7 @@ function choice(entries: readonly AdapterEntry[], index: number): AdapterChoice 
 /** What the system's own drivers offer. */
 async function systemAdapters(): Promise<AdapterEntry[]> {
   if (!isMainThread) throw new Error("prepareAdapter sets the environment, so it belongs to the main thread");
-  selectDrivers({});
+  selectDrivers(undefined);
   return ensureLoader() === "missing" ? [] : listAdapters();
 }
 
@@ -140,18 +135,8 @@ async function systemAdapters(): Promise<AdapterEntry[]> {
 async function swiftshaderAdapters(found: readonly AdapterEntry[]): Promise<AdapterEntry[]> {
   const swiftshader = findSwiftshader();
   if (!swiftshader || ensureLoader() === "missing" || found.some((e) => isSwiftshader(e.name))) return [];
-  selectDrivers(swiftshaderEnvironment(unpackSwiftshader(swiftshader)));
+  selectDrivers(driverFile(unpackSwiftshader(swiftshader)));
   return listAdapters();
-}
-
-const driverVariables = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] as const;
-const users = Object.fromEntries(driverVariables.map((name) => [name, process.env[name]]));
-
-/** Tells the Vulkan loader which drivers to see; those that are not named are as the user had them. */
-function selectDrivers(files: Record<string, string>): void {
-  for (const [name, value] of Object.entries({ ...users, ...files }))
-    if (value !== undefined) process.env[name] = value;
-    else Reflect.deleteProperty(process.env, name);
 }
 
 function noAdapter(all: readonly AdapterEntry[], { adapter, device }: GpuOptions): EngineError {

@@ -1,8 +1,5 @@
-import { create, globals } from "webgpu";
-
-// GPUBufferUsage, GPUMapMode and their kin become global, as in a browser.
-for (const [name, value] of Object.entries(globals))
-  if (name.startsWith("GPU")) Object.assign(globalThis, { [name]: value });
+import type * as Webgpu from "webgpu";
+import { EngineError } from "../errors.ts";
 
 // Dawn's validation stays on: walking a recorded plan costs the same without it (the check is made where a bind group
 // or pass is built), and a wrong binding is a message instead of a lost device. So does robustness: where the driver
@@ -15,12 +12,40 @@ const toggles = [
 /** Dawn needs its instance for as long as anything made from it lives, and cannot tell when that ends. */
 const kept: GPU[] = [];
 
-/** A Dawn instance of this thread. `flags` are dawn.node's: `backend=…`, `adapter=…`. */
-export function dawn(flags: readonly string[]): GPU {
-  quietWayland();
+/** A Dawn instance of this thread and the adapter it gives. `flags` are dawn.node's: `backend=…`, `adapter=…`. */
+export async function askDawn(
+  flags: readonly string[],
+): Promise<{ instance: GPU; adapter: GPUAdapter | null }> {
+  const { create } = await load();
   const instance = create([...toggles, ...flags]);
   kept.push(instance);
-  return instance;
+  return { instance, adapter: await instance.requestAdapter({ powerPreference: "high-performance" }) };
+}
+
+let loaded: Promise<typeof Webgpu> | undefined;
+
+/** Loaded when first needed: where Dawn has no build for the machine, the doctor must still be able to say so. */
+function load(): Promise<typeof Webgpu> {
+  loaded ??= import("webgpu").then(publish, refuse);
+  return loaded;
+}
+
+/** GPUBufferUsage, GPUMapMode and their kin become global, as in a browser. */
+function publish(webgpu: typeof Webgpu): typeof Webgpu {
+  for (const [name, value] of Object.entries(webgpu.globals))
+    if (name.startsWith("GPU")) Object.assign(globalThis, { [name]: value });
+  quietWayland();
+  return webgpu;
+}
+
+function refuse(error: Error): never {
+  const machine = `${process.platform}-${process.arch}`;
+  throw new EngineError(
+    "no_adapter",
+    `Dawn does not run on this machine (${machine}): ${error.message}`,
+    {},
+    { cause: error },
+  );
 }
 
 /** Mesa's device-selection layer looks for a Wayland socket, and complains on stderr where this variable is unset. */

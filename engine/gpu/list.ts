@@ -1,4 +1,4 @@
-import { dawn } from "./instance.ts";
+import { askDawn } from "./instance.ts";
 
 /** An adapter that Dawn accepts, by the name its driver gives. */
 export interface AdapterEntry {
@@ -13,7 +13,7 @@ export interface AdapterEntry {
 export async function listAdapters(): Promise<AdapterEntry[]> {
   try {
     // Dawn has no call to list adapters, but refusing an impossible name it says which there are.
-    await dawn(["adapter=\u0001"]).requestAdapter({ powerPreference: "high-performance" });
+    await askDawn(["adapter=\u0001"]);
     return [];
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -26,7 +26,7 @@ export async function listAdapters(): Promise<AdapterEntry[]> {
 export async function withDrivers(entries: readonly AdapterEntry[]): Promise<AdapterEntry[]> {
   const described: AdapterEntry[] = [];
   for (const entry of entries) {
-    const adapter = await dawn(adapterFlags(entry)).requestAdapter({ powerPreference: "high-performance" });
+    const { adapter } = await askDawn(adapterFlags(entry));
     described.push({ ...entry, driver: adapter?.info.description ?? "" });
   }
   return described;

@@ -17,7 +17,7 @@ const program = [
 async function openElsewhere(command: string[], environment: Record<string, string> = {}) {
   const [file, ...args] = [...command, process.execPath, ...program, JSON.stringify({ adapter })];
   const env = { ...process.env, ...environment };
-  const { stdout, stderr } = await promisify(execFile)(file!, args, { env, timeout: 30_000 });
+  const { stdout, stderr } = await promisify(execFile)(file!, args, { env, timeout: 50_000 });
   return { report: JSON.parse(stdout) as DeviceReport, stderr };
 }
 

@@ -57,10 +57,9 @@ export function unpackSwiftshader({ archive, folder }: Swiftshader): string {
   }
 }
 
-/** What the Vulkan loader must be told to see this driver alone; the second name is for loaders before 1.3.207. */
-export function swiftshaderEnvironment(folder: string): Record<string, string> {
-  const icd = join(folder, "vk_swiftshader_icd.json");
-  return { VK_DRIVER_FILES: icd, VK_ICD_FILENAMES: icd };
+/** What tells the Vulkan loader of the driver in that folder. */
+export function driverFile(folder: string): string {
+  return join(folder, "vk_swiftshader_icd.json");
 }
 
 function extract(archive: string, into: string): void {
