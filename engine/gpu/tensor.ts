@@ -73,12 +73,13 @@ export function permanent(
   return { shape: [...shape], format, storage: { label, bytes, buffer } };
 }
 
-/** A storage buffer which can be copied from and to; its size is rounded up to what a binding needs. */
+/** A storage (or, where a kernel is short of storage bindings, uniform) buffer which can be copied from and to. */
 export function createBuffer(gpu: Gpu, label: string, bytes: number): GPUBuffer {
   return gpu.device.createBuffer({
     label,
     size: Math.max(16, Math.ceil(bytes / 16) * 16),
-    usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    usage:
+      GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
 }
 

@@ -1,0 +1,189 @@
+// Attention against its slow twin: every width, many T and past, extreme scores, and garbage where nobody may look.
+import { beforeAll, describe, expect, test } from "vitest";
+import { filledCache, normals, padded, withTensors } from "../../test-fixtures/attention.ts";
+import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { runOps } from "../../test-fixtures/run.ts";
+import type { Gpu } from "../gpu/adapter.ts";
+import * as reference from "../reference/attention.ts";
+import { attention, packedWidth } from "./attention.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await testGpu();
+});
+
+interface Inputs {
+  shape: reference.AttentionShape;
+  q: Float32Array;
+  k: Float32Array;
+  v: Float32Array;
+  gate?: Float32Array;
+}
+
+function inputs(T: number, past: number, headDim: number, gated: boolean, heads = 6, kvHeads = 2): Inputs {
+  const shape = { T, past, heads, kvHeads, headDim, capacity: 400 };
+  return {
+    shape,
+    q: normals(T * heads * headDim, 1, 2),
+    k: filledCache(shape, past + T, 2),
+    v: filledCache(shape, past + T, 3),
+    ...(gated ? { gate: normals(T * packedWidth(shape, true), 4, 3) } : {}),
+  };
+}
+
+/** y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. */
+async function run({ shape, q, k, v, gate }: Inputs, capacity = shape.T): Promise<Float32Array> {
+  const { T, past, heads, kvHeads, headDim } = shape;
+  const width = packedWidth(shape, true);
+  const cacheShape = [kvHeads, shape.capacity, headDim];
+  const data = {
+    q: [[capacity, heads, headDim], padded(q, capacity * heads * headDim)],
+    k: [cacheShape, k],
+    v: [cacheShape, v],
+    gate: [[capacity, width], padded(gate ?? new Float32Array(), capacity * width)],
+  } as const;
+  return withTensors(gpu, data, async (tensors) => {
+    const [y] = await runOps(gpu, { capacity, tokens: T, past }, (pass) => {
+      const options = { heads, kvHeads, headDim, ...(gate ? { gate: tensors["gate"]! } : {}) };
+      return [attention(pass, tensors["q"]!, { k: tensors["k"]!, v: tensors["v"]! }, options)];
+    });
+    return (y as Float32Array).subarray(0, T * heads * headDim);
+  });
+}
+
+function twin({ shape, q, k, v, gate }: Inputs): Float32Array {
+  return reference.attention(q, { k, v }, shape, gate);
+}
+
+const lengths = [1, 2, 5, 17, 65, 130];
+const pasts = [0, 1, 63, 64, 100, 257];
+
+describe.each([64, 72, 128, 256])("head width %d", (headDim) => {
+  const cases = lengths.flatMap((T, i) =>
+    pasts.filter((_, j) => headDim === 64 || j === (i + headDim / 4) % 6).map((past) => ({ T, past })),
+  );
+  test.each(cases)("T=$T past=$past", async ({ T, past }) => {
+    const given = inputs(T, past, headDim, (T + past) % 2 === 0);
+    expectClose(await run(given), twin(given), 2e-5);
+  });
+});
+
+describe("other shapes", () => {
+  test.each([
+    [1, 1, 32],
+    [14, 2, 64],
+    [5, 1, 80],
+    [2, 2, 96],
+    [9, 3, 4],
+    [16, 2, 36],
+  ])("%d heads on %d, width %d", async (heads, kvHeads, headDim) => {
+    for (const T of [1, 19]) {
+      const given = inputs(T, 70, headDim, true, heads, kvHeads);
+      expectClose(await run(given), twin(given), 2e-5);
+    }
+  });
+
+  test.each([1, 3, 16])("%d tokens in a plan for 33", async (T) => {
+    const given = inputs(T, 90, 64, true);
+    expectClose(await run(given, 33), twin(given), 2e-5);
+  });
+
+  test("chunks of a prompt give what one run gives", async () => {
+    const whole = inputs(60, 0, 64, false);
+    const y = await run(whole);
+    const row = 6 * 64;
+    for (const [from, to] of [
+      [0, 7],
+      [7, 8],
+      [8, 60],
+    ] as const) {
+      const shape = { ...whole.shape, past: from, T: to - from };
+      const part = await run({ ...whole, shape, q: whole.q.subarray(from * row, to * row) });
+      expectClose(part, y.subarray(from * row, to * row), 1e-5);
+    }
+  });
+});
+
+/** Scores chosen, not drawn: q is 8·√D on one axis, so that score(k) is 8·K[k, 0] exactly. */
+function scored(T: number, past: number, score: (key: number) => number): Inputs {
+  const given = inputs(T, past, 64, false);
+  given.q = given.q.map((_, i) => (i % 64 === 0 ? 64 : 0));
+  given.k = given.k.map((value, i) => (Number.isNaN(value) ? NaN : score(Math.floor(i / 64) % 400) / 8));
+  return given;
+}
+
+describe.each([1, 40])("extreme scores, T=%d", (T) => {
+  test.each<[string, (key: number) => number]>([
+    ["equal", () => 3],
+    ["all very negative", (key) => -1e4 - (key % 3)],
+    ["rising to 1e4", (key) => (1e4 * key) / 350],
+    ["falling from 1e4", (key) => 1e4 - 8 * key],
+    ["one key far above the rest", (key) => (key === 70 ? 1e4 : -1e4)],
+    ["1e30 apart", (key) => (key % 2 ? 1e30 : -1e30)],
+  ])("%s", async (_, score) => {
+    const given = scored(T, 300, score);
+    expectClose(await run(given), twin(given), 2e-5);
+  });
+
+  test("gates wide open, shut, and beyond what exp can hold", async () => {
+    const given = inputs(T, 3, 64, true);
+    given.gate = given.gate!.map((_, i) => [200, -200, 0, 1e30, -1e30][i % 5]!);
+    expectClose(await run(given), twin(given), 2e-5);
+  });
+});
+
+test("a single key: its value, whatever the score", async () => {
+  for (const score of [0, 1e4, -1e4, 1e30]) {
+    const given = scored(1, 0, () => score);
+    const y = await run(given);
+    for (let h = 0; h < 6; h++) {
+      const first = Math.floor(h / 3) * 400 * 64;
+      expect([...y.subarray(h * 64, (h + 1) * 64)]).toEqual([...given.v.subarray(first, first + 64)]);
+    }
+  }
+});
+
+describe.each([1, 23])("the comparison notices, T=%d,", (T) => {
+  const given = inputs(T, 40, 64, true);
+  const { heads, kvHeads, headDim: D } = given.shape;
+
+  async function expectApart(wrong: Float32Array) {
+    expect(() => expectClose(wrong, twin(given), 2e-5)).toThrow("error");
+    const y = await run(given);
+    expect(() => expectClose(y, wrong, 2e-5)).toThrow("error");
+  }
+
+  test("kv heads tiled over the query heads instead of grouped", async () => {
+    const group = heads / kvHeads;
+    const source = (h: number) => (h % group) * kvHeads + Math.floor(h / group);
+    const order = (x: Float32Array, from: (h: number) => number) => {
+      const head = (i: number) => Math.floor(i / D) % heads;
+      return x.map((_, i) => x[i + (from(head(i)) - head(i)) * D]!);
+    };
+    const { gate: _, ...plain } = given;
+    const back = (h: number) => (h % kvHeads) * group + Math.floor(h / kvHeads);
+    const tiled = order(twin({ ...plain, q: order(given.q, source) }), back);
+    const right = twin(plain);
+    expect(() => expectClose(tiled, right, 2e-5)).toThrow("error");
+    expectClose(await run(plain), right, 2e-5);
+  });
+
+  test("the gates taken as one half of the projection", async () => {
+    const width = packedWidth(given.shape, true);
+    const flat = given.gate!.map((value, i) => {
+      const [t, at] = [Math.floor(i / width), i % width];
+      const [h, d] = [Math.floor(at / (2 * D)), (at % (2 * D)) - D];
+      return h < heads && d >= 0 ? given.gate![t * width + (heads + h) * D + d]! : value;
+    });
+    await expectApart(twin({ ...given, gate: flat }));
+  });
+
+  test("a query that misses its own key", async () => {
+    const late = { ...given.shape, past: given.shape.past - 1 };
+    await expectApart(twin({ ...given, shape: late }));
+  });
+
+  test("no scaling of the scores", async () => {
+    await expectApart(twin({ ...given, q: given.q.map((value) => value * 8) }));
+  });
+});

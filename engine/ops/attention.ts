@@ -1,0 +1,130 @@
+// Causal attention over a layer's cache. One token: the keys are dealt out to workgroups and their parts merged.
+// Many tokens: tiles of queries walk tiles of keys. Either way the scores never leave the chip.
+import { EngineError } from "../errors.ts";
+import type { Gpu } from "../gpu/adapter.ts";
+import type { Pass } from "../gpu/plan.ts";
+import { dims, expectShape, permanent, type Tensor } from "../gpu/tensor.ts";
+
+/** Keys (after norm and rope) and values of one layer, each [Nkv, capacity, D] (shaders/kv_cache.wgsl). */
+export interface KvCache {
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** Head counts and width: query head h reads kv head ⌊h / (heads / kvHeads)⌋. */
+export interface Heads {
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+}
+
+export interface AttentionOptions extends Heads {
+  /** The packed projection [T, PACKED] whose query heads are [D query | D gate]: y · sigmoid(gate). */
+  gate?: Tensor;
+}
+
+const widest = 256; // what a tile's registers are laid out for
+const tileRows = 32; // (token, head) rows of an attention_tile workgroup
+const tileKeys = 64; // the least keys worth a workgroup of attention_split
+const blockHeads = 4; // most query heads of one attention_split workgroup
+
+/** An empty cache of `capacity` tokens for one layer. Errors: out_of_memory. */
+export function createKvCache(
+  gpu: Gpu,
+  { capacity, kvHeads, headDim }: { capacity: number; kvHeads: number; headDim: number },
+): KvCache {
+  const shape = [kvHeads, capacity, headDim];
+  const bytes = kvHeads * capacity * headDim * 4;
+  const limit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+  if (bytes > limit) {
+    const size = `a key cache of ${capacity} tokens × ${kvHeads} heads × ${headDim} needs ${bytes} bytes a layer`;
+    throw new EngineError("out_of_memory", `${size}, and ${gpu.report.name} binds at most ${limit}`);
+  }
+  return { k: permanent(gpu, "cache.k", shape), v: permanent(gpu, "cache.v", shape) };
+}
+
+/**
+ * y[t,h] = Σ_k softmax_k(q[t,h] · K_k · D^-½) · V_k over the cached keys 0 … past + t, times sigmoid(gate) if given.
+ * q: [T, Nh, D], scaled by nothing   → [T, Nh·D]   The run's own keys and values are in the cache already.
+ */
+export function attention(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
+  checkHeads(options);
+  const { heads, kvHeads, headDim, gate } = options;
+  const [capacity] = [dims(cache.k, 3)[1]];
+  expectShape(q, [pass.capacity, heads, headDim]);
+  expectShape(cache.k, [kvHeads, capacity, headDim]);
+  expectShape(cache.v, [kvHeads, capacity, headDim]);
+  if (gate) expectShape(gate, [pass.capacity, packedWidth(options, true)]);
+  return pass.capacity === 1 ? split(pass, q, cache, options) : tiles(pass, q, cache, options);
+}
+
+/** Width of the packed projection q | k | v, with a gate half in every query head or without. */
+export function packedWidth({ heads, kvHeads, headDim }: Heads, gate: boolean): number {
+  return (heads * (gate ? 2 : 1) + 2 * kvHeads) * headDim;
+}
+
+/** The head shapes that the kernels take. Errors: unsupported_model. */
+export function checkHeads({ heads, kvHeads, headDim }: Heads): void {
+  if (heads % kvHeads !== 0) {
+    throw new EngineError(
+      "unsupported_model",
+      `${heads} query heads do not divide among ${kvHeads} kv heads`,
+    );
+  }
+  if (headDim % 4 !== 0 || headDim > widest) {
+    throw new EngineError(
+      "unsupported_model",
+      `head width ${headDim}; supported: multiples of 4 up to ${widest}`,
+    );
+  }
+}
+
+function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
+  const { heads, kvHeads, headDim: D, gate } = options;
+  const CAPACITY = cache.k.shape[1]!;
+  const blocks = Math.ceil(heads / kvHeads / blockHeads);
+  const GROUPED = Math.ceil(heads / kvHeads / blocks);
+  const SPLITS = splitsOf(CAPACITY, kvHeads * blocks);
+  const acc = pass.scratch([heads, SPLITS, D]);
+  const stats = pass.scratch([heads, SPLITS, 2]);
+  pass.dispatch("attention_split", [pass.step, q, cache.k, cache.v, acc, stats], {
+    parts: ["step", "kv_cache", "attention_chunk"],
+    constants: { HEADS: heads, KV_HEADS: kvHeads, D, GROUPED, CAPACITY, SPLITS },
+    groups: [SPLITS, kvHeads, blocks],
+    flops: 4 * heads * D * CAPACITY,
+  });
+  const y = pass.scratch([1, heads * D]);
+  const gating = gatePart(options);
+  pass.dispatch("attention_merge", [pass.step, acc, stats, y, undefined, undefined, gate], {
+    parts: ["step", "attention_chunk", gating.part],
+    constants: { D, SPLITS, ...gating.constants },
+    groups: [heads],
+    flops: 2 * heads * D * SPLITS,
+  });
+  return y;
+}
+
+/** Enough workgroups for a large card at a full cache, but none for fewer keys than a tile. */
+function splitsOf(capacity: number, workgroupsEach: number): number {
+  const wanted = Math.min(64, Math.max(8, Math.ceil(256 / workgroupsEach)));
+  return Math.min(wanted, Math.ceil(capacity / tileKeys));
+}
+
+function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
+  const { heads, kvHeads, headDim: D, gate } = options;
+  const CAPACITY = cache.k.shape[1]!;
+  const y = pass.scratch([pass.capacity, heads * D]);
+  const gating = gatePart(options);
+  pass.dispatch("attention_tile", [pass.step, q, cache.k, cache.v, y, undefined, gate], {
+    parts: ["step", "kv_cache", gating.part],
+    constants: { HEADS: heads, KV_HEADS: kvHeads, D, CAPACITY, ...gating.constants },
+    groups: [(tokens) => Math.ceil((tokens * heads) / kvHeads / tileRows), kvHeads],
+    flops: (tokens) => 4 * heads * D * tokens * CAPACITY, // what it is when the cache is full
+  });
+  return y;
+}
+
+function gatePart(options: AttentionOptions): { part: string; constants: Record<string, number> } {
+  if (!options.gate) return { part: "attention_plain", constants: {} };
+  return { part: "attention_gate", constants: { PACKED: packedWidth(options, true) } };
+}

@@ -1,0 +1,86 @@
+// From the packed projection to attention's inputs, in one dispatch: per-head norms, rope, and the run's keys and
+// values written behind those already cached.
+import { EngineError } from "../errors.ts";
+import type { Pass } from "../gpu/plan.ts";
+import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
+import { checkHeads, packedWidth, type Heads, type KvCache } from "./attention.ts";
+
+export interface QkvOptions extends Heads {
+  /** Query heads are [D query | D gate]; the gate halves are left for attention. */
+  gate: boolean;
+  /** [D], both or neither: x / sqrt(mean(x²) + eps) · (normOffset + w) per head, before rope. */
+  qNorm?: Tensor;
+  kNorm?: Tensor;
+  eps: number;
+  normOffset: 0 | 1;
+  rope: {
+    /** (cos, sin), [positions, R/2, 2]; the host makes sure that every position is in it. */
+    table: Tensor;
+    /** R: dims 0 … R − 1 turn in pairs (i, i + R/2), the others pass. */
+    dims: number;
+    /** Interleaved M-RoPE: how many frequencies follow the t, h and w position. */
+    sections?: readonly [t: number, h: number, w: number];
+  };
+  /** u32 [3, T]: t, h, w. Without sections only the first row counts. */
+  positions: Tensor;
+  cache: KvCache;
+}
+
+const headsPerWorkgroup = 8; // ROWS of qkv_prepare
+
+/**
+ * qkv: [T, PACKED], q | k | v   → q: [T, Nh, D], normed and turned, not scaled.
+ * Keys (normed and turned) and values go to the cache's positions past … past + T − 1.
+ */
+export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor {
+  check(pass, qkv, options);
+  const { heads, kvHeads, headDim: D, gate, qNorm, kNorm, rope, positions, cache } = options;
+  const [, h, w] = rope.sections ?? [0, 0, 0];
+  const q = pass.scratch([pass.capacity, heads, D]);
+  const normed = qNorm !== undefined;
+  pass.dispatch("qkv_prepare", [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, qNorm, kNorm], {
+    parts: ["step", "kv_cache", normed ? "qkv_norm" : "qkv_plain"],
+    constants: {
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      D,
+      Q_STRIDE: gate ? 2 * D : D,
+      PACKED: packedWidth(options, gate),
+      POSITIONS: pass.capacity,
+      R: rope.dims,
+      SECTION_H: h,
+      SECTION_W: w,
+      CAPACITY: dims(cache.k, 3)[1],
+      ...(normed ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
+    },
+    groups: [Math.ceil((heads + 2 * kvHeads) / headsPerWorkgroup), (tokens) => tokens],
+    flops: (tokens) => 8 * tokens * (heads + 2 * kvHeads) * D,
+  });
+  return q;
+}
+
+function check(pass: Pass, qkv: Tensor, options: QkvOptions): void {
+  checkHeads(options);
+  const { kvHeads, headDim, gate, qNorm, kNorm, rope, positions, cache } = options;
+  const [, capacity] = dims(cache.k, 3);
+  expectShape(qkv, [pass.capacity, packedWidth(options, gate)]);
+  expectShape(positions, [3, pass.capacity]);
+  expectShape(cache.k, [kvHeads, capacity, headDim]);
+  expectShape(cache.v, [kvHeads, capacity, headDim]);
+  expectShape(rope.table, [dims(rope.table, 3)[0], rope.dims / 2, 2]);
+  if ((qNorm === undefined) !== (kNorm === undefined)) throw new Error("qNorm and kNorm come together");
+  if (qNorm) expectShape(qNorm, [headDim]);
+  if (kNorm) expectShape(kNorm, [headDim]);
+  if (rope.dims > headDim)
+    throw new EngineError("unsupported_model", `${rope.dims} rotary dims in heads of ${headDim}`);
+  if (pass.capacity > 65_535)
+    throw new Error(`a pass of ${pass.capacity} tokens; a grid has 65535 rows at most`);
+  const turning = rope.sections?.reduce((sum, size) => sum + size, 0) ?? rope.dims / 2;
+  if (turning !== rope.dims / 2) {
+    const sections = rope.sections!.join(", ");
+    throw new EngineError(
+      "unsupported_model",
+      `rope sections [${sections}] for ${rope.dims / 2} frequencies`,
+    );
+  }
+}

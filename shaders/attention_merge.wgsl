@@ -1,0 +1,31 @@
+// attention_merge: the parts of attention_split, joined:   y_h = Σ_s e^(m_s − m)·acc_s / Σ_s e^(m_s − m)·l_s,  m = max m_s
+//   acc: [Nh, SPLITS, D]    stats: [Nh, SPLITS] of (m, l)    y: [1, Nh·D]
+//   one workgroup a head, four dims a lane; uses step, attention_chunk and attention_gate or attention_plain
+override D: u32;
+@group(0) @binding(0) var<storage, read> step: Step;
+@group(0) @binding(1) var<storage, read> acc: array<vec4f>;
+@group(0) @binding(2) var<storage, read> stats: array<vec2f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+override D4: u32 = D / 4u;
+
+@compute @workgroup_size(64)
+fn attention_merge(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) d4: u32) {
+  if (d4 >= D4) { return; }
+  let head = group.x;
+  let length = step.past + 1u;
+  let chunk = chunk_of(length);
+  let used = (length + chunk - 1u) / chunk;       // later splits had no keys and wrote nothing
+  var m = stats[head * SPLITS].x;
+  for (var s = 1u; s < used; s++) {
+    m = max(m, stats[head * SPLITS + s].x);
+  }
+  var l = 0.0;
+  var sum = vec4f(0.0);
+  for (var s = 0u; s < used; s++) {
+    let part = stats[head * SPLITS + s];
+    let scale = exp(part.x - m);
+    l += scale * part.y;
+    sum += scale * acc[(head * SPLITS + s) * D4 + d4];
+  }
+  y[head * D4 + d4] = gated(sum / l, 0u, head, d4);
+}

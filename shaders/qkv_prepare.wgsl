@@ -1,0 +1,67 @@
+// qkv_prepare: from the packed projection to attention's inputs, head by head:
+//   q[t,h] = rope(norm(qkv[t, q of h]))    K[past+t] = rope(norm(qkv[t, k]))    V[past+t] = qkv[t, v]
+//   rope, pairs (i, i+R/2), i < R/2, (c, s) = table[p, i]:   y_i = x_i·c − x_{i+R/2}·s    y_{i+R/2} = x_{i+R/2}·c + x_i·s
+//   and dims ≥ R pass.   p = positions[axis(i), t]: interleaved M-RoPE, axis(i) = h where i%3 = 1 and i < 3·SECTION_H,
+//   w where i%3 = 2 and i < 3·SECTION_W, else t; sections of 0 make it plain rope.
+//   qkv: [T, PACKED] = q | k | v, q per head [D] or, with output gates, [D query | D gate] (Q_STRIDE = 2D)
+//   positions: [3, POSITIONS] u32 (t, h, w)    table: [positions, R/2, 2] (cos, sin)    q: [T, Nh, D]    K, V: the cache
+//   a workgroup takes ROWS heads of token group.y, LANES lanes a head; uses step, kv_cache and qkv_norm or qkv_plain
+override HEADS: u32;
+override KV_HEADS: u32;
+override D: u32;
+override Q_STRIDE: u32;
+override PACKED: u32;
+override POSITIONS: u32;
+override R: u32;
+override SECTION_H: u32 = 0;
+override SECTION_W: u32 = 0;
+@group(0) @binding(0) var<uniform> step: Step;   // uniform, since eight storage buffers are all that every device has
+@group(0) @binding(1) var<storage, read> qkv: array<f32>;
+@group(0) @binding(2) var<storage, read> positions: array<u32>;
+@group(0) @binding(3) var<storage, read> table: array<vec2f>;
+@group(0) @binding(4) var<storage, read_write> q: array<f32>;
+@group(0) @binding(5) var<storage, read_write> K: array<f32>;
+@group(0) @binding(6) var<storage, read_write> V: array<f32>;
+
+const ROWS = 8u;
+const LANES = 16u;
+
+fn axis(pair: u32) -> u32 {
+  if (pair % 3u == 1u && pair < 3u * SECTION_H) { return 1u; }
+  if (pair % 3u == 2u && pair < 3u * SECTION_W) { return 2u; }
+  return 0u;
+}
+
+// element i of a query or key head that starts at qkv[base], normed by `scale` and turned to its position
+fn turned(t: u32, base: u32, is_key: bool, i: u32, scale: f32) -> f32 {
+  let x = qkv[base + i] * scale * head_weight(is_key, i);
+  if (i >= R) { return x; }
+  let first = i < R / 2u;
+  let pair = select(i - R / 2u, i, first);
+  let partner = select(pair, i + R / 2u, first);
+  let other = qkv[base + partner] * scale * head_weight(is_key, partner);
+  let turn = table[positions[axis(pair) * POSITIONS + t] * (R / 2u) + pair];
+  return x * turn.x + select(other, -other, first) * turn.y;
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn qkv_prepare(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  let t = group.y;
+  let slot = group.x * ROWS + local.y;                         // query heads, then key heads, then value heads
+  let head = min(slot, HEADS + 2u * KV_HEADS - 1u);
+  let after_q = select(0u, head - HEADS, head >= HEADS);       // heads past the queries
+  let base = t * PACKED + min(head, HEADS) * Q_STRIDE + after_q * D;
+  let scale = head_scale(base, local);                         // holds a barrier: no lane has left yet
+  if (slot != head || t >= step.tokens) { return; }
+
+  let row = cache_row(after_q % KV_HEADS, step.past + t) * D;
+  for (var i = local.x; i < D; i += LANES) {
+    if (head < HEADS) {
+      q[(t * HEADS + head) * D + i] = turned(t, base, false, i, scale);
+    } else if (head < HEADS + KV_HEADS) {
+      K[row + i] = turned(t, base, true, i, scale);
+    } else {
+      V[row + i] = qkv[base + i];
+    }
+  }
+}
