@@ -45,7 +45,7 @@ describe.each(formats)("$name", ({ exponentBits, widen, narrow }) => {
     const stepBits = new Uint32Array(step.buffer);
     for (let low = 0; low < infinity; low++) {
       // Above the largest finite number the next "neighbour" is where infinity would stand.
-      const high = low + 1 === infinity ? 2 ** 2 ** (exponentBits - 1) : wide[low + 1]!;
+      const high = low + 1 === infinity ? 2 ** (2 ** (exponentBits - 1)) : wide[low + 1]!;
       const middle = (wide[low]! + high) / 2;
       step[0] = middle;
       if (step[0] !== middle) throw new Error(`${middle} is not an f32`);
