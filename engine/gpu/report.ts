@@ -14,7 +14,7 @@ export interface DeviceReport {
   limits: Record<string, number>;
   wgslFeatures: string[];
   subgroups: { min: number; max: number } | undefined;
-  subgroupMatrixConfigs: unknown[];
+  subgroupMatrixConfigs: SubgroupMatrixConfig[];
 }
 
 /** A shape that the device multiplies in hardware: an M × K matrix by a K × N one. */
