@@ -1,0 +1,129 @@
+// The body of a tool call as Qwen3-Coder and Qwen3.5 write it, behind `<function=NAME>`:
+//   <parameter=ARG>\nvalue\n</parameter> … </function>
+// One newline on either side of a value is layout. Text values are passed on while they grow.
+
+import type { Tool } from "../serve/types.ts";
+import { isPlainString, jsonOf, parameterTypes } from "./coerce.ts";
+import { findFirst, partialEnd } from "./held.ts";
+import type { Held } from "./held.ts";
+
+/** Reads the arguments of one call off the front of the held text. */
+export interface CallBody {
+  /** True when the call is complete. */
+  step(held: Held): boolean;
+  /** The text is at its end. `whole`: the model ended it by itself, so what is open may be closed. */
+  finish(held: Held, whole: boolean): void;
+}
+
+const PARAMETER = "<parameter=";
+const VALUE_END = "</parameter>";
+const FUNCTION_END = "</function>";
+const CALL_END = "</tool_call>";
+
+export function createXmlBody(tool: Tool | undefined, write: (json: string) => void): CallBody {
+  let separator = "{";
+  let types: Set<string> | undefined; // of the parameter being read; undefined between parameters
+  let streaming = false;
+  let fresh = false; // at the very start of a value
+
+  function begin(name: string): void {
+    types = parameterTypes(tool, name);
+    streaming = isPlainString(types);
+    fresh = true;
+    write(`${separator}${JSON.stringify(name)}:${streaming ? '"' : ""}`);
+    separator = ",";
+  }
+
+  function end(text: string): void {
+    write(streaming ? escaped(text) + '"' : jsonOf(text, types!));
+    types = undefined;
+  }
+
+  function close(): void {
+    write(separator === "{" ? "{}" : "}");
+  }
+
+  /** True at the end of the call, false when more text is needed, undefined to go on. */
+  function between(held: Held): boolean | undefined {
+    const words = [PARAMETER, FUNCTION_END, CALL_END];
+    const found = findFirst(held.text, words);
+    held.drop(found?.index ?? held.text.length - partialEnd(held.text, words));
+    if (!found) return false;
+    if (found.word !== PARAMETER) {
+      if (found.word === FUNCTION_END) held.drop(FUNCTION_END.length);
+      close();
+      return true;
+    }
+    const bracket = held.text.indexOf(">");
+    if (bracket < 0) return false;
+    begin(held.text.slice(PARAMETER.length, bracket).trim());
+    held.drop(bracket + 1);
+    return undefined;
+  }
+
+  function value(held: Held): false | undefined {
+    if (held.text === "") return false;
+    if (fresh && held.text.startsWith("\n")) held.drop(1);
+    fresh = false;
+    const { at, sure } = valueEnd(held.text);
+    const text = withoutNewline(held.text.slice(0, at));
+    if (sure) {
+      end(text);
+      held.drop(at);
+      if (held.text.startsWith(VALUE_END)) held.drop(VALUE_END.length);
+      return undefined;
+    }
+    if (streaming && text !== "") {
+      write(escaped(text));
+      held.drop(text.length);
+    }
+    return false;
+  }
+
+  return {
+    step(held) {
+      for (;;) {
+        const done = types ? value(held) : between(held);
+        if (done !== undefined) return done;
+      }
+    },
+    finish(held, whole) {
+      if (!whole) return;
+      if (types) end(withoutNewline(held.text.slice(0, lastValueEnd(held.text))));
+      close();
+    },
+  };
+}
+
+/**
+ * Where the value ends; `sure` when that is certain, else everything before `at` belongs to it. A closing tag only
+ * counts when what follows fits, because values may speak of tags: files about tool calls get edited too.
+ */
+function valueEnd(text: string): { at: number; sure: boolean } {
+  const followers = {
+    [VALUE_END]: [PARAMETER, FUNCTION_END, CALL_END],
+    [FUNCTION_END]: [CALL_END],
+  };
+  const words = Object.keys(followers) as (keyof typeof followers)[];
+  for (let found = findFirst(text, words); found; found = findFirst(text, words, found.index + 1)) {
+    const after = text.slice(found.index + found.word.length).trimStart();
+    const follower = followers[found.word as keyof typeof followers];
+    if (follower.some((word) => after.startsWith(word))) return { at: found.index, sure: true };
+    if (follower.some((word) => word.startsWith(after))) return { at: found.index, sure: false };
+  }
+  return { at: text.length - partialEnd(text, words), sure: false };
+}
+
+/** At the end of the text a closing tag needs no follower. */
+function lastValueEnd(text: string): number {
+  const at = valueEnd(text).at;
+  return text.startsWith(VALUE_END, at) || text.startsWith(FUNCTION_END, at) ? at : text.length;
+}
+
+function withoutNewline(text: string): string {
+  return text.endsWith("\n") ? text.slice(0, -1) : text;
+}
+
+function escaped(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
+}
