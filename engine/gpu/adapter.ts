@@ -86,7 +86,16 @@ export async function openGpu(
   const chosen = "flags" in options ? options : await prepareAdapter(options);
   const { adapter, report } = await requestAdapter(chosen);
   const requiredFeatures = wantedFeatures.filter((f) => adapter.features.has(f)) as GPUFeatureName[];
-  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits: report.limits });
+  const device = await adapter
+    .requestDevice({ requiredFeatures, requiredLimits: report.limits })
+    .catch((error: Error) => {
+      throw new EngineError(
+        "no_adapter",
+        `${report.name} opens no device: ${error.message}`,
+        {},
+        { cause: error },
+      );
+    });
   if (chosen.backend !== "null") log(deviceLine(report));
   const warning = softwareWarning(report);
   if (warning) log(warning);
