@@ -29,13 +29,17 @@ export interface Golden {
 export const demoModel = join(packageRoot, "test-fixtures", "demo-model", "model");
 
 /**
- * Folders with a model, inputs.json, meta.json and goldens: those of the project and, where CORTEX_REFERENCE names a
- * folder of them (default: ../shared/reference beside the project), the ones in it.
+ * Folders with a model, inputs.json, meta.json and goldens: those of the project and those in CORTEX_REFERENCE
+ * (default: ../shared/reference beside the project, where it exists; empty: none).
  */
 export function referenceFolders(): string[] {
-  const outside = process.env["CORTEX_REFERENCE"] ?? join(packageRoot, "..", "shared", "reference");
-  const roots = [join(packageRoot, "test-fixtures", "reference"), outside];
-  return roots.filter(existsSync).flatMap(foldersIn);
+  return [join(packageRoot, "test-fixtures", "reference"), ...outside()].flatMap(foldersIn);
+}
+
+function outside(): string[] {
+  const named = process.env["CORTEX_REFERENCE"];
+  if (named !== undefined) return named === "" ? [] : [named]; // a wrong name is an error, not an empty list
+  return [join(packageRoot, "..", "shared", "reference")].filter(existsSync);
 }
 
 function foldersIn(root: string): string[] {

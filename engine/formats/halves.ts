@@ -56,7 +56,7 @@ function f32BitsToF16(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fff_ffff;
   if (magnitude > 0x7f80_0000) return sign | 0x7e00 | ((magnitude >> 13) & 0x3ff);
-  if (magnitude >= 0x477f_f000) return sign | 0x7c00; // 65520, halfway between 65504 and 2^16
+  if (magnitude >= 0x4780_0000) return sign | 0x7c00; // 2^16 on; what rounds up to it carries into infinity below
   if (magnitude >= 0x3880_0000) {
     return sign | ((magnitude - 0x3800_0000 + 0xfff + ((magnitude >> 13) & 1)) >> 13); // from 2^-14 on: normal
   }
