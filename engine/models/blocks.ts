@@ -1,0 +1,120 @@
+// The parts that our decoder-only families share. Each takes the loader and the layer's prefix in the checkpoint,
+// binds its weights and returns a block: x [T, C] → x + f(norm(x)) [T, C].
+import * as op from "../ops/index.ts";
+import type { Pass } from "../gpu/plan.ts";
+import type { Tensor, Weight } from "../gpu/tensor.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Loader } from "./loader.ts";
+import type { Block, Inputs, LayerMemory, Memory, Network } from "./network.ts";
+
+/** Grouped-query attention with rotary positions; with bias, q/k norms or an output gate where the family has them. */
+export async function attention(load: Loader, c: ModelConfig, at: string): Promise<Block> {
+  const { heads, kvHeads, headDim, hidden } = c;
+  const { bias, qkNorm, outputGate } = c.attention;
+  const norm = await load.vector(`${at}input_layernorm.weight`, [hidden]);
+  const parts = [
+    { name: `${at}self_attn.q_proj`, rows: heads * headDim * (outputGate ? 2 : 1) },
+    { name: `${at}self_attn.k_proj`, rows: kvHeads * headDim },
+    { name: `${at}self_attn.v_proj`, rows: kvHeads * headDim },
+  ];
+  const Wqkv = await load.matrix(named(parts, "weight"), hidden);
+  const qkvBias = bias.qkv ? await load.vectors(named(parts, "bias")) : undefined;
+  const Wo = await load.matrix([{ name: `${at}self_attn.o_proj.weight`, rows: hidden }], heads * headDim);
+  const oBias = bias.o ? await load.vector(`${at}self_attn.o_proj.bias`, [hidden]) : undefined;
+  const qNorm = qkNorm ? await load.vector(`${at}self_attn.q_norm.weight`, [headDim]) : undefined;
+  const kNorm = qkNorm ? await load.vector(`${at}self_attn.k_norm.weight`, [headDim]) : undefined;
+
+  return (pass, x, memory, { positions, ropeTable }) => {
+    const u = op.normLinear(pass, x, norm, normOf(c), Wqkv, given({ bias: qkvBias }));
+    const q = op.prepareQkv(pass, u, {
+      heads,
+      kvHeads,
+      headDim,
+      gate: outputGate,
+      ...given({ qNorm, kNorm }),
+      eps: c.eps,
+      normOffset: c.normOffset,
+      rope: { table: ropeTable, dims: c.rope.dims, ...given({ sections: c.rope.mropeSection }) },
+      positions,
+      cache: cacheOf(memory),
+    });
+    const mixed = op.attention(pass, q, cacheOf(memory), {
+      heads,
+      kvHeads,
+      headDim,
+      ...given({ gate: outputGate ? u : undefined }),
+    });
+    pass.keep(`${keptName(at)}.attn.o_proj_in`, mixed);
+    return op.linear(pass, mixed, Wo, { add: x, ...given({ bias: oBias }) });
+  };
+}
+
+/** down(silu(gate(x)) · up(x)) */
+export async function swigluMlp(load: Loader, c: ModelConfig, at: string): Promise<Block> {
+  const norm = await load.vector(`${at}post_attention_layernorm.weight`, [c.hidden]);
+  const gate = { name: `${at}mlp.gate_proj.weight`, rows: c.intermediate };
+  const up = { name: `${at}mlp.up_proj.weight`, rows: c.intermediate };
+  const WgateUp = await load.interleaved(gate, up, c.hidden);
+  const Wdown = await load.matrix([{ name: `${at}mlp.down_proj.weight`, rows: c.hidden }], c.intermediate);
+  return (pass, x) =>
+    op.linear(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, { add: x });
+}
+
+/** Embedding, layers of (mixer, MLP), final norm and head. */
+export async function decoder(
+  load: Loader,
+  c: ModelConfig,
+  mixer: (load: Loader, at: string, layer: number) => Promise<Block>,
+): Promise<Network> {
+  const embedding = await load.matrix([{ name: `${c.prefix}embed_tokens.weight`, rows: c.vocab }], c.hidden);
+  const layers: Block[] = [];
+  for (let i = 0; i < c.layers; i += 1) {
+    const at = `${c.prefix}layers.${i}.`;
+    layers.push(chain(await mixer(load, at, i), await swigluMlp(load, c, at)));
+  }
+  const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
+  const head = c.tied ? embedding : await load.matrix([{ name: "lm_head.weight", rows: c.vocab }], c.hidden);
+  return { body: body(embedding, layers), head: (pass, x) => logits(pass, x, norm, c, head) };
+}
+
+function body(embedding: Weight, layers: readonly Block[]) {
+  return (pass: Pass, inputs: Inputs, memory: Memory): Tensor => {
+    let x = pass.keep("hidden.embed", op.embed(pass, inputs.ids, embedding));
+    for (const [i, layer] of layers.entries()) {
+      x = pass.keep(`hidden.layer.${i}`, layer(pass, x, memory.layers[i]!, inputs));
+    }
+    return x;
+  };
+}
+
+function logits(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig, head: Weight): Tensor {
+  const normed = pass.keep("hidden.final_norm", op.rmsNorm(pass, x, norm, normOf(c)));
+  return op.linear(pass, normed, head);
+}
+
+function chain(first: Block, second: Block): Block {
+  return (pass, x, memory, inputs) => second(pass, first(pass, x, memory, inputs), memory, inputs);
+}
+
+export function normOf(c: ModelConfig): { eps: number; offset: 0 | 1 } {
+  return { eps: c.eps, offset: c.normOffset };
+}
+
+/** The name under which the reference's goldens store a layer's values: `layer.3`. */
+export function keptName(at: string): string {
+  return `layer.${/layers\.(\d+)\.$/.exec(at)?.[1]}`;
+}
+
+/** Drops absent options: an option is given or it is not there. */
+export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}
+
+function named(parts: readonly { name: string; rows: number }[], kind: "weight" | "bias") {
+  return parts.map(({ name, rows }) => ({ name: `${name}.${kind}`, rows }));
+}
+
+function cacheOf(memory: LayerMemory) {
+  if (memory.kind !== "attention") throw new Error("an attention layer was given a delta state");
+  return memory.cache;
+}

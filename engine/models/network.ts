@@ -1,0 +1,37 @@
+// What a model file makes: a network is weights bound once and a closure that records one forward pass. T says
+// whether that is prefill or decode; a network knows nothing of requests, batches or sampling.
+import type { DeltaState } from "../ops/delta.ts";
+import type { KvCache } from "../ops/attention.ts";
+import type { Pass } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+
+/** What one sequence remembers in one layer. */
+export type LayerMemory = { kind: "attention"; cache: KvCache } | { kind: "delta"; state: DeltaState };
+
+/** One sequence's memory, a layer each, and how long it may grow. */
+export interface Memory {
+  readonly layers: readonly LayerMemory[];
+  /** Tokens that the caches hold. */
+  readonly capacity: number;
+  readonly bytes: number;
+}
+
+/** What a run reads besides the memory. */
+export interface Inputs {
+  /** u32 [T] */
+  ids: Tensor;
+  /** u32 [3, T]: position on the t, h and w axis; all equal for text. */
+  positions: Tensor;
+  /** (cos, sin) of each position and frequency, f32 [positions, R/2, 2]. */
+  ropeTable: Tensor;
+}
+
+/** x [T, C] → [T, C], residual included. */
+export type Block = (pass: Pass, x: Tensor, memory: LayerMemory, inputs: Inputs) => Tensor;
+
+export interface Network {
+  /** ids → the residual stream after the last layer, [T, C]. */
+  body(pass: Pass, inputs: Inputs, memory: Memory): Tensor;
+  /** Residual stream [T, C] → logits [T, V]. */
+  head(pass: Pass, x: Tensor): Tensor;
+}

@@ -1,0 +1,247 @@
+// The device's side of the engine, in the thread that owns the GPU: loads models, runs jobs, answers messages.
+// Jobs of one model run one after another; the main thread queues them, this side only refuses to mix them.
+import { setPriority } from "node:os";
+import type { MessagePort } from "node:worker_threads";
+import { EngineError, toPlainError } from "../errors.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
+import { parseConfig, type ModelConfig } from "../models/config.ts";
+import { Loader } from "../models/loader.ts";
+import { architectures } from "../models/registry.ts";
+import { generate } from "./generate.ts";
+import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
+import { Runner } from "./runner.ts";
+import type { GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+
+export interface DeviceModel {
+  readonly config: ModelConfig;
+  readonly runner: Runner;
+  readonly info: DeviceModelInfo;
+  destroy(): void;
+}
+
+/** Our limit where neither the request nor the checkpoint asks for less. */
+export const defaultContextLength = 8192;
+
+/** Reads a checkpoint onto the device and prepares to run it. Nothing stays allocated when it throws. */
+export async function loadModel(
+  gpu: Gpu,
+  folder: string,
+  options: LoadOptions,
+  onProgress: (progress: LoadProgress) => void = () => undefined,
+): Promise<DeviceModel> {
+  const checkpoint = await openCheckpoint(folder);
+  const progress: LoadProgress = {
+    phase: "reading",
+    bytes: 0,
+    totalBytes: checkpoint.totalBytes,
+    tensors: 0,
+    totalTensors: checkpoint.names.length,
+  };
+  const loader = new Loader(gpu, checkpoint, (bytes, tensor) => {
+    progress.bytes += bytes;
+    if (tensor) progress.tensors += 1;
+    onProgress({ ...progress });
+  });
+  try {
+    const config = parseConfig(checkpoint.config, `${folder}/config.json`);
+    const contextLength = contextOf(config, options);
+    const network = await checked(gpu, () => architectures[config.modelType](loader, config));
+    onProgress({ ...progress, phase: "compiling" });
+    const software = gpu.report.kind === "software";
+    const runnerOptions = { contextLength, chunk: software ? 256 : 512, flopsPerSubmit: software ? 2e10 : 5e11 };
+    const runner = await checked(gpu, () => Runner.create(gpu, network, config, runnerOptions));
+    onProgress({ ...progress, phase: "ready" });
+    const destroy = () => {
+      runner.destroy();
+      loader.dispose();
+    };
+    return { config, runner, info: infoOf(config, loader, runner), destroy };
+  } catch (error) {
+    loader.dispose();
+    throw error;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function contextOf(config: ModelConfig, { contextLength }: LoadOptions): number {
+  if (contextLength === undefined) return Math.min(config.maxPositions, defaultContextLength);
+  if (contextLength <= config.maxPositions) return contextLength;
+  const most = `the checkpoint's max_position_embeddings is ${config.maxPositions}`;
+  throw new EngineError("bad_request", `context length ${contextLength} is too long: ${most}`);
+}
+
+function infoOf(config: ModelConfig, loader: Loader, runner: Runner): DeviceModelInfo {
+  return {
+    modelType: config.modelType,
+    vocabSize: config.vocab,
+    contextLength: runner.contextLength,
+    parameters: loader.parameters,
+    weightBytes: loader.bytes,
+    cacheBytes: runner.cacheBytes,
+    scratchBytes: runner.scratchBytes,
+    dispatchesPerToken: runner.decodeKernels.length,
+  };
+}
+
+/** Runs a step in an out-of-memory scope: Dawn reports a failed allocation there, not where it happens. */
+async function checked<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
+  gpu.device.pushErrorScope("out-of-memory");
+  let made: T | undefined;
+  let failure: unknown;
+  try {
+    made = await make();
+  } catch (error) {
+    failure = error;
+  }
+  const scope = await gpu.device.popErrorScope();
+  if (scope) throw new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`);
+  if (failure !== undefined) throw failure;
+  return made as T;
+}
+
+/** Serves a port until it is told to close. */
+export async function serveDevice(port: MessagePort, options: GpuOptions): Promise<void> {
+  const post = (message: FromWorker) => {
+    port.postMessage(message);
+  };
+  let gpu: Gpu;
+  try {
+    gpu = await openGpu(options);
+  } catch (error) {
+    post({ type: "open_failed", error: toPlainError(error) });
+    port.close();
+    return;
+  }
+  // While a result is awaited Dawn polls in a loop; on a software adapter that would starve its own workers.
+  if (gpu.report.kind === "software") lowerPriority();
+  const server = new DeviceServer(gpu, post);
+  void gpu.lost.then((info) => {
+    server.lost(new EngineError("device_lost", `${gpu.report.name} was lost: ${info.message}`));
+  });
+  gpu.device.addEventListener("uncapturederror", ({ error }) => {
+    server.fault(new Error(`the device refused a command: ${error.message}`));
+  });
+  post({ type: "opened", report: gpu.report });
+  await new Promise<void>((resolve) => {
+    port.on("message", (message: ToWorker) => {
+      void server.receive(message).then((closed) => {
+        if (closed) resolve();
+      });
+    });
+  });
+  gpu.destroy();
+  post({ type: "closed" });
+  port.close();
+}
+
+function lowerPriority(): void {
+  try {
+    setPriority(0, 10); // on Linux this is the calling thread's
+  } catch {
+    // a container may forbid it; then it is only slower
+  }
+}
+
+class DeviceServer {
+  readonly #gpu: Gpu;
+  readonly #post: (message: FromWorker) => void;
+  readonly #models = new Map<number, DeviceModel>();
+  readonly #jobs = new Map<number, { abort: AbortController; done: Promise<void>; model: number }>();
+  #loading = Promise.resolve();
+  #closing = false;
+
+  constructor(gpu: Gpu, post: (message: FromWorker) => void) {
+    this.#gpu = gpu;
+    this.#post = post;
+  }
+
+  /** Handles one message; true when it was the last. */
+  async receive(message: ToWorker): Promise<boolean> {
+    if (message.type === "load") await this.#enqueueLoad(message.model, message.folder, message.options);
+    else if (message.type === "generate") this.#start(message.job, message.model, message.request);
+    else if (message.type === "cancel") this.#jobs.get(message.job)?.abort.abort();
+    else if (message.type === "unload") await this.#unload(message.model);
+    else await this.#close();
+    return message.type === "close";
+  }
+
+  lost(error: EngineError): void {
+    if (this.#closing) return;
+    this.#post({ type: "lost", error: toPlainError(error) });
+  }
+
+  /** A refused command would leave wrong numbers behind: whatever runs now cannot be trusted and fails. */
+  fault(error: Error): void {
+    for (const { abort } of this.#jobs.values()) abort.abort(error);
+  }
+
+  /** One load at a time: error scopes are a stack of the whole device. */
+  #enqueueLoad(model: number, folder: string, options: LoadOptions): Promise<void> {
+    this.#loading = this.#loading.then(() => this.#load(model, folder, options));
+    return this.#loading;
+  }
+
+  async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
+    let reported = 0;
+    try {
+      const loaded = await loadModel(this.#gpu, folder, options, (progress) => {
+        const now = performance.now();
+        if (progress.phase === "reading" && now - reported < 100) return;
+        reported = now;
+        this.#post({ type: "progress", model, progress });
+      });
+      this.#models.set(model, loaded);
+      this.#post({ type: "loaded", model, info: loaded.info });
+    } catch (error) {
+      this.#post({ type: "load_failed", model, error: toPlainError(error) });
+    }
+  }
+
+  #start(job: number, model: number, request: GenerateRequest): void {
+    const abort = new AbortController();
+    const done = this.#run(job, model, request, abort.signal).finally(() => this.#jobs.delete(job));
+    this.#jobs.set(job, { abort, done, model });
+  }
+
+  async #run(job: number, model: number, request: GenerateRequest, signal: AbortSignal): Promise<void> {
+    try {
+      const loaded = this.#models.get(model);
+      if (!loaded) throw new EngineError("model_not_found", "the model was unloaded");
+      for await (const event of generate(loaded.runner, request, signal)) {
+        if (isFault(signal)) throw signal.reason;
+        this.#post({ type: "event", job, event });
+      }
+    } catch (error) {
+      const cancelled = signal.aborted && !isFault(signal);
+      const shown = cancelled ? new EngineError("cancelled", "the request was cancelled") : error;
+      this.#post({ type: "job_failed", job, error: toPlainError(shown) });
+    }
+  }
+
+  async #unload(model: number): Promise<void> {
+    await this.#cancel((job) => job.model === model);
+    this.#models.get(model)?.destroy();
+    this.#models.delete(model);
+    this.#post({ type: "unloaded", model });
+  }
+
+  async #close(): Promise<void> {
+    this.#closing = true;
+    await this.#cancel(() => true);
+    for (const model of this.#models.values()) model.destroy();
+    this.#models.clear();
+  }
+
+  async #cancel(which: (job: { model: number }) => boolean): Promise<void> {
+    const chosen = [...this.#jobs.values()].filter(which);
+    for (const { abort } of chosen) abort.abort();
+    await Promise.all(chosen.map(({ done }) => done));
+  }
+}
+
+/** Aborted by a device fault rather than by the caller. */
+function isFault(signal: AbortSignal): boolean {
+  return signal.aborted && signal.reason instanceof Error && signal.reason.name !== "AbortError";
+}

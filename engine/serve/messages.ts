@@ -1,0 +1,36 @@
+// What the main thread and a device's worker thread say to each other. Only numbers, text and plain objects cross;
+// buffers, pipelines and weights never leave the thread that owns the device.
+import type { PlainError } from "../errors.ts";
+import type { DeviceReport } from "../gpu/report.ts";
+import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+
+/** What only the device side knows of a loaded model. */
+export interface DeviceModelInfo {
+  modelType: string;
+  vocabSize: number;
+  contextLength: number;
+  parameters: number;
+  weightBytes: number;
+  cacheBytes: number;
+  scratchBytes: number;
+  dispatchesPerToken: number;
+}
+
+export type ToWorker =
+  | { type: "load"; model: number; folder: string; options: LoadOptions }
+  | { type: "generate"; job: number; model: number; request: GenerateRequest }
+  | { type: "cancel"; job: number }
+  | { type: "unload"; model: number }
+  | { type: "close" };
+
+export type FromWorker =
+  | { type: "opened"; report: DeviceReport }
+  | { type: "open_failed"; error: PlainError }
+  | { type: "progress"; model: number; progress: LoadProgress }
+  | { type: "loaded"; model: number; info: DeviceModelInfo }
+  | { type: "load_failed"; model: number; error: PlainError }
+  | { type: "event"; job: number; event: GenerateEvent }
+  | { type: "job_failed"; job: number; error: PlainError }
+  | { type: "unloaded"; model: number }
+  | { type: "lost"; error: PlainError }
+  | { type: "closed" };

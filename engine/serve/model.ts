@@ -1,0 +1,207 @@
+// A loaded model as the rest of the process sees it: requests in text, answers in text, the device behind a queue.
+import { EngineError } from "../errors.ts";
+import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
+import type { DeviceLink } from "./link.ts";
+import type { DeviceModelInfo } from "./messages.ts";
+import { Turnstile } from "./queue.ts";
+import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
+import { renderChat, type ModelText, type Prompt } from "./text.ts";
+import type {
+  ChatRequest,
+  CompletionRequest,
+  GenerateRequest,
+  GenerationOptions,
+  Model,
+  ModelInfo,
+  TextEvent,
+  Usage,
+} from "./types.ts";
+
+export class LoadedModel implements Model {
+  readonly info: ModelInfo;
+  readonly #link: DeviceLink;
+  readonly #model: number;
+  readonly #text: ModelText;
+  readonly #queue: Turnstile;
+  readonly #running = new Set<AbortController>();
+  #unloaded = false;
+
+  constructor(link: DeviceLink, model: number, info: DeviceModelInfo, text: ModelText, maxQueue: number) {
+    this.#link = link;
+    this.#model = model;
+    this.#text = text;
+    this.#queue = new Turnstile(maxQueue);
+    this.info = {
+      ...info,
+      capabilities: ["text"],
+      toolCalls: text.template.knowsTools,
+      reasoning: text.template.knowsReasoning,
+    };
+  }
+
+  get load(): { running: number; waiting: number } {
+    return this.#queue.load;
+  }
+
+  async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    refuseImages(request);
+    const prompt = renderChat(this.#text, request);
+    yield* this.#answer(prompt, request.options, signal, (logprobs) =>
+      createTextStream({
+        tokenizer: this.#text.tokenizer,
+        stop: request.options.stop ?? [],
+        reasoning: prompt.reasoning,
+        tools: request.tools,
+        logprobs,
+      }),
+    );
+  }
+
+  async *complete(request: CompletionRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    const { tokenizer } = this.#text;
+    const ids =
+      typeof request.prompt === "string" ? tokenizer.encode(request.prompt, { special: true }) : [...request.prompt];
+    this.#checkIds(ids);
+    yield* this.#answer({ ids, reasoning: undefined }, request.options, signal, (logprobs) =>
+      createTextStream({
+        tokenizer,
+        stop: request.options.stop ?? [],
+        reasoning: undefined,
+        tools: undefined,
+        logprobs,
+        continues: true,
+      }),
+    );
+  }
+
+  countTokens(request: ChatRequest): number {
+    return renderChat(this.#text, request).ids.length;
+  }
+
+  async unload(options: { force?: boolean } = {}): Promise<void> {
+    const { running, waiting } = this.#queue.load;
+    if (running > 0 && !options.force) {
+      throw new EngineError("model_busy", `the model has ${running} running and ${waiting} waiting requests`);
+    }
+    this.#unloaded = true;
+    for (const controller of this.#running) controller.abort();
+    await this.#link.unload(this.#model);
+  }
+
+  #checkIds(ids: readonly number[]): void {
+    if (ids.length === 0) throw new EngineError("bad_request", "prompt: is empty: there is no token to continue");
+    const wrong = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= this.info.vocabSize);
+    if (wrong < 0) return;
+    const known = `the model knows token ids from 0 to ${this.info.vocabSize - 1}`;
+    throw new EngineError("bad_request", `prompt[${wrong}]: ${ids[wrong]} is no token id; ${known}`);
+  }
+
+  async *#answer(
+    prompt: Prompt,
+    options: GenerationOptions,
+    signal: AbortSignal,
+    open: (logprobs: boolean) => TextStream,
+  ): AsyncGenerator<TextEvent> {
+    const request = this.#request(prompt.ids, options);
+    if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
+    this.#queue.admit();
+    const own = new AbortController();
+    this.#running.add(own);
+    const either = AbortSignal.any([signal, own.signal]);
+    try {
+      const seat = this.#queue.enter(either);
+      seat.catch(() => undefined); // awaited below, after the caller has seen `started`
+      let leave: (() => void) | undefined;
+      try {
+        yield { type: "started", promptTokens: prompt.ids.length };
+        leave = await seat;
+        yield* this.#generate(request, open(request.topLogprobs !== undefined), either);
+      } finally {
+        if (leave) leave();
+        else {
+          own.abort();
+          await seat.then(
+            (release) => release(),
+            () => undefined,
+          );
+        }
+      }
+    } finally {
+      this.#running.delete(own);
+    }
+  }
+
+  async *#generate(request: GenerateRequest, text: TextStream, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    const meter = new Meter(request.prompt.length);
+    for await (const event of this.#link.generate(this.#model, request, signal)) {
+      if (event.type === "started") continue;
+      if (event.type === "token") {
+        meter.token();
+        yield* unfinished(text.push(event));
+        if (!text.stopped) continue;
+        // A stop string was found; leaving the loop ends the generation on the device.
+        yield* finish(text, "stop", meter.usage(text));
+        return;
+      }
+      if (event.reason === "cancelled") throw new EngineError("cancelled", "the request was cancelled");
+      yield* finish(text, event.reason, { ...event.usage, reasoningTokens: text.reasoningTokens });
+    }
+  }
+
+  #request(prompt: readonly number[], options: GenerationOptions): GenerateRequest {
+    const { tokenizer, generationConfig } = this.#text;
+    const room = { contextLength: this.info.contextLength, promptTokens: prompt.length };
+    return {
+      prompt,
+      maxTokens: resolveMaxTokens(options, generationConfig, room),
+      sampling: resolveSampling(options, generationConfig),
+      stopTokens: tokenizer.eosIds,
+      topLogprobs: options.topLogprobs,
+    };
+  }
+}
+
+function* unfinished(pieces: readonly TextPiece[]): Generator<TextEvent> {
+  for (const piece of pieces) if (piece.type !== "finished") yield piece;
+}
+
+function* finish(text: TextStream, reason: "stop" | "length", usage: Usage): Generator<TextEvent> {
+  for (const piece of text.finish(reason)) yield piece.type === "finished" ? { ...piece, usage } : piece;
+}
+
+function refuseImages(request: ChatRequest): void {
+  const at = request.messages.findIndex(
+    ({ content }) => Array.isArray(content) && content.some((part) => part.type === "image_url"),
+  );
+  if (at < 0) return;
+  throw new EngineError("vision_unsupported", `messages[${at}] has an image and this model reads text only`);
+}
+
+/** Usage of an answer which ends here and not on the device. */
+class Meter {
+  readonly #promptTokens: number;
+  readonly #begun = performance.now();
+  #first: number | undefined;
+  #tokens = 0;
+
+  constructor(promptTokens: number) {
+    this.#promptTokens = promptTokens;
+  }
+
+  token(): void {
+    this.#first ??= performance.now();
+    this.#tokens += 1;
+  }
+
+  usage(text: TextStream): Usage {
+    const first = this.#first ?? performance.now();
+    return {
+      promptTokens: this.#promptTokens,
+      completionTokens: this.#tokens,
+      reasoningTokens: text.reasoningTokens,
+      cachedTokens: 0,
+      prefillMs: first - this.#begun,
+      decodeMs: performance.now() - first,
+    };
+  }
+}

@@ -1,0 +1,195 @@
+// One model on the device and one sequence in it: plans for prefill and decode, the sequence's memory, and the feeding
+// of tokens. Positions and lengths are written to small buffers ahead of each run; a plan itself never changes.
+import type { Gpu } from "../gpu/adapter.ts";
+import { Recording, type Plan } from "../gpu/plan.ts";
+import { bufferOf, readF32, readU32 } from "../gpu/readback.ts";
+import { free, permanent, type Tensor } from "../gpu/tensor.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
+import type { Inputs, Memory, Network } from "../models/network.ts";
+import { ropeTable } from "../models/rope.ts";
+import * as op from "../ops/index.ts";
+
+export interface RunnerOptions {
+  /** Tokens that the sequence may hold, prompt and answer together. */
+  contextLength: number;
+  /** Most tokens of one prefill run. */
+  chunk: number;
+  /** Estimated arithmetic of one submit, FLOP. */
+  flopsPerSubmit: number;
+}
+
+interface Outputs {
+  /** [1, V] */
+  logits: Tensor;
+  /** u32 [1] */
+  next: Tensor;
+}
+
+/** A forward pass for up to `capacity` tokens and the buffers it reads. */
+export interface Entrance {
+  readonly capacity: number;
+  readonly step: Tensor;
+  readonly inputs: Inputs;
+}
+
+export class Runner {
+  readonly contextLength: number;
+  readonly #gpu: Gpu;
+  readonly #options: RunnerOptions;
+  readonly #memory: Memory;
+  readonly #rope: Tensor;
+  readonly #prefill: { entrance: Entrance; body: Plan; head: Plan; outputs: Outputs };
+  readonly #decode: { entrance: Entrance; plan: Plan; outputs: Outputs };
+  #last: Outputs | undefined;
+  #length = 0;
+
+  private constructor(
+    gpu: Gpu,
+    options: RunnerOptions,
+    memory: Memory,
+    rope: Tensor,
+    prefill: { entrance: Entrance; body: Plan; head: Plan; outputs: Outputs },
+    decode: { entrance: Entrance; plan: Plan; outputs: Outputs },
+  ) {
+    this.contextLength = options.contextLength;
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#memory = memory;
+    this.#rope = rope;
+    this.#prefill = prefill;
+    this.#decode = decode;
+  }
+
+  /** Records and compiles the plans and allocates memory, caches and scratch: nothing is allocated afterwards. */
+  static async create(gpu: Gpu, network: Network, config: ModelConfig, options: RunnerOptions): Promise<Runner> {
+    const memory = createMemory(gpu, config, options.contextLength);
+    const table = ropeTable(config, options.contextLength);
+    const rope = permanent(gpu, "rope", [options.contextLength, config.rope.dims / 2, 2], table);
+    const prefill = await recordPrefill(gpu, network, memory, createEntrance(gpu, options.chunk, rope));
+    const decode = await recordDecode(gpu, network, memory, createEntrance(gpu, 1, rope));
+    return new Runner(gpu, options, memory, rope, prefill, decode);
+  }
+
+  /** Tokens fed so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Kernels of one decode step, in order. */
+  get decodeKernels(): readonly string[] {
+    return this.#decode.plan.kernels;
+  }
+
+  get cacheBytes(): number {
+    return this.#memory.bytes;
+  }
+
+  get scratchBytes(): number {
+    return this.#prefill.body.scratchBytes + this.#prefill.head.scratchBytes + this.#decode.plan.scratchBytes;
+  }
+
+  /** Forgets the sequence. */
+  reset(): void {
+    resetMemory(this.#gpu, this.#memory);
+    this.#length = 0;
+    this.#last = undefined;
+  }
+
+  /** Appends tokens to the sequence; afterwards the logits that follow the last one are on the device. */
+  async feed(ids: readonly number[], signal?: AbortSignal): Promise<void> {
+    if (ids.length === 0) throw new Error("no tokens to feed");
+    if (this.#length + ids.length > this.contextLength) {
+      throw new Error(`${this.#length} + ${ids.length} tokens in a context of ${this.contextLength}`);
+    }
+    if (ids.length === 1) return this.#step(ids[0]!);
+    const { entrance, body, head, outputs } = this.#prefill;
+    for (let at = 0; at < ids.length; at += entrance.capacity) {
+      signal?.throwIfAborted();
+      const chunk = ids.slice(at, at + entrance.capacity);
+      writeInputs(this.#gpu, entrance, chunk, this.#length);
+      body.submit(chunk.length, this.#options.flopsPerSubmit);
+      this.#length += chunk.length;
+      if (at + chunk.length < ids.length) await this.#gpu.device.queue.onSubmittedWorkDone();
+    }
+    head.submit(1);
+    this.#last = outputs;
+  }
+
+  /** The likeliest next token. */
+  async argmax(): Promise<number> {
+    return (await readU32(this.#gpu, this.#outputs().next))[0]!;
+  }
+
+  /** The logits of the next token, [V]. */
+  async logits(): Promise<Float32Array> {
+    return readF32(this.#gpu, this.#outputs().logits);
+  }
+
+  destroy(): void {
+    for (const plan of [this.#prefill.body, this.#prefill.head, this.#decode.plan]) plan.destroy();
+    for (const { entrance } of [this.#prefill, this.#decode]) freeEntrance(entrance);
+    free(this.#rope);
+    freeMemory(this.#memory);
+  }
+
+  #step(id: number): void {
+    const { entrance, plan, outputs } = this.#decode;
+    writeInputs(this.#gpu, entrance, [id], this.#length);
+    plan.submit(1);
+    this.#length += 1;
+    this.#last = outputs;
+  }
+
+  #outputs(): Outputs {
+    if (!this.#last) throw new Error("nothing was fed");
+    return this.#last;
+  }
+}
+
+export function createEntrance(gpu: Gpu, capacity: number, rope: Tensor): Entrance {
+  const inputs = {
+    ids: permanent(gpu, "ids", [capacity], undefined, "u32"),
+    positions: permanent(gpu, "positions", [3, capacity], undefined, "u32"),
+    ropeTable: rope,
+  };
+  return { capacity, step: permanent(gpu, "step", [4], undefined, "u32"), inputs };
+}
+
+export function freeEntrance({ step, inputs }: Entrance): void {
+  free(step, inputs.ids, inputs.positions);
+}
+
+/** Tokens `ids` at positions past, past + 1, …, equal on all axes. */
+export function writeInputs(gpu: Gpu, entrance: Entrance, ids: readonly number[], past: number): void {
+  const { queue } = gpu.device;
+  const { capacity, step, inputs } = entrance;
+  queue.writeBuffer(bufferOf(step), 0, new Uint32Array([ids.length, past, 0, 0]));
+  queue.writeBuffer(bufferOf(inputs.ids), 0, Uint32Array.from(ids));
+  const positions = Uint32Array.from(ids, (_, t) => past + t);
+  for (let axis = 0; axis < 3; axis += 1) {
+    queue.writeBuffer(bufferOf(inputs.positions), axis * capacity * 4, positions);
+  }
+}
+
+async function recordPrefill(gpu: Gpu, network: Network, memory: Memory, entrance: Entrance) {
+  const { capacity, step, inputs } = entrance;
+  const recording = new Recording(gpu, { capacity, step });
+  const x = network.body(recording, inputs, memory);
+  const last = op.lastRow(recording, x);
+  const body = await recording.finish([last]);
+  const tail = new Recording(gpu, { capacity: 1, step });
+  const outputs = recordHead(tail, network, last);
+  return { entrance, body, head: await tail.finish([outputs.logits, outputs.next]), outputs };
+}
+
+async function recordDecode(gpu: Gpu, network: Network, memory: Memory, entrance: Entrance) {
+  const recording = new Recording(gpu, { capacity: 1, step: entrance.step });
+  const outputs = recordHead(recording, network, network.body(recording, entrance.inputs, memory));
+  return { entrance, plan: await recording.finish([outputs.logits, outputs.next]), outputs };
+}
+
+function recordHead(recording: Recording, network: Network, x: Tensor): Outputs {
+  const logits = network.head(recording, x);
+  return { logits, next: op.argmax(recording, logits) };
+}

@@ -1,0 +1,58 @@
+// A sequence's memory in the goldens' own layout.
+import { readF32 } from "../gpu/readback.ts";
+import { dims } from "../gpu/tensor.ts";
+import type { LayerMemory } from "../models/network.ts";
+import type { GoldenTensor } from "./golden.ts";
+import type { Trace, Tracer } from "./trace.ts";
+
+/** Columns before the convolution that the next step needs. */
+const columns = 3;
+
+/** `cache.{i}.k`, `.v` [Nkv, T, D], `.delta_state` [Nv, Dk, Dv], `.conv_state` [C, 3] after `tokens` tokens. */
+export async function readMemory(tracer: Tracer, tokens: number): Promise<Trace> {
+  const all: Trace = new Map();
+  for (const [i, layer] of tracer.memory.layers.entries()) {
+    for (const [name, values] of await readLayer(tracer, layer, tokens)) all.set(`cache.${i}.${name}`, values);
+  }
+  return all;
+}
+
+/** The goldens keep the last four columns; the oldest of them is never read again. */
+export function asRead(name: string, golden: GoldenTensor): GoldenTensor {
+  if (!name.endsWith("conv_state")) return golden;
+  const kept = golden.shape.at(-1)!;
+  const data = golden.data.filter((_, i) => i % kept >= kept - columns);
+  return { shape: [...golden.shape.slice(0, -1), columns], data };
+}
+
+async function readLayer({ gpu }: Tracer, layer: LayerMemory, tokens: number): Promise<[string, Float32Array][]> {
+  if (layer.kind === "attention") {
+    const { k, v } = layer.cache;
+    const [, capacity, D] = dims(k, 3);
+    return [
+      ["k", firstRows(await readF32(gpu, k), capacity * D, tokens * D)],
+      ["v", firstRows(await readF32(gpu, v), capacity * D, tokens * D)],
+    ];
+  }
+  const { window, S } = layer.state;
+  return [
+    ["delta_state", await readF32(gpu, S)],
+    ["conv_state", lastColumns(await readF32(gpu, window), dims(window, 2)[1], tokens)],
+  ];
+}
+
+/** The first `take` of every `stride` values. */
+function firstRows(values: Float32Array, stride: number, take: number): Float32Array {
+  return values.filter((_, i) => i % stride < take);
+}
+
+/** From the ring [4, C], where position p lies in row p mod 4, to [C, 3], oldest first; zero before the start. */
+function lastColumns(ring: Float32Array, C: number, tokens: number): Float32Array {
+  const out = new Float32Array(C * columns);
+  for (let j = 0; j < columns; j += 1) {
+    const position = tokens - columns + j;
+    if (position < 0) continue;
+    for (let c = 0; c < C; c += 1) out[c * columns + j] = ring[(position % 4) * C + c]!;
+  }
+  return out;
+}

@@ -1,0 +1,166 @@
+// Holding this engine against a reference's numbers: every case, cut in every way that serving may cut it.
+import type { Gpu } from "../gpu/adapter.ts";
+import { EngineError } from "../errors.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { parseConfig } from "../models/config.ts";
+import { Loader } from "../models/loader.ts";
+import { architectures } from "../models/registry.ts";
+import { argmax, argmaxAgreement, difference, greedyAgreement } from "./compare.ts";
+import type { Difference, GreedyAgreement } from "./compare.ts";
+import { readCases, readGolden, type GoldenCase, type GoldenTensor, type Tolerances } from "./golden.ts";
+import { asRead, readMemory } from "./memory.ts";
+import { Tracer, type Trace } from "./trace.ts";
+
+export interface VerifyOptions {
+  /** Which tolerances of meta.json judge: f32 for an exact checkpoint, bf16 for a converted or quantised one. */
+  mode: "f32" | "bf16";
+  /** Names of the cases to run; all if absent. */
+  cases?: readonly string[];
+}
+
+/** How the prompt is cut: in one run, in runs of an odd size, or through the decode plan token by token. */
+export const cuts = { whole: Infinity, chunks: 37, "token by token": 1 } as const;
+export type Cut = keyof typeof cuts;
+
+export interface CutReport {
+  cut: Cut;
+  logits: Difference;
+  /** Positions whose likeliest token is the reference's, of all. */
+  argmax: { agree: number; positions: number };
+  greedy: GreedyAgreement;
+  /** By the golden's own names. */
+  intermediates: Record<string, Difference>;
+  passed: boolean;
+  /** What failed, with figure and bound. */
+  failures: string[];
+}
+
+export interface CaseReport {
+  name: string;
+  promptTokens: number;
+  passed: boolean;
+  /** Why the case could not be run. */
+  notRun?: string;
+  cuts: CutReport[];
+}
+
+/** Runs the cases one by one. Errors: as loading; bad_checkpoint for damaged goldens. */
+export async function* verifyFolder(gpu: Gpu, folder: string, options: VerifyOptions): AsyncGenerator<CaseReport> {
+  const { cases, tolerance } = await readCases(folder);
+  const chosen = choose(cases, options.cases);
+  const checkpoint = await openCheckpoint(folder);
+  const loader = new Loader(gpu, checkpoint);
+  let tracer: Tracer | undefined;
+  try {
+    const config = parseConfig(checkpoint.config, checkpoint.configFile);
+    const network = await architectures[config.modelType](loader, config);
+    const longest = Math.max(...chosen.map((one) => one.input_ids.length + one.greedy_ids.length));
+    tracer = await Tracer.create(gpu, network, config, longest);
+    for (const one of chosen) yield await verifyCase(tracer, folder, one, tolerance, options.mode);
+  } finally {
+    tracer?.destroy();
+    loader.dispose();
+    await checkpoint.close();
+  }
+}
+
+function choose(cases: readonly GoldenCase[], names: readonly string[] | undefined): readonly GoldenCase[] {
+  if (!names || names.length === 0) return cases;
+  const known = cases.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown) throw new EngineError("bad_request", `no case ${unknown}; there are ${known.join(", ")}`);
+  return cases.filter(({ name }) => names.includes(name));
+}
+
+async function verifyCase(
+  tracer: Tracer,
+  folder: string,
+  one: GoldenCase,
+  tolerance: Tolerances,
+  mode: VerifyOptions["mode"],
+): Promise<CaseReport> {
+  const base = { name: one.name, promptTokens: one.input_ids.length };
+  if (one.images.length > 0) return { ...base, passed: false, notRun: "it has images", cuts: [] };
+  const golden = await readGolden(folder, one);
+  const reports: CutReport[] = [];
+  for (const cut of Object.keys(cuts) as Cut[]) {
+    tracer.reset();
+    const trace = await tracer.feed(one.input_ids, cuts[cut]);
+    const memory = await readMemory(tracer, one.input_ids.length);
+    const greedy = await continueGreedily(tracer, trace.get("logits")!, one.greedy_ids.length);
+    reports.push(judge(cut, one, golden, new Map([...trace, ...memory]), greedy, tolerance, mode));
+  }
+  return { ...base, passed: reports.every(({ passed }) => passed), cuts: reports };
+}
+
+/** Draws the likeliest token, feeds it, and so on, `steps` times; returns the ids. */
+async function continueGreedily(tracer: Tracer, logits: Float32Array, steps: number): Promise<number[]> {
+  const ids: number[] = [];
+  let row = logits.subarray(logits.length - tracer.vocab);
+  while (ids.length < steps) {
+    ids.push(argmax(row));
+    if (ids.length < steps) row = (await tracer.feed([ids.at(-1)!], 1)).get("logits")!;
+  }
+  return ids;
+}
+
+function judge(
+  cut: Cut,
+  one: GoldenCase,
+  golden: ReadonlyMap<string, GoldenTensor>,
+  trace: Trace,
+  greedyIds: readonly number[],
+  tolerance: Tolerances,
+  mode: VerifyOptions["mode"],
+): CutReport {
+  const expected = required(golden, "logits", one);
+  const logits = difference(trace.get("logits")!, expected.data);
+  const width = expected.shape.at(-1)!;
+  const intermediates: Record<string, Difference> = {};
+  for (const [name, values] of trace) {
+    const reference = golden.get(name);
+    if (reference && name !== "logits") intermediates[name] = difference(values, asRead(name, reference).data);
+  }
+  const steps = one.greedy_ids.length > 0 ? required(golden, "greedy.logits", one).data : new Float32Array(0);
+  const greedy = greedyAgreement(greedyIds, one.greedy_ids, steps);
+  const failures = failuresOf({ logits, greedy, intermediates }, tolerance, mode);
+  return {
+    cut,
+    logits,
+    argmax: { agree: argmaxAgreement(trace.get("logits")!, expected.data, width), positions: expected.shape[0]! },
+    greedy,
+    intermediates,
+    passed: failures.length === 0,
+    failures,
+  };
+}
+
+function failuresOf(
+  { logits, greedy, intermediates }: Pick<CutReport, "logits" | "greedy" | "intermediates">,
+  tolerance: Tolerances,
+  mode: VerifyOptions["mode"],
+): string[] {
+  const failures: string[] = [];
+  const bound = (what: string, value: number, most: number | undefined) => {
+    if (most === undefined) failures.push(`meta.json gives no bound for ${what} in ${mode}`);
+    else if (!(value <= most)) failures.push(`${what} ${value.toExponential(2)} > ${most.toExponential(2)}`);
+  };
+  if (mode === "f32") bound("max |Δ logits|", logits.maxAbs, tolerance.f32_engine_logits_max_abs);
+  else bound("relative rms of logits", logits.relativeRms, tolerance.bf16_engine_logits_rel_rms);
+  if (greedy.gap !== undefined) {
+    const most = mode === "f32" ? tolerance.f32_greedy_gap : tolerance.bf16_greedy_gap;
+    bound(`greedy gap at token ${greedy.agreed + 1}`, greedy.gap, most);
+  }
+  if (mode === "f32" && tolerance.f32_delta_state_max_abs !== undefined) {
+    for (const [name, { maxAbs }] of Object.entries(intermediates)) {
+      if (name.endsWith("delta_state")) bound(name, maxAbs, tolerance.f32_delta_state_max_abs);
+    }
+  }
+  return failures;
+}
+
+function required(golden: ReadonlyMap<string, GoldenTensor>, name: string, one: GoldenCase): GoldenTensor {
+  const tensor = golden.get(name);
+  if (!tensor) throw new EngineError("bad_checkpoint", `${one.golden} has no f32 tensor ${name}`);
+  return tensor;
+}

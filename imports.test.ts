@@ -1,0 +1,59 @@
+// Imports point one way: shaders ← engine ← neuron, neuron/protocol.ts ← gateway; inside the engine
+// errors ← gpu ← ops ← models ← serve ← index, and formats, text and image know no GPU.
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { expect, test } from "vitest";
+
+/** What a room may import besides itself; the longest matching path is the room of a file. */
+const allowed: Record<string, readonly string[]> = {
+  "engine/errors.ts": [],
+  "engine/root.ts": [],
+  "engine/gpu": ["engine/errors.ts", "engine/root.ts"],
+  "engine/formats": ["engine/errors.ts"],
+  "engine/text": ["engine/errors.ts", "engine/formats", "engine/serve/types.ts"],
+  "engine/image": ["engine/errors.ts"],
+  "engine/reference": ["engine/errors.ts"],
+  "engine/ops": ["engine/errors.ts", "engine/gpu"],
+  "engine/models": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/ops"],
+  "engine/serve/types.ts": ["engine/gpu/report.ts"],
+  "engine/serve": ["engine"],
+  "engine/index.ts": ["engine"],
+  neuron: ["engine/index.ts", "engine/errors.ts", "engine/root.ts"],
+  "neuron/protocol.ts": ["engine/index.ts"],
+  gateway: ["neuron/protocol.ts"],
+  bench: ["engine", "neuron/protocol.ts", "gateway"],
+};
+
+const root = import.meta.dirname;
+const sources = Object.keys(allowed)
+  .filter((room) => !room.includes("/"))
+  .concat("engine")
+  .flatMap((room) => readdirSync(join(root, room), { recursive: true, encoding: "utf8" }).map((f) => join(room, f)))
+  .filter((file) => /\.ts$/.test(file) && !/\.(test|fixture)\.ts$/.test(file) && !file.includes("web/"));
+
+test.each(sources)("%s imports only what its room may", (file) => {
+  const room = roomOf(file);
+  const text = readFileSync(join(root, file), "utf8");
+  const imports = [...text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)].map(([, path]) =>
+    relative(root, resolve(root, dirname(file), path!)),
+  );
+  const wrong = imports.filter((path) => !["", ...allowed[room]!].some((may) => within(path, may || room)));
+  expect(wrong, `${file} is in room ${room}`).toEqual([]);
+});
+
+test("the test sees a wrong import", () => {
+  expect(within("gateway/router.ts", "engine")).toBe(false);
+  expect(roomOf("engine/serve/types.ts")).toBe("engine/serve/types.ts");
+  expect(sources.length).toBeGreaterThan(20);
+});
+
+function roomOf(file: string): string {
+  const rooms = Object.keys(allowed).filter((room) => within(file, room));
+  const room = rooms.sort((a, b) => b.length - a.length)[0];
+  if (!room) throw new Error(`${file} is in no room`);
+  return room;
+}
+
+function within(path: string, place: string): boolean {
+  return path === place || path.startsWith(`${place}/`);
+}

@@ -1,0 +1,83 @@
+// `neuron verify DIR`: holds this engine, on this adapter, against a reference's numbers. DIR is a model folder with
+// inputs.json, meta.json and golden/ beside the weights.
+import pc from "picocolors";
+import { openGpu, prepareAdapter, verifyFolder } from "../engine/index.ts";
+import type { CaseReport, CutReport, Difference, VerifyOptions } from "../engine/index.ts";
+
+export interface VerifySettings {
+  adapter?: string;
+  device?: number;
+  json?: boolean;
+  mode?: VerifyOptions["mode"];
+  cases?: readonly string[];
+}
+
+type Print = (line: string) => void;
+
+/** Prints a report as it grows; true if every case passed. */
+export async function verify(
+  folder: string,
+  settings: VerifySettings,
+  print: Print = console.log,
+): Promise<boolean> {
+  const gpu = await openGpu(await prepareAdapter(settings));
+  try {
+    if (!settings.json) print(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
+    const options: VerifyOptions = { mode: settings.mode ?? "f32", cases: settings.cases ?? [] };
+    const reports: CaseReport[] = [];
+    for await (const report of verifyFolder(gpu, folder, options)) {
+      reports.push(report);
+      if (!settings.json) for (const line of formatCase(report)) print(line);
+    }
+    const passed = reports.length > 0 && reports.every((report) => report.passed);
+    if (settings.json) {
+      print(JSON.stringify({ folder, adapter: gpu.report.name, mode: options.mode, passed, cases: reports }));
+    } else {
+      const good = reports.filter((report) => report.passed).length;
+      print(
+        passed
+          ? pc.green(`pass: ${good} of ${reports.length} cases`)
+          : pc.red(`FAIL: ${good} of ${reports.length} cases pass`),
+      );
+    }
+    return passed;
+  } finally {
+    gpu.destroy();
+  }
+}
+
+/** The lines of a case, one a cut and one an intermediate whose error is the largest of its kind. */
+export function formatCase(report: CaseReport): string[] {
+  const head = `${report.name} (${report.promptTokens} tokens)`;
+  if (report.notRun !== undefined) return [`${head}: ${pc.red("not run")}: ${report.notRun}`];
+  return [head, ...report.cuts.flatMap(formatCut)];
+}
+
+function formatCut(report: CutReport): string[] {
+  const { logits, argmax, greedy } = report;
+  const verdict = report.passed ? pc.green("pass") : pc.red(`FAIL: ${report.failures.join("; ")}`);
+  const continued = greedy.total === 0 ? "" : `  greedy ${greedy.agreed}/${greedy.total}`;
+  const lines = [
+    `  ${report.cut.padEnd(14)} logits ${figures(logits)}  argmax ${argmax.agree}/${argmax.positions}${continued}  ${verdict}`,
+  ];
+  for (const [kind, [name, worst, count]] of worstOfKinds(report.intermediates)) {
+    lines.push(`      ${kind.padEnd(22)} ${figures(worst)}  (worst of ${count}: ${name})`);
+  }
+  return lines;
+}
+
+/** `layer.3.attn.o_proj_in` and its like on other layers are one kind. */
+function worstOfKinds(all: Record<string, Difference>): Map<string, [string, Difference, number]> {
+  const kinds = new Map<string, [string, Difference, number]>();
+  for (const [name, difference] of Object.entries(all)) {
+    const kind = name.replace(/\.\d+/g, "");
+    const [worstName, worst, count] = kinds.get(kind) ?? [name, difference, 0];
+    if (difference.maxAbs > worst.maxAbs) kinds.set(kind, [name, difference, count + 1]);
+    else kinds.set(kind, [worstName, worst, count + 1]);
+  }
+  return kinds;
+}
+
+function figures({ maxAbs, meanAbs, cosine }: Difference): string {
+  return `max ${maxAbs.toExponential(2)}  mean ${meanAbs.toExponential(2)}  cos ${cosine.toFixed(9)}`;
+}
