@@ -1,0 +1,155 @@
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse as parseToml } from "smol-toml";
+import { expect, test } from "vitest";
+import { addressOf, ConfigError, loadConfig } from "./config.ts";
+
+const root = join(import.meta.dirname, "..");
+
+function folder(files: Record<string, string>): string {
+  const path = mkdtempSync(join(tmpdir(), "cortex-config-"));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
+  return path;
+}
+
+function load(files: Record<string, string>, env: Record<string, string> = {}, flags = {}) {
+  return loadConfig({ cwd: folder(files), env, flags });
+}
+
+function failure(files: Record<string, string>, env: Record<string, string> = {}): string {
+  try {
+    load(files, env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message.replace(/^.*\/cortex-config-[^/]*\//gm, "");
+  }
+  throw new Error("the configuration was accepted");
+}
+
+test("nothing at all is a configuration", () => {
+  const { cortex, models, files } = load({});
+  expect(cortex.gateway.listen).toBe("127.0.0.1:31313");
+  expect(cortex.gateway.metrics_listen).toBe("127.0.0.1:31314");
+  expect(cortex.neurons).toEqual([]);
+  expect(models).toEqual({ models: [], aliases: {} });
+  expect(files).toEqual([]);
+});
+
+test("both example files parse, and show every key with its default", () => {
+  const { cortex, models, files } = loadConfig({ file: "cortex.example.toml", env: {}, cwd: root });
+  expect(cortex.neurons.map((n) => n.name)).toEqual(["alpha", "beta"]);
+  expect(models.aliases).toEqual({ small: "demo" });
+  expect(files.map((f) => f.slice(root.length + 1))).toEqual(["cortex.example.toml", "models.example.toml"]);
+  const shown = parseToml(readFileSync(join(root, "cortex.example.toml"), "utf8"));
+  const defaults = load({}).cortex;
+  expect(shown.gateway).toEqual(defaults.gateway);
+  expect(shown.poll).toEqual(defaults.poll);
+});
+
+test("flags over environment over file", () => {
+  const files = { "cortex.toml": '[gateway]\nlisten = "a:1"\nmetrics_listen = "a:2"\ndrain_s = 9\n' };
+  const env = { CORTEX_GATEWAY__LISTEN: "b:1", CORTEX_GATEWAY__METRICS_LISTEN: "b:2" };
+  const { gateway } = load(files, env, { gateway: { listen: "c:1", metrics_listen: undefined } }).cortex;
+  expect([gateway.listen, gateway.metrics_listen, gateway.drain_s]).toEqual(["c:1", "b:2", 9]);
+});
+
+test("the environment reaches into lists and numbers, and leaves strangers alone", () => {
+  const { cortex } = load(
+    {},
+    {
+      CORTEX_NEURONS__0__NAME: "one",
+      CORTEX_NEURONS__0__ENDPOINT: "http://h:1/",
+      CORTEX_POLL__INTERVAL_S: "0.5",
+      CORTEX_PORT: "tcp://10.0.0.1:31313",
+      CORTEX_API_KEY: "secret",
+    },
+  );
+  expect(cortex.neurons).toEqual([{ name: "one", endpoint: "http://h:1" }]);
+  expect(cortex.poll.interval_s).toBe(0.5);
+});
+
+test("models.toml beside cortex.toml is read; a named one is relative to the file that names it", () => {
+  const beside = load({ "cortex.toml": "", "models.toml": '[aliases]\nx = "y"' });
+  expect(beside.models.aliases).toEqual({ x: "y" });
+  const named = load({ "cortex.toml": 'models_config = "m.toml"', "m.toml": '[[models]]\nid = "a"' });
+  expect(named.models.models).toEqual([{ id: "a" }]);
+});
+
+test.each([
+  [
+    "an unknown key",
+    { "cortex.toml": "[gateway]\nlisten_on = 1" },
+    "cortex.toml: gateway.listen_on: unknown key",
+  ],
+  ["an unknown table", { "cortex.toml": "[eviction]\n" }, "cortex.toml: eviction: unknown key"],
+  [
+    "an address without a port",
+    { "cortex.toml": '[gateway]\nlisten = "localhost"' },
+    'cortex.toml: gateway.listen: expected host:port (got "localhost")',
+  ],
+  [
+    "a port too high",
+    { "cortex.toml": '[gateway]\nlisten = "h:70000"' },
+    'cortex.toml: gateway.listen: the port is above 65535 (got "h:70000")',
+  ],
+  [
+    "a bad endpoint",
+    { "cortex.toml": '[[neurons]]\nname = "a"\nendpoint = "10.0.0.1:13131"' },
+    'cortex.toml: neurons.0.endpoint: expected http://host:port (got "10.0.0.1:13131")',
+  ],
+  [
+    "a neuron without endpoint",
+    { "cortex.toml": '[[neurons]]\nname = "a"' },
+    "cortex.toml: neurons.0.endpoint: is missing",
+  ],
+  [
+    "two neurons of one name",
+    {
+      "cortex.toml":
+        '[[neurons]]\nname="a"\nendpoint="http://h:1"\n[[neurons]]\nname="a"\nendpoint="http://h:2"',
+    },
+    "cortex.toml: neurons: two have the same name",
+  ],
+  [
+    "a local neuron that would never start",
+    { "cortex.toml": '[local_neuron]\nport = 1\n[[neurons]]\nname="a"\nendpoint="http://h:1"' },
+    "cortex.toml: local_neuron: is of use only where no [[neurons]] are listed",
+  ],
+  [
+    "a wrong type",
+    { "cortex.toml": "[poll]\nstrikes = 1.5" },
+    "cortex.toml: poll.strikes: Invalid integer: Received 1.5",
+  ],
+  [
+    "a missing models file",
+    { "cortex.toml": 'models_config = "no.toml"' },
+    "no.toml: cannot be read (ENOENT)",
+  ],
+  [
+    "an alias of an alias",
+    { "models.toml": '[aliases]\na = "b"\nb = "c"' },
+    "models.toml: aliases: an alias names a model, not another alias",
+  ],
+  [
+    "a key of a feature to come",
+    { "models.toml": '[[models]]\nid = "a"\npinned_on = []' },
+    "models.toml: models.0.pinned_on: unknown key",
+  ],
+])("%s", (_, files, message) => {
+  expect(failure(files)).toBe(message);
+});
+
+test("broken TOML names the file, a missing --config too", () => {
+  expect(failure({ "cortex.toml": "listen = " })).toMatch(/^cortex\.toml: Invalid TOML/);
+  expect(() => loadConfig({ file: "absent.toml", env: {}, cwd: folder({}) })).toThrow(
+    /absent\.toml: cannot be read/,
+  );
+  expect(failure({}, { CORTEX_GATEWAY__PORT: "1" })).toBe("configuration: gateway.port: unknown key");
+});
+
+test.each([
+  ["127.0.0.1:80", { host: "127.0.0.1", port: 80 }],
+  ["[::1]:31313", { host: "::1", port: 31313 }],
+  ["localhost:0", { host: "localhost", port: 0 }],
+])("address %s", (text, want) => expect(addressOf(text)).toEqual(want));

@@ -1,0 +1,227 @@
+// cortex.toml and models.toml: strict schemas, the defaults written here and nowhere else.
+// Flags win over the environment, the environment over the file. CORTEX_GATEWAY__LISTEN sets gateway.listen.
+
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { parse as parseToml } from "smol-toml";
+import * as v from "valibot";
+
+/** A problem of the operator's: shown as one line, without a stack. */
+export class ConfigError extends Error {}
+
+const Seconds = v.pipe(v.number(), v.gtValue(0));
+const Name = v.pipe(v.string(), v.nonEmpty());
+
+const Address = v.pipe(
+  v.string(),
+  v.regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/, "expected host:port"),
+  v.check((text) => addressOf(text).port <= 65535, "the port is above 65535"),
+);
+
+const Endpoint = v.pipe(
+  v.string(),
+  v.regex(/^https?:\/\//, "expected http://host:port"),
+  v.url("expected http://host:port"),
+  v.transform((url) => url.replace(/\/+$/, "")),
+);
+
+export const CortexConfig = v.pipe(
+  v.strictObject({
+    gateway: v.optional(
+      v.strictObject({
+        listen: v.optional(Address, "127.0.0.1:31313"),
+        metrics_listen: v.optional(Address, "127.0.0.1:31314"),
+        /** How long a neuron may take to its first byte: it may have a queue, and a whole answer has no earlier one. */
+        response_timeout_s: v.optional(Seconds, 1800),
+        /** The longest silence within an answer; there is no limit on its whole length. */
+        idle_timeout_s: v.optional(Seconds, 300),
+        body_limit_mb: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1024)), 32),
+        /** How long running requests may take to end after SIGTERM. */
+        drain_s: v.optional(v.pipe(v.number(), v.minValue(0)), 5),
+        log_level: v.optional(v.picklist(["debug", "info", "warn", "error"]), "info"),
+        log_format: v.optional(v.picklist(["text", "json"]), "text"),
+      }),
+      {},
+    ),
+    poll: v.optional(
+      v.strictObject({
+        interval_s: v.optional(Seconds, 5),
+        /** The rhythm while a neuron starts or loads a model. */
+        loading_interval_s: v.optional(Seconds, 1),
+        /** Per call. */
+        timeout_s: v.optional(Seconds, 5),
+        /** Failed polls in a row that make a neuron unreachable; one success heals it. */
+        strikes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 3),
+      }),
+      {},
+    ),
+    neurons: v.optional(v.array(v.strictObject({ name: Name, endpoint: Endpoint })), []),
+    /** The neuron that the gateway starts beside itself when none is listed. */
+    local_neuron: v.optional(
+      v.strictObject({
+        /** What `neuron --model` takes: demo, a folder, or org/name. */
+        model: v.optional(Name),
+        /** Taken when free, else any free one. */
+        port: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535))),
+      }),
+      {},
+    ),
+    /** Relative to the file that says so. Without it: the models.toml beside cortex.toml, if there is one. */
+    models_config: v.optional(Name),
+  }),
+  v.forward(
+    v.check(
+      ({ neurons }) => new Set(neurons.map((n) => n.name)).size === neurons.length,
+      "two have the same name",
+    ),
+    ["neurons"],
+  ),
+  v.forward(
+    v.check(
+      ({ neurons, local_neuron }) => neurons.length === 0 || Object.keys(local_neuron).length === 0,
+      "is of use only where no [[neurons]] are listed",
+    ),
+    ["local_neuron"],
+  ),
+);
+export type CortexConfig = v.InferOutput<typeof CortexConfig>;
+
+export const ModelsConfig = v.pipe(
+  v.strictObject({
+    /** Models which the fleet is meant to have: listed even while no neuron has them. */
+    models: v.optional(
+      v.array(
+        v.strictObject({
+          id: Name,
+          /** Where a neuron finds it when the id does not say: a folder or org/name[@revision]. */
+          source: v.optional(Name),
+        }),
+      ),
+      [],
+    ),
+    /** Another name for a model; the concrete id is what the neuron is asked for. */
+    aliases: v.optional(v.record(Name, Name), {}),
+  }),
+  v.forward(
+    v.check(({ models }) => new Set(models.map((m) => m.id)).size === models.length, "two have the same id"),
+    ["models"],
+  ),
+  v.forward(
+    v.check(
+      ({ aliases }) => Object.values(aliases).every((id) => !Object.hasOwn(aliases, id)),
+      "an alias names a model, not another alias",
+    ),
+    ["aliases"],
+  ),
+);
+export type ModelsConfig = v.InferOutput<typeof ModelsConfig>;
+
+export interface Config {
+  cortex: CortexConfig;
+  models: ModelsConfig;
+  /** The files that were read, for the log. */
+  files: string[];
+}
+
+export interface Sources {
+  /** --config; must exist. Without it: ./cortex.toml, if there is one. */
+  file?: string | undefined;
+  /** What flags set, in the shape of cortex.toml. */
+  flags?: Record<string, unknown> | undefined;
+  env: Readonly<Record<string, string | undefined>>;
+  cwd: string;
+}
+
+/** Throws ConfigError: "cortex.toml: gateway.listen: expected host:port (got "x")". */
+export function loadConfig({ file, flags = {}, env, cwd }: Sources): Config {
+  const path = file !== undefined ? resolve(cwd, file) : join(cwd, "cortex.toml");
+  const read = file !== undefined || existsSync(path);
+  const raw = read ? readToml(path) : {};
+  for (const [name, value] of Object.entries(env)) setFromEnvironment(raw, name, value);
+  const cortex = check(CortexConfig, merge(raw, flags), read ? path : "configuration");
+  const models = loadModels(cortex.models_config, read ? dirname(path) : cwd);
+  return {
+    cortex,
+    models: models.config,
+    files: [...(read ? [path] : []), ...(models.file !== undefined ? [models.file] : [])],
+  };
+}
+
+/** "127.0.0.1:31313" or "[::1]:31313" in parts. */
+export function addressOf(text: string): { host: string; port: number } {
+  const cut = text.lastIndexOf(":");
+  return { host: text.slice(0, cut).replace(/^\[|\]$/g, ""), port: Number(text.slice(cut + 1)) };
+}
+
+function loadModels(named: string | undefined, folder: string): { config: ModelsConfig; file?: string } {
+  const file = resolve(folder, named ?? "models.toml");
+  if (named === undefined && !existsSync(file)) return { config: v.parse(ModelsConfig, {}) };
+  return { config: check(ModelsConfig, readToml(file), file), file };
+}
+
+function readToml(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? "error"})`);
+  }
+  try {
+    return parseToml(text);
+  } catch (error) {
+    throw new ConfigError(`${path}: ${(error as Error).message.split("\n")[0]}`);
+  }
+}
+
+function check<S extends v.GenericSchema>(schema: S, value: unknown, where: string): v.InferOutput<S> {
+  const result = v.safeParse(schema, value, { abortPipeEarly: true });
+  if (result.success) return result.output;
+  const lines = result.issues.map((issue) => `${where}: ${describe(issue)}`);
+  throw new ConfigError(lines.join("\n"));
+}
+
+function describe(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue) ?? "";
+  if (issue.type === "strict_object" && issue.expected === "never") return `${path}: unknown key`;
+  if (issue.type === "strict_object" && issue.received === "undefined") return `${path}: is missing`;
+  const told = /received/i.test(issue.message) || isTable(issue.input) || Array.isArray(issue.input);
+  return `${path}: ${issue.message}${told ? "" : ` (got ${issue.received})`}`;
+}
+
+/**
+ * Variables with `__` in them, or named like a top-level key, are ours; other CORTEX_… ones are not (Kubernetes, for
+ * one, sets CORTEX_PORT for a service called cortex).
+ */
+function setFromEnvironment(into: Record<string, unknown>, name: string, value: string | undefined): void {
+  if (value === undefined || !name.startsWith("CORTEX_")) return;
+  const path = name.slice("CORTEX_".length).toLowerCase().split("__");
+  if (path.length === 1 && !(path[0]! in CortexConfig.pipe[0].entries)) return;
+  let at: Record<string, unknown> = into;
+  path.forEach((key, i) => {
+    if (i === path.length - 1) at[key] = scalar(value);
+    else {
+      at[key] ??= /^\d+$/.test(path[i + 1]!) ? [] : {};
+      if (typeof at[key] !== "object") throw new ConfigError(`${name}: ${key} is not a table`);
+      at = at[key] as Record<string, unknown>;
+    }
+  });
+}
+
+function scalar(text: string): unknown {
+  if (text === "true" || text === "false") return text === "true";
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+function merge(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const out = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    if (value === undefined) continue;
+    const both = isTable(out[key]) && isTable(value);
+    out[key] = both ? merge(out[key] as Record<string, unknown>, value as Record<string, unknown>) : value;
+  }
+  return out;
+}
+
+function isTable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,70 @@
+// Every failure which the gateway itself answers, in one table: status, OpenAI's type, and when to come back.
+// A temporary condition is never a 404, for clients stop at one; and no message carries an upstream's words.
+
+interface Kind {
+  status: number;
+  type: "invalid_request_error" | "server_error";
+  /** Retry-After in seconds; absent where waiting cannot help. */
+  retryAfterS?: number;
+}
+
+const kinds = {
+  malformed_json: { status: 400, type: "invalid_request_error" },
+  invalid_request_body: { status: 400, type: "invalid_request_error" },
+  missing_model_field: { status: 400, type: "invalid_request_error" },
+  not_found: { status: 404, type: "invalid_request_error" },
+  model_not_found: { status: 404, type: "invalid_request_error" },
+  request_too_large: { status: 413, type: "invalid_request_error" },
+  model_loading: { status: 503, type: "server_error", retryAfterS: 3 },
+  model_unavailable: { status: 503, type: "server_error", retryAfterS: 3 },
+  no_healthy_neuron: { status: 503, type: "server_error", retryAfterS: 5 },
+  shutting_down: { status: 503, type: "server_error", retryAfterS: 5 },
+  upstream_unreachable: { status: 502, type: "server_error", retryAfterS: 2 },
+  upstream_failed: { status: 502, type: "server_error", retryAfterS: 2 },
+  upstream_interrupted: { status: 502, type: "server_error" },
+  upstream_timeout: { status: 504, type: "server_error" },
+  internal: { status: 500, type: "server_error" },
+} as const satisfies Record<string, Kind>;
+
+export type GatewayErrorCode = keyof typeof kinds;
+
+export class GatewayError extends Error {
+  readonly code: GatewayErrorCode;
+  /** The field of the request which is at fault. */
+  readonly param: string | null;
+
+  constructor(code: GatewayErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "GatewayError";
+    this.code = code;
+    this.param = param;
+  }
+
+  get kind(): Kind {
+    return kinds[this.code];
+  }
+}
+
+/** OpenAI's error envelope, for a body or for an event within a stream. */
+export interface ErrorEnvelope {
+  error: { message: string; type: string; param: string | null; code: string };
+}
+
+export function envelope(error: GatewayError): ErrorEnvelope {
+  return {
+    error: { message: error.message, type: error.kind.type, param: error.param, code: error.code },
+  };
+}
+
+/** Anything thrown while answering, as one of ours; a stranger is a bug and says nothing of itself to the client. */
+export function toGatewayError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error;
+  const status = (error as { statusCode?: unknown } | undefined)?.statusCode;
+  if (status === 413)
+    return new GatewayError("request_too_large", "The request body is larger than this gateway accepts.");
+  if (typeof status === "number" && status >= 400 && status < 500)
+    return new GatewayError("invalid_request_body", "The request could not be read.", null, { cause: error });
+  return new GatewayError("internal", "The gateway met an internal error; its log has the details.", null, {
+    cause: error,
+  });
+}

@@ -1,0 +1,70 @@
+// A neuron's answer to the client: headers, then the bytes as they come. What fails after the first byte is told
+// within the stream, as an error event, and the stream then ends without [DONE]: a clean end would pass for an answer.
+
+import type { ServerResponse } from "node:http";
+import { EventStream, JsonBody } from "./answer.ts";
+import type { Answered } from "./dispatch.ts";
+import { envelope, GatewayError } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+import { relay } from "./relay.ts";
+import { responseHeaders } from "./upstream.ts";
+
+export interface Forwarding extends Answered {
+  client: ServerResponse;
+  hideUsage: boolean;
+  stop: AbortController;
+  idleMs: number;
+}
+
+export async function forward(exchange: Exchange, forwarding: Forwarding): Promise<void> {
+  const { answer, client, hideUsage, stop, release, idleMs } = forwarding;
+  const streams = /^text\/event-stream\b/.test(String(answer.headers["content-type"]));
+  const reading = streams ? new EventStream({ hideUsage }) : new JsonBody();
+  exchange.seen = reading.seen;
+  const headers = responseHeaders(answer.headers, streams);
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) client.setHeader(name, value);
+  client.setHeader("x-request-id", exchange.id);
+  client.setHeader("x-cortex-neuron", exchange.neuron);
+  client.statusCode = answer.statusCode;
+  if (streams) client.flushHeaders();
+  const idle = { ms: idleMs, onIdle: () => stop.abort(tooQuiet()) };
+  try {
+    await relay(answer.body as AsyncIterable<Buffer>, client, reading, idle);
+    if (reading instanceof EventStream && !reading.complete && !client.destroyed)
+      throw new Error("the stream ended without [DONE]");
+    exchange.errorCode = reading.seen.errorCode;
+    client.end();
+  } catch {
+    const reason: unknown = stop.signal.reason;
+    breakOff(exchange, client, reading, reason instanceof GatewayError ? reason : interrupted());
+  } finally {
+    release();
+  }
+}
+
+function breakOff(
+  exchange: Exchange,
+  client: ServerResponse,
+  reading: EventStream | JsonBody,
+  error: GatewayError,
+): void {
+  if (client.destroyed) return; // the client left first: its hang-up is what ended the neuron's answer
+  exchange.errorCode = error.code;
+  const body = JSON.stringify(envelope(error));
+  if (reading instanceof EventStream) client.end(`${reading.torn ? "\n\n" : ""}data: ${body}\n\n`);
+  else if (client.headersSent) client.destroy();
+  else {
+    client.statusCode = error.kind.status;
+    client.removeHeader("content-length");
+    client.setHeader("content-type", "application/json");
+    client.end(body);
+  }
+}
+
+function interrupted(): GatewayError {
+  return new GatewayError("upstream_interrupted", "The neuron broke off in the middle of its answer.");
+}
+
+function tooQuiet(): GatewayError {
+  return new GatewayError("upstream_timeout", "The neuron fell silent in the middle of its answer.");
+}

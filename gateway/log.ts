@@ -1,0 +1,49 @@
+// Log lines: a level, an event, and named values. Text for people, JSON for machines; never a prompt, never a key.
+//   2026-11-20T12:00:00.000Z info request id=… model=demo status=200 ms=41.2
+
+export type Level = "debug" | "info" | "warn" | "error";
+export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export type Log = Record<Level, (event: string, fields?: Fields) => void>;
+
+export interface LogOptions {
+  level: Level;
+  format: "text" | "json";
+  write?: (line: string) => void;
+}
+
+const order: readonly Level[] = ["debug", "info", "warn", "error"];
+
+export function createLog({ level, format, write = toStderr }: LogOptions): Log {
+  const least = order.indexOf(level);
+  const print = format === "json" ? jsonLine : textLine;
+  const at =
+    (line: Level) =>
+    (event: string, fields: Fields = {}) => {
+      if (order.indexOf(line) >= least) write(print(new Date().toISOString(), line, event, fields));
+    };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+function jsonLine(time: string, level: Level, event: string, fields: Fields): string {
+  return JSON.stringify({ time, level, event, ...fields });
+}
+
+function textLine(time: string, level: Level, event: string, fields: Fields): string {
+  const values = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${plain(value!)}`);
+  return [time, level, event, ...values].join(" ");
+}
+
+/** Quoted when it would not stand as one word: what a client sends must not forge a line. */
+function plain(value: string | number | boolean): string {
+  const text = String(value);
+  return /^[\x21\x23-\x7e]+$/.test(text)
+    ? text
+    : JSON.stringify(text).replace(/[\x7f-\x9f\u2028\u2029]/g, "?");
+}
+
+function toStderr(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

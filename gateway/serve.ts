@@ -1,0 +1,175 @@
+// `cortex serve`: puts the parts together, opens the ports, starts a local neuron where none is configured, and takes
+// everything down again in order.
+
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import type { FastifyInstance } from "fastify";
+import { openApp, openMetricsApp } from "./app.ts";
+import type { Config } from "./config.ts";
+import { addressOf, ConfigError } from "./config.ts";
+import { GatewayError } from "./errors.ts";
+import { Fleet } from "./fleet.ts";
+import type { Gateway } from "./gateway.ts";
+import { LocalNeuron } from "./local-neuron.ts";
+import { createLog } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { Poller } from "./poller.ts";
+import { openDispatcher } from "./upstream.ts";
+
+export interface ServeOptions extends Config {
+  version: string;
+  /** Plain lines for people: addresses, the local neuron's output. */
+  print: (line: string) => void;
+  /** Log lines; default: stderr. */
+  write?: (line: string) => void;
+  /** Called when serving has become pointless; the caller stops and exits with 1. */
+  onFatal: (message: string) => void;
+  /** The neuron's program; default: the one built beside the gateway. */
+  neuronScript?: string;
+}
+
+export interface Running {
+  /** http://host:port of the API and of the metrics. */
+  url: string;
+  metricsUrl: string;
+  gateway: Gateway;
+  /** Lets requests end for a while, then ends them, and closes everything. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const localName = "local";
+/** For the error events of requests that did not end in time. */
+const lastWordsMs = 500;
+
+/** Throws ConfigError when a port cannot be opened or the local neuron's program is missing. */
+export async function serve(options: ServeOptions): Promise<Running> {
+  const { cortex, version, print } = options;
+  const gateway = openGateway(options);
+  const poller = openPoller(options, gateway);
+  gateway.nudge = (name) => poller.nudge(name);
+  const local = cortex.neurons.length === 0 ? openLocalNeuron(options, gateway, poller) : undefined;
+  const app = await openApp(gateway);
+  const metricsApp = await openMetricsApp(gateway.metrics);
+  let url: string;
+  let metricsUrl: string;
+  try {
+    url = await listen(app, cortex.gateway.listen, "gateway.listen");
+    metricsUrl = await listen(metricsApp, cortex.gateway.metrics_listen, "gateway.metrics_listen");
+  } catch (error) {
+    await Promise.all([app.close(), metricsApp.close(), gateway.dispatcher.close()]);
+    throw error;
+  }
+  for (const file of options.files) print(`configuration: ${file}`);
+  print(`cortex ${version} listens on ${url}, metrics on ${metricsUrl}/metrics`);
+  warnOfOpenDoors(options, print);
+  await local?.start();
+  poller.start();
+  announce(gateway, poller, url, print);
+  let stopped: Promise<void> | undefined;
+  const stop = () => (stopped ??= takeDown({ gateway, poller, local, apps: [app, metricsApp], options }));
+  return { url, metricsUrl, gateway, stop };
+}
+
+function openGateway({ cortex, models, version, write }: ServeOptions): Gateway {
+  const { gateway: set, poll, neurons } = cortex;
+  const fleet = new Fleet(poll.strikes);
+  for (const { name, endpoint } of neurons) fleet.add(name, endpoint);
+  const metrics = new Metrics(fleet);
+  metrics.watchProcess();
+  return {
+    ...{ fleet, models, metrics, version },
+    dispatcher: openDispatcher(),
+    log: createLog({ level: set.log_level, format: set.log_format, ...(write && { write }) }),
+    options: {
+      responseTimeoutMs: set.response_timeout_s * 1000,
+      idleMs: set.idle_timeout_s * 1000,
+      bodyLimitBytes: Math.floor(set.body_limit_mb * 2 ** 20),
+    },
+    ...{ startedAt: Date.now(), draining: false, running: new Set(), nudge: () => {} },
+  };
+}
+
+function openPoller({ cortex: { poll } }: ServeOptions, { fleet, dispatcher, log }: Gateway): Poller {
+  return new Poller(fleet, dispatcher, log, {
+    intervalMs: poll.interval_s * 1000,
+    loadingIntervalMs: Math.min(poll.loading_interval_s, poll.interval_s) * 1000,
+    timeoutMs: poll.timeout_s * 1000,
+  });
+}
+
+function openLocalNeuron(options: ServeOptions, { fleet, log }: Gateway, poller: Poller): LocalNeuron {
+  const { model = "demo", port = 13131 } = options.cortex.local_neuron;
+  fleet.add(localName, `http://127.0.0.1:${port}`, { supervised: true });
+  return new LocalNeuron({
+    script: options.neuronScript ?? join(import.meta.dirname, "../neuron/main.js"),
+    ...{ model, port, log },
+    onLine: (line) => options.print(`neuron | ${line}`),
+    onStart: (endpoint) => {
+      fleet.starting(localName, endpoint);
+      poller.nudge(localName);
+    },
+    onDown: (reason) => fleet.down(localName, reason),
+    isReached: () => fleet.neuron(localName).state === "healthy",
+    onGivenUp: options.onFatal,
+  });
+}
+
+async function listen(app: FastifyInstance, address: string, key: string): Promise<string> {
+  const { host, port } = addressOf(address);
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const { code = "error" } = error as NodeJS.ErrnoException;
+    const taken = code === "EADDRINUSE" ? "the port is taken; is another cortex running?" : code;
+    throw new ConfigError(`${key}: cannot listen on ${address}: ${taken}`);
+  }
+  const bound = app.server.address() as AddressInfo;
+  const name = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
+  return `http://${name}:${bound.port}`;
+}
+
+function warnOfOpenDoors({ cortex: { gateway } }: ServeOptions, print: (line: string) => void): void {
+  for (const address of [gateway.listen, gateway.metrics_listen]) {
+    const { host } = addressOf(address);
+    if (!/^(localhost|127(\.\d+){3}|::1)$/.test(host))
+      print(`warning: ${address} can be reached from other machines, and nobody is asked for a key`);
+  }
+}
+
+/** One line once the first model answers, with something to try. */
+function announce({ fleet }: Gateway, poller: Poller, url: string, print: (line: string) => void): void {
+  const first = () => fleet.neurons.flatMap((n) => n.models).find((m) => m.status === "loaded" && m.url);
+  void poller
+    .until(() => first() !== undefined)
+    .then(() => {
+      const model = first()?.id;
+      const body = JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] });
+      const at = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
+      print(`ready: ${model} answers on ${at}/v1. Try:`);
+      print(`  curl ${at}/v1/chat/completions -H 'content-type: application/json' -d '${body}'`);
+    });
+}
+
+interface Parts {
+  gateway: Gateway;
+  poller: Poller;
+  local: LocalNeuron | undefined;
+  apps: FastifyInstance[];
+  options: ServeOptions;
+}
+
+async function takeDown({ gateway, poller, local, apps, options }: Parts): Promise<void> {
+  gateway.draining = true;
+  await drained(gateway, options.cortex.gateway.drain_s * 1000);
+  for (const stop of gateway.running)
+    stop.abort(new GatewayError("shutting_down", "The gateway is shutting down."));
+  await drained(gateway, lastWordsMs);
+  await Promise.all([poller.stop(), local?.stop(), ...apps.map((app) => app.close())]);
+  await gateway.dispatcher.close();
+}
+
+/** Waits until no request is under way, or the time is up. */
+async function drained({ running }: Gateway, ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  while (running.size > 0 && performance.now() < until) await new Promise((wake) => setTimeout(wake, 20));
+}
