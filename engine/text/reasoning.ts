@@ -21,14 +21,6 @@ export interface ReasoningPiece extends Run {
   type: "reasoning" | "content";
 }
 
-export interface ReasoningSplitter {
-  push(run: Run): ReasoningPiece[];
-  /** A block that never closed is all reasoning. */
-  finish(): ReasoningPiece[];
-  /** True while a block is open. */
-  open(): boolean;
-}
-
 /** The pairs that models are known to use. */
 export const knownMarkers: readonly ReasoningMarkers[] = [
   { open: "<think>", close: "</think>" },
@@ -44,80 +36,101 @@ export const knownMarkers: readonly ReasoningMarkers[] = [
  */
 type State = "start" | "opened" | "reasoning" | "closed" | "content" | "unclosed";
 
-export function createReasoningSplitter(options: ReasoningOptions): ReasoningSplitter {
-  const { open, close, endedBy = [] } = options;
-  const held = new Held();
-  let state: State = options.startsOpen ? "opened" : "start";
-  let pieces: ReasoningPiece[] = [];
+export class ReasoningSplitter {
+  readonly #options: ReasoningOptions;
+  readonly #markers: readonly string[];
+  /** What ends a block. */
+  readonly #ends: readonly string[];
+  readonly #held = new Held();
+  #state: State;
+  #pieces: ReasoningPiece[] = [];
 
-  function emit(type: "reasoning" | "content", n: number): void {
-    if (n > 0) pieces.push({ type, ...held.take(n) });
+  constructor(options: ReasoningOptions) {
+    this.#options = options;
+    this.#markers = [options.open, options.close];
+    this.#ends = [options.close, ...(options.endedBy ?? [])];
+    this.#state = options.startsOpen ? "opened" : "start";
   }
 
-  /** Behind white space: a marker, text, or not enough to tell. True when the state has changed. */
-  function begin(): boolean {
-    const space = leadingSpace(held.text);
-    const rest = held.text.slice(space);
-    const marker = [open, close].find((word) => rest.startsWith(word));
-    if (marker !== undefined) {
-      held.drop(space + marker.length);
-      state = marker === open ? "opened" : "closed";
-      return true;
-    }
-    if ([open, close].some((word) => word.startsWith(rest))) return false;
-    // Blank lines behind a marker are layout; the indent of the first line is the model's own.
-    if (state !== "start") held.drop(held.text.slice(0, space).lastIndexOf("\n") + 1);
-    state = state === "opened" ? "reasoning" : "content";
-    return true;
+  push(run: Run): ReasoningPiece[] {
+    this.#held.push(run);
+    while (this.#step());
+    return this.#collected();
   }
 
-  function inside(): boolean {
-    const found = findFirst(held.text, [close, ...endedBy]);
-    const end = found?.index ?? held.text.length - partialEnd(held.text, [close, ...endedBy]);
-    const text = held.text.slice(0, end).trimEnd().length;
-    emit("reasoning", text);
-    if (!found) return false;
-    held.drop(end - text);
-    if (found.word === close) held.drop(close.length);
-    state = found.word === close ? "closed" : "unclosed";
-    return true;
+  /** The rest; a block that never closed is all reasoning. */
+  finish(): ReasoningPiece[] {
+    const behindMarker = this.#state === "opened" || this.#state === "closed";
+    if (!behindMarker || this.#held.text.trim() !== "")
+      this.#emit(this.open ? "reasoning" : "content", this.#held.text.length);
+    return this.#collected();
   }
 
-  function behindUnclosed(): boolean {
-    const index = held.text.indexOf(close);
-    emit("content", index < 0 ? held.text.length - partialEnd(held.text, [close]) : index);
-    if (index < 0) return false;
-    held.drop(close.length);
-    state = "content";
-    return true;
+  /** True while a block is open. */
+  get open(): boolean {
+    return this.#state === "reasoning" || this.#state === "opened";
   }
 
-  function step(): boolean {
-    if (state === "reasoning") return inside();
-    if (state === "unclosed") return behindUnclosed();
-    if (state !== "content") return held.text !== "" && begin();
-    emit("content", held.text.length);
+  /** True when the state has changed, so that there may be more to do. */
+  #step(): boolean {
+    if (this.#held.text === "") return false;
+    if (this.#state === "reasoning") return this.#inside();
+    if (this.#state === "unclosed") return this.#behindUnclosed();
+    if (this.#state !== "content") return this.#begin();
+    this.#emit("content", this.#held.text.length);
     return false;
   }
 
-  function collected(): ReasoningPiece[] {
-    const result = pieces;
-    pieces = [];
-    return result;
+  /** Behind white space: a marker, text, or not enough to tell. */
+  #begin(): boolean {
+    const { text } = this.#held;
+    const space = leadingSpace(text);
+    const rest = text.slice(space);
+    const marker = this.#markers.find((word) => rest.startsWith(word));
+    if (marker !== undefined) {
+      this.#held.drop(space + marker.length);
+      this.#state = marker === this.#options.open ? "opened" : "closed";
+      return true;
+    }
+    if (this.#markers.some((word) => word.startsWith(rest))) return false;
+    // Blank lines behind a marker are layout; the indent of the first line is the model's own.
+    if (this.#state !== "start") this.#held.drop(text.slice(0, space).lastIndexOf("\n") + 1);
+    this.#state = this.#state === "opened" ? "reasoning" : "content";
+    return true;
   }
 
-  return {
-    push(run) {
-      held.push(run);
-      while (step());
-      return collected();
-    },
-    finish() {
-      const blank = held.text.trim() === "" && (state === "opened" || state === "closed");
-      if (!blank)
-        emit(state === "reasoning" || state === "opened" ? "reasoning" : "content", held.text.length);
-      return collected();
-    },
-    open: () => state === "reasoning" || state === "opened",
-  };
+  /** White space is held back: before the close marker it is layout. */
+  #inside(): boolean {
+    const { text } = this.#held;
+    const found = findFirst(text, this.#ends);
+    const end = found?.index ?? text.length - partialEnd(text, this.#ends);
+    const visible = text.slice(0, end).trimEnd().length;
+    this.#emit("reasoning", visible);
+    if (!found) return false;
+    const closed = found.word === this.#options.close;
+    this.#held.drop(end - visible + (closed ? found.word.length : 0));
+    this.#state = closed ? "closed" : "unclosed";
+    return true;
+  }
+
+  #behindUnclosed(): boolean {
+    const { text } = this.#held;
+    const { close } = this.#options;
+    const index = text.indexOf(close);
+    this.#emit("content", index < 0 ? text.length - partialEnd(text, [close]) : index);
+    if (index < 0) return false;
+    this.#held.drop(close.length);
+    this.#state = "content";
+    return true;
+  }
+
+  #emit(type: "reasoning" | "content", n: number): void {
+    if (n > 0) this.#pieces.push({ type, ...this.#held.take(n) });
+  }
+
+  #collected(): ReasoningPiece[] {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    return pieces;
+  }
 }

@@ -4,10 +4,10 @@
 
 import type { Candidate, FinishReason, Tool, TokenLogprob } from "../serve/types.ts";
 import type { Run } from "./held.ts";
-import { createReasoningSplitter } from "./reasoning.ts";
+import { ReasoningSplitter } from "./reasoning.ts";
 import type { ReasoningMarkers, ReasoningPiece } from "./reasoning.ts";
 import { createStopFinder } from "./stop.ts";
-import { callOpenings, createToolParser } from "./toolcalls.ts";
+import { callOpenings, ToolParser } from "./toolcalls.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** TextEvents but for the usage, which the caller knows. */
@@ -24,7 +24,7 @@ export interface StreamToken {
 }
 
 export interface TextStreamOptions {
-  tokenizer: Tokenizer;
+  tokenizer: Pick<Tokenizer, "bytesOf" | "isSpecial" | "detokenizer">;
   /** Texts that end the answer; not part of it. */
   stop: readonly string[];
   /** Undefined leaves markers in the text, as a plain completion wants it. */
@@ -54,7 +54,7 @@ export function createTextStream(options: TextStreamOptions): TextStream {
   const detokenizer = tokenizer.detokenizer({ continues: options.continues ?? false });
   const stop = createStopFinder(options.stop);
   const reasoning = reasoningStage(options);
-  const tools = options.tools && createToolParser(options.tools, options.callId ?? randomCallId);
+  const tools = options.tools && new ToolParser(options.tools, options.callId ?? randomCallId);
   let fragments: TokenLogprob[] = []; // of tokens which have not completed a character yet
   let reasoningTokens = 0;
 
@@ -74,7 +74,7 @@ export function createTextStream(options: TextStreamOptions): TextStream {
     if (options.logprobs && !tokenizer.isSpecial(token.id)) fragments.push(tokenLogprob(tokenizer, token));
     const run = stop.push(runOf(detokenizer.push(token.id)));
     const pieces = throughTools(reasoning.push(run));
-    if (reasoning.open()) reasoningTokens += 1;
+    if (reasoning.open) reasoningTokens += 1;
     return merged(pieces);
   }
 
@@ -86,7 +86,7 @@ export function createTextStream(options: TextStreamOptions): TextStream {
     const pieces = [...throughTools(rest), ...(tools?.finish(whole) ?? [])];
     // The last bytes may have completed a stop string although the model ran to its limit.
     const ended = stopSequence === undefined ? reason : "stop";
-    const called = whole && tools !== undefined && tools.calls() > 0;
+    const called = whole && tools !== undefined && tools.calls > 0;
     return merged([...pieces, { type: "finished", reason: called ? "tool_calls" : ended, stopSequence }]);
   }
 
@@ -105,16 +105,16 @@ export function createTextStream(options: TextStreamOptions): TextStream {
 interface ReasoningStage {
   push(run: Run): ReasoningPiece[];
   finish(): ReasoningPiece[];
-  open(): boolean;
+  readonly open: boolean;
 }
 
 function reasoningStage({ reasoning, tools }: TextStreamOptions): ReasoningStage {
   // Qwen3.5 at times calls a tool without closing its thoughts; the call's first line is unmistakable.
-  if (reasoning) return createReasoningSplitter({ ...reasoning, endedBy: tools ? callOpenings : [] });
+  if (reasoning) return new ReasoningSplitter({ ...reasoning, endedBy: tools ? callOpenings : [] });
   return {
     push: (run) => (run.text === "" ? [] : [{ type: "content", ...run }]),
     finish: () => [],
-    open: () => false,
+    open: false,
   };
 }
 
@@ -133,7 +133,7 @@ function merged(pieces: readonly TextPiece[]): TextPiece[] {
   return result;
 }
 
-function tokenLogprob(tokenizer: Tokenizer, token: StreamToken): TokenLogprob {
+function tokenLogprob(tokenizer: TextStreamOptions["tokenizer"], token: StreamToken): TokenLogprob {
   const described = (id: number, logprob: number) => {
     const bytes = tokenizer.bytesOf(id);
     return { id, text: new TextDecoder().decode(bytes), bytes: [...bytes], logprob };

@@ -62,11 +62,11 @@ function pastSpace(text: string, at: number): number {
 
 /** The end of the JSON value that begins at `at`; undefined while it is not there. */
 function valueEnd(text: string, at: number): number | undefined {
-  const scanner = createScanner();
+  const scanner = new Scanner();
   for (let i = at; i < text.length; i++) {
     scanner.see(text[i]!);
-    if (scanner.atRest() && /["\]}]/.test(text[i]!)) return i + 1;
-    if (scanner.atRest() && /[,}\]\s]/.test(text[i + 1] ?? "")) return i + 1;
+    if (scanner.atRest && /["\]}]/.test(text[i]!)) return i + 1;
+    if (scanner.atRest && /[,}\]\s]/.test(text[i + 1] ?? "")) return i + 1;
   }
   return undefined;
 }
@@ -80,94 +80,103 @@ function parsed(json: string): unknown {
 }
 
 /** Follows JSON character by character: which brackets are open, and whether a string is. */
-function createScanner() {
-  const open: string[] = [];
-  let inString = false;
-  let escape = false;
+class Scanner {
+  inString = false;
+  #escape = false;
+  #open: string[] = [];
 
-  function see(character: string): void {
-    if (inString) {
-      if (escape) escape = false;
-      else if (character === "\\") escape = true;
-      else if (character === '"') inString = false;
-    } else if (character === '"') inString = true;
-    else if (character === "{" || character === "[") open.push(character === "{" ? "}" : "]");
-    else if (character === "}" || character === "]") open.pop();
+  see(character: string): void {
+    if (this.inString) {
+      if (this.#escape) this.#escape = false;
+      else if (character === "\\") this.#escape = true;
+      else if (character === '"') this.inString = false;
+    } else if (character === '"') this.inString = true;
+    else if (character === "{" || character === "[") this.#open.push(character === "{" ? "}" : "]");
+    else if (character === "}" || character === "]") this.#open.pop();
   }
 
-  return {
-    see,
-    inString: () => inString,
-    /** Outside of every string and bracket. */
-    atRest: () => !inString && open.length === 0,
-    /** What would make it whole. */
-    missing: () => (escape ? "\\" : "") + (inString ? '"' : "") + open.toReversed().join(""),
-  };
+  /** Outside of every string and bracket. */
+  get atRest(): boolean {
+    return !this.inString && this.#open.length === 0;
+  }
+
+  /** What would make it whole. */
+  get missing(): string {
+    return (this.#escape ? "\\" : "") + (this.inString ? '"' : "") + this.#open.toReversed().join("");
+  }
 }
 
-/** The arguments of a call whose head had been read up to their value, and the rest of the object around them. */
-export function createJsonBody(write: (json: string) => void): CallBody {
-  const scanner = createScanner();
-  const outer = createScanner();
-  outer.see("{");
-  let place: "start" | "object" | "string" | "behind" = "start";
+/** The arguments of a call whose head has been read up to their value, and the rest of the object around them. */
+export class JsonBody implements CallBody {
+  readonly #write: (json: string) => void;
+  readonly #inner = new Scanner();
+  readonly #outer = new Scanner();
+  #place: "start" | "object" | "string" | "behind" = "start";
 
-  function object(held: Held): boolean {
+  constructor(write: (json: string) => void) {
+    this.#write = write;
+    this.#outer.see("{");
+  }
+
+  step(held: Held): boolean {
+    if (this.#place === "start" && held.text !== "")
+      this.#place = held.text.startsWith("{") ? "object" : "string";
+    if (this.#place === "object") this.#object(held);
+    else if (this.#place === "string") this.#string(held);
+    return this.#place === "behind" && this.#behind(held);
+  }
+
+  finish(held: Held, whole: boolean): void {
+    if (whole && this.#place === "object") this.#write(this.#inner.missing);
+    if (whole && this.#place === "string") this.#write(held.text);
+  }
+
+  #object(held: Held): void {
+    const { text } = held;
     let json = "";
     let n = 0;
-    for (const text = held.text; n < text.length && place === "object"; n++) {
+    while (n < text.length && this.#place === "object") {
       const character = text[n]!;
-      if (!scanner.inString() && character === "<") {
+      if (!this.#inner.inString && character === "<") {
         // No JSON has this here: the model has lost a bracket and gone on to the closing tag.
-        json += scanner.missing();
-        place = "behind";
+        json += this.#inner.missing;
+        this.#place = "behind";
         break;
       }
-      const raw = scanner.inString() && character < " ";
-      json += raw ? JSON.stringify(character).slice(1, -1) : character;
-      scanner.see(character);
-      if (scanner.atRest()) place = "behind";
+      json += this.#inner.inString && character < " " ? escapedControl(character) : character;
+      this.#inner.see(character);
+      if (this.#inner.atRest) this.#place = "behind";
+      n++;
     }
-    if (json !== "") write(json);
+    this.#write(json);
     held.drop(n);
-    return place === "behind";
   }
 
   /** Some models write the arguments as a string which holds JSON. */
-  function string(held: Held): boolean {
+  #string(held: Held): void {
     const end = valueEnd(held.text, 0);
-    if (end === undefined) return false;
+    if (end === undefined) return;
     const literal = held.text.slice(0, end);
-    // Line breaks inside strings are no JSON, and a common slip.
-    const value = parsed(literal.replace(/\p{Cc}/gu, (c) => JSON.stringify(c).slice(1, -1)));
-    write(typeof value === "string" ? value : literal);
+    const value = parsed(literal.replace(/\p{Cc}/gu, escapedControl));
+    this.#write(typeof value === "string" ? value : literal);
     held.drop(end);
-    place = "behind";
-    return true;
+    this.#place = "behind";
   }
 
-  function behind(held: Held): boolean {
+  #behind(held: Held): boolean {
     for (let n = 0; n < held.text.length; n++) {
-      const lost = !outer.inString() && held.text[n] === "<";
-      if (!lost) outer.see(held.text[n]!);
-      if (!lost && !outer.atRest()) continue;
+      const lost = !this.#outer.inString && held.text[n] === "<";
+      if (!lost) this.#outer.see(held.text[n]!);
+      if (!lost && !this.#outer.atRest) continue;
       held.drop(lost ? n : n + 1);
       return true;
     }
     held.drop(held.text.length);
     return false;
   }
+}
 
-  return {
-    step(held) {
-      if (place === "start" && held.text !== "") place = held.text.startsWith("{") ? "object" : "string";
-      if (place === "object" && !object(held)) return false;
-      if (place === "string" && !string(held)) return false;
-      return place === "behind" && behind(held);
-    },
-    finish(held, whole) {
-      if (whole && place === "object") write(scanner.missing());
-      if (whole && place === "string") write(held.text);
-    },
-  };
+/** A line break inside a string is no JSON, and a common slip. */
+function escapedControl(character: string): string {
+  return JSON.stringify(character).slice(1, -1);
 }

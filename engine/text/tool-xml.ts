@@ -20,79 +20,86 @@ const VALUE_END = "</parameter>";
 const FUNCTION_END = "</function>";
 const CALL_END = "</tool_call>";
 
-export function createXmlBody(tool: Tool | undefined, write: (json: string) => void): CallBody {
-  let separator = "{";
-  let types: Set<string> | undefined; // of the parameter being read; undefined between parameters
-  let streaming = false;
-  let fresh = false; // at the very start of a value
+export class XmlBody implements CallBody {
+  readonly #tool: Tool | undefined;
+  readonly #write: (json: string) => void;
+  #separator = "{";
+  /** Of the parameter being read; undefined between parameters. */
+  #types: Set<string> | undefined;
+  #streaming = false;
+  /** At the very start of a value. */
+  #fresh = false;
 
-  function begin(name: string): void {
-    types = parameterTypes(tool, name);
-    streaming = isPlainString(types);
-    fresh = true;
-    write(`${separator}${JSON.stringify(name)}:${streaming ? '"' : ""}`);
-    separator = ",";
+  constructor(tool: Tool | undefined, write: (json: string) => void) {
+    this.#tool = tool;
+    this.#write = write;
   }
 
-  function end(text: string): void {
-    write(streaming ? escaped(text) + '"' : jsonOf(text, types!));
-    types = undefined;
+  step(held: Held): boolean {
+    for (;;) {
+      const done = this.#types ? this.#value(held) : this.#between(held);
+      if (done !== undefined) return done;
+    }
   }
 
-  function close(): void {
-    write(separator === "{" ? "{}" : "}");
+  finish(held: Held, whole: boolean): void {
+    if (!whole) return;
+    if (this.#types) this.#end(withoutNewline(held.text.slice(0, lastValueEnd(held.text))));
+    this.#close();
   }
 
   /** True at the end of the call, false when more text is needed, undefined to go on. */
-  function between(held: Held): boolean | undefined {
+  #between(held: Held): boolean | undefined {
     const words = [PARAMETER, FUNCTION_END, CALL_END];
     const found = findFirst(held.text, words);
     held.drop(found?.index ?? held.text.length - partialEnd(held.text, words));
     if (!found) return false;
     if (found.word !== PARAMETER) {
       if (found.word === FUNCTION_END) held.drop(FUNCTION_END.length);
-      close();
+      this.#close();
       return true;
     }
     const bracket = held.text.indexOf(">");
     if (bracket < 0) return false;
-    begin(held.text.slice(PARAMETER.length, bracket).trim());
+    this.#begin(held.text.slice(PARAMETER.length, bracket).trim());
     held.drop(bracket + 1);
     return undefined;
   }
 
-  function value(held: Held): false | undefined {
+  #value(held: Held): false | undefined {
     if (held.text === "") return false;
-    if (fresh && held.text.startsWith("\n")) held.drop(1);
-    fresh = false;
+    if (this.#fresh && held.text.startsWith("\n")) held.drop(1);
+    this.#fresh = false;
     const { at, sure } = valueEnd(held.text);
     const text = withoutNewline(held.text.slice(0, at));
     if (sure) {
-      end(text);
-      held.drop(at);
-      if (held.text.startsWith(VALUE_END)) held.drop(VALUE_END.length);
+      this.#end(text);
+      held.drop(held.text.startsWith(VALUE_END, at) ? at + VALUE_END.length : at);
       return undefined;
     }
-    if (streaming && text !== "") {
-      write(escaped(text));
+    if (this.#streaming) {
+      this.#write(escaped(text));
       held.drop(text.length);
     }
     return false;
   }
 
-  return {
-    step(held) {
-      for (;;) {
-        const done = types ? value(held) : between(held);
-        if (done !== undefined) return done;
-      }
-    },
-    finish(held, whole) {
-      if (!whole) return;
-      if (types) end(withoutNewline(held.text.slice(0, lastValueEnd(held.text))));
-      close();
-    },
-  };
+  #begin(name: string): void {
+    this.#types = parameterTypes(this.#tool, name);
+    this.#streaming = isPlainString(this.#types);
+    this.#fresh = true;
+    this.#write(`${this.#separator}${JSON.stringify(name)}:${this.#streaming ? '"' : ""}`);
+    this.#separator = ",";
+  }
+
+  #end(text: string): void {
+    this.#write(this.#streaming ? `${escaped(text)}"` : jsonOf(text, this.#types!));
+    this.#types = undefined;
+  }
+
+  #close(): void {
+    this.#write(this.#separator === "{" ? "{}" : "}");
+  }
 }
 
 /**

@@ -4,26 +4,15 @@
 import type { Tool } from "../serve/types.ts";
 import { Held, findFirst, leadingSpace, partialEnd } from "./held.ts";
 import type { Run } from "./held.ts";
-import { createJsonBody, readJsonHead } from "./tool-json.ts";
+import { JsonBody, readJsonHead } from "./tool-json.ts";
 import type { JsonHead } from "./tool-json.ts";
-import { createXmlBody } from "./tool-xml.ts";
+import { XmlBody } from "./tool-xml.ts";
 import type { CallBody } from "./tool-xml.ts";
 
 export type ToolPiece =
   | ({ type: "content" } & Run)
   | { type: "tool_call"; index: number; id: string; name: string }
   | { type: "tool_arguments"; index: number; json: string };
-
-export interface ToolParser {
-  push(run: Run): ToolPiece[];
-  /**
-   * `whole`: the model ended its answer by itself, so an open call is closed. Otherwise it was cut off and its JSON
-   * stays broken, because a client must not run half a command.
-   */
-  finish(whole: boolean): ToolPiece[];
-  /** How many calls were made. */
-  calls(): number;
-}
 
 const OPEN = "<tool_call>";
 const CLOSE = "</tool_call>";
@@ -38,109 +27,122 @@ export const callOpenings: readonly string[] = [`${OPEN}\n${FUNCTION}`, `${OPEN}
  */
 type State = "text" | "opening" | "body" | "behind" | "between";
 
-export function createToolParser(tools: readonly Tool[], callId: (index: number) => string): ToolParser {
-  const held = new Held();
-  const named = new Map(tools.map((tool) => [tool.function.name, tool]));
-  // Qwen3-Coder sometimes forgets <tool_call>; with the name of a tool we have, its intent is clear.
-  const markers = [OPEN, ...tools.map((tool) => `${FUNCTION}${tool.function.name}>`)];
-  let state: State = "text";
-  let body: CallBody | undefined;
-  let calls = 0;
-  let pieces: ToolPiece[] = [];
+export class ToolParser {
+  readonly #tools: ReadonlyMap<string, Tool>;
+  readonly #markers: readonly string[];
+  readonly #callId: (index: number) => string;
+  readonly #held = new Held();
+  #state: State = "text";
+  #body: CallBody | undefined;
+  #pieces: ToolPiece[] = [];
+  /** How many calls were made. */
+  calls = 0;
 
-  function emitText(n: number): void {
-    if (n > 0) pieces.push({ type: "content", ...held.take(n) });
+  constructor(tools: readonly Tool[], callId: (index: number) => string) {
+    this.#tools = new Map(tools.map((tool) => [tool.function.name, tool]));
+    // Qwen3-Coder sometimes forgets <tool_call>; with the name of a tool we have, its intent is clear.
+    this.#markers = [OPEN, ...tools.map((tool) => `${FUNCTION}${tool.function.name}>`)];
+    this.#callId = callId;
   }
 
-  function write(json: string): void {
-    const last = pieces.at(-1);
-    if (last?.type === "tool_arguments") last.json += json;
-    else if (json !== "") pieces.push({ type: "tool_arguments", index: calls - 1, json });
+  push(run: Run): ToolPiece[] {
+    this.#held.push(run);
+    while (this.#step());
+    return this.#collected();
   }
 
-  function openCall(name: string): void {
-    pieces.push({ type: "tool_call", index: calls, id: callId(calls), name });
-    calls += 1;
+  /**
+   * `whole`: the model ended its answer by itself, so an open call is closed. Otherwise it was cut off and its JSON
+   * stays broken, because a client must not run half a command.
+   */
+  finish(whole: boolean): ToolPiece[] {
+    if (this.#state === "body") this.#body!.finish(this.#held, whole);
+    else if (this.#state === "text" || this.#state === "opening") this.#emitText(this.#held.text.length);
+    return this.#collected();
+  }
+
+  /** True when the state has changed, so that there may be more to do. */
+  #step(): boolean {
+    switch (this.#state) {
+      case "text":
+        return this.#text();
+      case "opening":
+        return this.#opening();
+      case "body":
+        if (!this.#body!.step(this.#held)) return false;
+        this.#state = "behind";
+        return true;
+      case "behind":
+        return this.#behind();
+      case "between":
+        return this.#between();
+    }
   }
 
   /** White space is held back: before a call it is layout. */
-  function text(): boolean {
-    const found = findFirst(held.text, markers);
-    const end = found?.index ?? held.text.length - partialEnd(held.text, markers);
-    emitText(held.text.slice(0, end).trimEnd().length);
-    if (found) state = "opening";
+  #text(): boolean {
+    const { text } = this.#held;
+    const found = findFirst(text, this.#markers);
+    const end = found?.index ?? text.length - partialEnd(text, this.#markers);
+    this.#emitText(text.slice(0, end).trimEnd().length);
+    if (found) this.#state = "opening";
     return found !== undefined;
   }
 
-  function opening(): boolean {
-    const space = leadingSpace(held.text);
-    const marker = held.text.startsWith(OPEN, space) ? OPEN.length : 0;
-    const head = readOpening(held.text.slice(space + marker));
+  #opening(): boolean {
+    const { text } = this.#held;
+    const space = leadingSpace(text);
+    const marker = text.startsWith(OPEN, space) ? OPEN.length : 0;
+    const head = readOpening(text.slice(space + marker));
     if (head === "wait") return false;
     if (head === "bad") {
       // Behind a finished function there is no marker to give back, but a "<" to get past.
-      emitText(space + (marker || 1));
-      state = "text";
+      this.#emitText(space + (marker || 1));
+      this.#state = "text";
       return true;
     }
-    held.drop(space + marker + head.length);
-    openCall(head.name);
-    if (head.json === undefined)
-      body = head.form === "xml" ? createXmlBody(named.get(head.name), write) : createJsonBody(write);
-    else write(head.json);
-    state = head.json === undefined ? "body" : "behind";
+    this.#held.drop(space + marker + head.length);
+    this.#open(head);
     return true;
   }
 
-  function behind(): boolean {
-    const rest = held.text.trimStart();
-    if (rest.startsWith(CLOSE)) {
-      held.drop(held.text.length - rest.length + CLOSE.length);
-      state = "between";
-    } else if (rest.startsWith(FUNCTION)) state = "opening";
-    else if ([CLOSE, FUNCTION].some((word) => word.startsWith(rest))) return false;
-    else state = "between";
+  #open({ form, name, json }: Exclude<Opening, string>): void {
+    const index = this.calls++;
+    this.#pieces.push({ type: "tool_call", index, id: this.#callId(index), name });
+    if (json !== undefined) this.#write(json);
+    else if (form === "xml") this.#body = new XmlBody(this.#tools.get(name), (piece) => this.#write(piece));
+    else this.#body = new JsonBody((piece) => this.#write(piece));
+    this.#state = json === undefined ? "body" : "behind";
+  }
+
+  #behind(): boolean {
+    const rest = this.#held.text.trimStart();
+    if ([CLOSE, FUNCTION].some((word) => word.startsWith(rest) && word !== rest)) return false;
+    if (rest.startsWith(CLOSE)) this.#held.drop(this.#held.text.length - rest.length + CLOSE.length);
+    this.#state = rest.startsWith(FUNCTION) ? "opening" : "between";
     return true;
   }
 
-  function between(): boolean {
-    held.drop(leadingSpace(held.text));
-    if (held.text === "") return false;
-    state = "text";
+  #between(): boolean {
+    this.#held.drop(leadingSpace(this.#held.text));
+    if (this.#held.text === "") return false;
+    this.#state = "text";
     return true;
   }
 
-  const steps: Record<State, () => boolean> = {
-    text,
-    opening,
-    body: () => {
-      const done = body!.step(held);
-      if (done) state = "behind";
-      return done;
-    },
-    behind,
-    between,
-  };
-
-  function collected(): ToolPiece[] {
-    const result = pieces;
-    pieces = [];
-    return result;
+  #emitText(n: number): void {
+    if (n > 0) this.#pieces.push({ type: "content", ...this.#held.take(n) });
   }
 
-  return {
-    push(run) {
-      held.push(run);
-      while (steps[state]());
-      return collected();
-    },
-    finish(whole) {
-      if (state === "body") body!.finish(held, whole);
-      else if (state === "text" || state === "opening") emitText(held.text.length);
-      return collected();
-    },
-    calls: () => calls,
-  };
+  #write(json: string): void {
+    if (json !== "") this.#pieces.push({ type: "tool_arguments", index: this.calls - 1, json });
+  }
+
+  #collected(): ToolPiece[] {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    return pieces;
+  }
 }
 
 type Opening = ({ form: "xml" | "json" } & JsonHead) | "wait" | "bad";
