@@ -117,6 +117,11 @@ export function report(log: Log, error: unknown, answer: Failure, request: Fasti
   }
 }
 
+/** For a url that no route can read. */
+export function answerBadUrl(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  send(reply, failure(error, request.id));
+}
+
 function send(reply: FastifyReply, { status, body, retryAfter }: Failure): FastifyReply {
   if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
   // OpenAI's clients retry every 409 and 5xx unless told that it is in vain.

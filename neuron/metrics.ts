@@ -3,7 +3,7 @@
 
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { TextEvent, Usage } from "../engine/serve/types.ts";
-import type { HostMemory } from "./host.ts";
+import type { MemoryFigures } from "./memory.ts";
 import type { Entry, Models } from "./models.ts";
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -13,7 +13,7 @@ const durations = [...latencies, 600, 1800];
 const rates = [1, 2, 5, 10, 20, 40, 60, 80, 100, 150, 200, 300, 500, 1000];
 const loads = [0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
 
-export function createMetrics(models: Models, memory: () => readonly HostMemory[]) {
+export function createMetrics(models: Models, memory: () => MemoryFigures) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -58,7 +58,7 @@ export function createMetrics(models: Models, memory: () => readonly HostMemory[
   };
 }
 
-function gauges(models: Models, memory: () => readonly HostMemory[], registry: Registry): void {
+function gauges(models: Models, memory: () => MemoryFigures, registry: Registry): void {
   const gauge = (name: string, help: string, labelNames: string[], fill: (gauge: Gauge) => void) =>
     new Gauge({
       name: `neuron_${name}`,
@@ -97,11 +97,10 @@ function gauges(models: Models, memory: () => readonly HostMemory[], registry: R
       g.set({ model: id, status }, 1);
     }),
   );
-  gauge("device_memory_bytes", "Device memory, where known.", ["device", "kind"], (g) => {
-    for (const { index, totalMb, usedMb, freeMb } of memory()) {
-      for (const [kind, mb] of Object.entries({ total: totalMb, used: usedMb, free: freeMb })) {
-        if (mb !== null) g.set({ device: index, kind }, mb * 2 ** 20);
-      }
+  gauge("device_memory_bytes", "Device memory, where known.", ["kind"], (g) => {
+    const { totalMb: total, usedMb: used, freeMb: free } = memory();
+    for (const [kind, mb] of Object.entries({ total, used, free })) {
+      if (mb !== null) g.set({ kind }, mb * 2 ** 20);
     }
   });
 }

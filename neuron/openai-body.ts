@@ -8,6 +8,12 @@ const Flag = v.boolean();
 const Integer = v.pipe(v.number(), v.integer());
 const between = (low: number, high: number) => v.pipe(v.number(), v.minValue(low), v.maxValue(high));
 
+/** Not v.record: that takes an array, too. */
+const Dictionary = v.custom<Record<string, unknown>>(
+  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
+  (issue) => `Invalid type: Expected Object but received ${issue.received}`,
+);
+
 const TextPart = v.looseObject({ type: v.picklist(["text"]), text: Text });
 const RefusalPart = v.looseObject({ type: v.literal("refusal"), refusal: Text });
 const ImagePart = v.looseObject({ type: v.literal("image_url"), image_url: v.looseObject({ url: Text }) });
@@ -17,14 +23,14 @@ const Part = v.variant("type", [TextPart, RefusalPart, ImagePart, ForeignPart]);
 export type Part = v.InferOutput<typeof Part>;
 
 // Chosen by what came, so that an error names the field inside a part and not only "content".
-const Content = v.lazy((input) => (Array.isArray(input) ? v.array(Part) : v.nullish(Text)));
+const Content = v.nullish(v.lazy((input) => (Array.isArray(input) ? v.array(Part) : Text)));
 
 const ToolCall = v.looseObject({
   id: v.nullish(Text),
   type: v.nullish(Text),
   function: v.looseObject({
     name: Text,
-    arguments: v.lazy((input) => (typeof input === "string" ? Text : v.record(Text, v.unknown()))),
+    arguments: v.lazy((input) => (typeof input === "string" ? Text : Dictionary)),
   }),
 });
 
@@ -44,7 +50,7 @@ const ToolEntry = v.looseObject({
     v.looseObject({
       name: v.pipe(Text, v.nonEmpty()),
       description: v.nullish(Text),
-      parameters: v.nullish(v.record(Text, v.unknown())),
+      parameters: v.nullish(Dictionary),
       strict: v.nullish(Flag),
     }),
   ),
@@ -52,13 +58,13 @@ const ToolEntry = v.looseObject({
 export type ToolEntry = v.InferOutput<typeof ToolEntry>;
 
 const NamedChoice = v.looseObject({ type: Text });
-const ToolChoice = v.lazy((input) =>
-  typeof input === "string" ? v.picklist(["auto", "none", "required"]) : v.nullish(NamedChoice),
+const ToolChoice = v.nullish(
+  v.lazy((input) => (typeof input === "string" ? v.picklist(["auto", "none", "required"]) : NamedChoice)),
 );
 
 const StopText = v.pipe(Text, v.nonEmpty());
-const Stop = v.lazy((input) =>
-  Array.isArray(input) ? v.pipe(v.array(StopText), v.maxLength(16)) : v.nullish(StopText),
+const Stop = v.nullish(
+  v.lazy((input) => (Array.isArray(input) ? v.pipe(v.array(StopText), v.maxLength(16)) : StopText)),
 );
 
 const TokenId = v.pipe(Text, v.regex(/^\d+$/, "expected a token id as the key"));
@@ -93,11 +99,11 @@ export const ChatBody = v.looseObject({
   tool_choice: ToolChoice,
   parallel_tool_calls: v.nullish(Flag),
   response_format: v.nullish(v.looseObject({ type: Text })),
-  chat_template_kwargs: v.nullish(v.record(Text, v.unknown())),
+  chat_template_kwargs: v.nullish(Dictionary),
   enable_thinking: v.nullish(Flag),
   reasoning_effort: v.nullish(Text),
   store: v.nullish(Flag),
-  metadata: v.nullish(v.record(Text, v.unknown())),
+  metadata: v.nullish(Dictionary),
 });
 export type ChatBody = v.InferOutput<typeof ChatBody>;
 

@@ -90,26 +90,30 @@ async function answer(
   const meter = startMeter(deps.metrics, task.entry, task.endpoint);
   const closed = closedSignal(reply);
   const abort = new AbortController();
-  const signal = AbortSignal.any([closed, deps.stop, abort.signal]);
-  const failed = (error: unknown): EngineError | unknown => {
+  const end = () => abort.abort();
+  // Not AbortSignal.any: the daemon's signal outlives all requests and would remember each.
+  closed.addEventListener("abort", end, { once: true });
+  deps.stop.addEventListener("abort", end, { once: true });
+  const failed = (error: unknown): unknown => {
     const known = classify(error, task.entry, { closed, stop: deps.stop }, deps.models);
     meter.failed(failure(known, request.id).code);
     return known;
   };
   try {
-    const events = meter.watch(task.ask(signal));
+    const events = meter.watch(task.ask(abort.signal));
     if (!task.stream) return task.whole(await gather(events));
     await stream(reply, events, task.encoder, {
       keepaliveMs: deps.keepaliveMs,
       stallMs: deps.stallMs,
       closed,
-      abort: () => abort.abort(),
+      abort: end,
       failed: (error) => brokenOff(deps, request, failed(error)),
     });
     return reply;
   } catch (error) {
     throw failed(error);
   } finally {
+    deps.stop.removeEventListener("abort", end);
     meter.ended();
   }
 }

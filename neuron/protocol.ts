@@ -56,8 +56,6 @@ export const DeviceHealth = v.looseObject({
   vram_total_mb: Mebibytes,
   vram_used_mb: Mebibytes,
   vram_free_mb: Mebibytes,
-  utilization_pct: v.nullable(v.number()),
-  temp_c: v.nullable(v.number()),
 });
 export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
 

@@ -1,11 +1,12 @@
 // The HTTP face of a neuron. Takes the engine as a parameter: nothing here opens a device or reads a setting.
 
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import fastify from "fastify";
 import type { FastifyInstance } from "fastify";
 import type { Engine } from "../engine/serve/types.ts";
-import { answerErrors } from "./answers.ts";
-import type { HostMemory } from "./host.ts";
+import { answerBadUrl, answerErrors } from "./answers.ts";
+import type { MemoryFigures } from "./memory.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { modelRoutes } from "./model-routes.ts";
@@ -23,7 +24,7 @@ declare module "fastify" {
 export interface ServerDeps {
   engine: Engine;
   models: Models;
-  memory: () => readonly HostMemory[];
+  memory: () => MemoryFigures;
   log: Log;
   /** Aborted when the daemon stops waiting for running requests. */
   stop: AbortSignal;
@@ -39,6 +40,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     bodyLimit: deps.bodyBytes,
     genReqId: () => `req_${randomUUID().replaceAll("-", "")}`,
     routerOptions: { maxParamLength: 1024 },
+    frameworkErrors: answerBadUrl,
     // A request may wait for its turn, and a load for its download, as long as the caller does.
     requestTimeout: 0,
   });
@@ -51,6 +53,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     reply.header("x-request-id", request.id);
   });
   deps.models.events.on("loaded", (entry, seconds) => metrics.load.observe({ model: entry.id }, seconds));
+  // Every running request listens.
+  setMaxListeners(0, deps.stop);
   answerErrors(app, deps.log, (code) => metrics.errors.inc({ code }));
   statusRoutes(app, { ...deps, metrics });
   modelRoutes(app, { models: deps.models, device: deps.engine.device.index });

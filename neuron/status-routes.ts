@@ -3,7 +3,7 @@
 import { hostname, release, type as osType } from "node:os";
 import type { FastifyInstance } from "fastify";
 import type { Engine } from "../engine/serve/types.ts";
-import type { HostMemory } from "./host.ts";
+import type { MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Entry, Models } from "./models.ts";
 import type { Device, DeviceHealth, Discovery, Health, ModelEntry, ModelHealth } from "./protocol.ts";
@@ -13,7 +13,7 @@ export interface StatusDeps {
   engine: Engine;
   models: Models;
   metrics: Metrics;
-  memory: () => readonly HostMemory[];
+  memory: () => MemoryFigures;
 }
 
 const harness = "webgpu";
@@ -35,7 +35,7 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
   app.get("/health", (): Health => ({
     status: models.closing ? "shutting_down" : "ok",
     uptime_secs: Math.round((performance.now() - started) / 10) / 100,
-    devices: memory().map((figures) => deviceHealth(engine, figures)),
+    devices: [deviceHealth(engine, memory())],
     activation: models.activation,
     models: models.list().map(modelHealth),
   }));
@@ -45,7 +45,7 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
     os: osType(),
     kernel: release(),
     version,
-    devices: memory().map((figures) => deviceOf(engine, figures)),
+    devices: [deviceOf(engine, memory())],
     harnesses: [harness],
   }));
 
@@ -58,20 +58,18 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
   });
 }
 
-function deviceOf({ device }: Engine, figures: HostMemory): Device {
+function deviceOf({ device }: Engine, figures: MemoryFigures): Device {
   const { index, name, vendor, driver, kind, backend, features } = device;
   return { index, name, vendor, driver, kind, backend, features, vram_total_mb: figures.totalMb };
 }
 
-function deviceHealth({ device }: Engine, figures: HostMemory): DeviceHealth {
+function deviceHealth({ device }: Engine, figures: MemoryFigures): DeviceHealth {
   return {
-    index: figures.index,
+    index: device.index,
     name: device.name,
     vram_total_mb: figures.totalMb,
     vram_used_mb: figures.usedMb,
     vram_free_mb: figures.freeMb,
-    utilization_pct: figures.utilizationPct,
-    temp_c: figures.temperatureC,
   };
 }
 
