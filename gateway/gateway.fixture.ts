@@ -3,11 +3,14 @@
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import * as v from "valibot";
-import { onTestFinished } from "vitest";
+import { onTestFinished, vi } from "vitest";
 import { CortexConfig, ModelsConfig } from "./config.ts";
 import { MockNeuron } from "./mock-neuron.fixture.ts";
 import type { Running } from "./serve.ts";
 import { serve } from "./serve.ts";
+
+// Real sockets and processes, on machines that may be busy: a failure shows as one of these running out.
+vi.setConfig({ testTimeout: 30_000 });
 
 export interface TestGateway extends Running {
   lines: string[];

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import type { Health, ModelEntry } from "../neuron/protocol.ts";
+import type { Health, Loading } from "../neuron/protocol.ts";
 
 export interface MockRequest {
   method: string;
@@ -15,15 +15,26 @@ export interface MockRequest {
   aborted: Promise<void>;
 }
 
+/** What differs from a usual /models entry; the status may be one that the protocol does not know. */
+export interface MockModel {
+  status: string;
+  capabilities?: string[];
+  limit?: { context: number; output: number };
+  reasoning?: boolean;
+  loading?: Loading;
+  error?: string;
+}
+
 export type Answer = (request: MockRequest, response: ServerResponse) => unknown;
 
 export class MockNeuron {
   /** By id; change them and the next poll sees it. */
-  readonly models = new Map<string, Partial<ModelEntry> & { status: string }>();
+  readonly models = new Map<string, MockModel>();
   readonly loads = new Map<string, { in_flight: number; queue_depth: number }>();
   readonly requests: MockRequest[] = [];
   /** Paths of status calls, in order. */
   readonly polls: string[] = [];
+  port = 0;
   uptime = 10;
   health: Health["status"] = "ok";
   /** What the neuron says of its own address; default: localhost with its port. */
@@ -46,13 +57,10 @@ export class MockNeuron {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  get port(): number {
-    return (this.server.address() as AddressInfo).port;
-  }
-
   async listen(port = 0): Promise<this> {
     this.server.listen(port, "127.0.0.1");
     await once(this.server, "listening");
+    this.port = (this.server.address() as AddressInfo).port;
     return this;
   }
 
@@ -132,7 +140,7 @@ const discovery = {
   ],
 };
 
-function entry(id: string, model: Partial<ModelEntry> & { status: string }) {
+function entry(id: string, model: MockModel) {
   return {
     ...{ id, harness: "webgpu", devices: [0], vram_used_mb: 7, capabilities: ["text"] },
     ...{
