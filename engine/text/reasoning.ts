@@ -30,6 +30,26 @@ export const knownMarkers: readonly ReasoningMarkers[] = [
 ];
 
 /**
+ * What a stream has to split by: the template's own pair, or one that the vocabulary has tokens for.
+ * `continued` is the text of an assistant message which the prompt leaves unfinished.
+ */
+export function reasoningOf(
+  prompt: string,
+  templateMarkers: ReasoningMarkers | undefined,
+  idOf: (token: string) => number | undefined,
+  continued = "",
+): (ReasoningMarkers & { startsOpen: boolean }) | undefined {
+  const hasTokens = ({ open, close }: ReasoningMarkers) =>
+    idOf(open) !== undefined && idOf(close) !== undefined;
+  const markers = templateMarkers ?? knownMarkers.find(hasTokens);
+  if (!markers) return undefined;
+  // Only the prompt's end counts: a user may have written an open marker anywhere.
+  const endsOpen = prompt.trimEnd().endsWith(markers.open);
+  const startsOpen = endsOpen || continued.lastIndexOf(markers.open) > continued.lastIndexOf(markers.close);
+  return { ...markers, startsOpen };
+}
+
+/**
  * start: nothing but white space yet · opened, closed: behind a marker, before the first text ·
  * reasoning, content: inside · unclosed: content behind a block that only `endedBy` ended, whose close marker may
  * still come

@@ -561,9 +561,8 @@ test("JSON arguments grow too", () => {
 
 test("call ids are new for each call", () => {
   const ids = [1, 2, 3].flatMap(() => {
-    const { callId: _, ...settings } = { callId: undefined, tools };
     const stream = createTextStream({
-      ...settings,
+      tools,
       tokenizer: piecesAsTokens([xml("now")]),
       stop: [],
       reasoning: undefined,
