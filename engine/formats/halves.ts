@@ -30,6 +30,19 @@ export function f32ToF16(values: Float32Array): Uint16Array<ArrayBuffer> {
   return mapBits(values, f32BitsToF16);
 }
 
+/** The value of one f16. */
+export function f16ToNumber(bits: number): number {
+  const whole = f16ToF32Bits(bits);
+  scratchBits[0] = whole;
+  return scratch[0]!;
+}
+
+/** The f16 nearest to a number, which is rounded to f32 first. */
+export function numberToF16(value: number): number {
+  scratch[0] = value;
+  return f32BitsToF16(scratchBits[0]!);
+}
+
 function mapBits(values: Float32Array, convert: (bits: number) => number): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(bits.length);
