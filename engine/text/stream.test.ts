@@ -378,6 +378,7 @@ const xmlCases: Case[] = [
   {
     name: "no tools: calls are text",
     text: xml("now"),
+    settings: { tools: [] },
     want: [["content", xml("now")], ["stop"]],
   },
   {

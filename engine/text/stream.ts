@@ -29,7 +29,7 @@ export interface TextStreamOptions {
   stop: readonly string[];
   /** Undefined leaves markers in the text, as a plain completion wants it. */
   reasoning: (ReasoningMarkers & { startsOpen: boolean }) | undefined;
-  /** Undefined leaves tool calls in the text. */
+  /** Undefined, or none, leaves tool calls in the text. */
   tools: readonly Tool[] | undefined;
   /** Whether pieces carry the log-probabilities of their tokens; tokens without visible text carry none. */
   logprobs: boolean;
@@ -54,7 +54,9 @@ export function createTextStream(options: TextStreamOptions): TextStream {
   const detokenizer = tokenizer.detokenizer({ continues: options.continues ?? false });
   const stop = createStopFinder(options.stop);
   const reasoning = reasoningStage(options);
-  const tools = options.tools && new ToolParser(options.tools, options.callId ?? randomCallId);
+  const tools = options.tools?.length
+    ? new ToolParser(options.tools, options.callId ?? randomCallId)
+    : undefined;
   let fragments: TokenLogprob[] = []; // of tokens which have not completed a character yet
   let reasoningTokens = 0;
 
@@ -110,7 +112,7 @@ interface ReasoningStage {
 
 function reasoningStage({ reasoning, tools }: TextStreamOptions): ReasoningStage {
   // Qwen3.5 at times calls a tool without closing its thoughts; the call's first line is unmistakable.
-  if (reasoning) return new ReasoningSplitter({ ...reasoning, endedBy: tools ? callOpenings : [] });
+  if (reasoning) return new ReasoningSplitter({ ...reasoning, endedBy: tools?.length ? callOpenings : [] });
   return {
     push: (run) => (run.text === "" ? [] : [{ type: "content", ...run }]),
     finish: () => [],
