@@ -1,14 +1,15 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse as parseToml } from "smol-toml";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { addressOf, ConfigError, loadConfig } from "./config.ts";
 
 const root = join(import.meta.dirname, "..");
 
 function folder(files: Record<string, string>): string {
   const path = mkdtempSync(join(tmpdir(), "cortex-config-"));
+  onTestFinished(() => rmSync(path, { recursive: true }));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
   return path;
 }

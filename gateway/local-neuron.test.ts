@@ -1,13 +1,15 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { isAlive, writeFakeNeuron } from "./fake-neuron.fixture.ts";
 import { chat, openGateway, post, unusedPort, until } from "./gateway.fixture.ts";
 import type { TestGateway } from "./gateway.fixture.ts";
 
-const neuronScript = writeFakeNeuron(join(mkdtempSync(join(tmpdir(), "cortex-local-")), "main.mjs"));
+const folder = mkdtempSync(join(tmpdir(), "cortex-local-"));
+const neuronScript = writeFakeNeuron(join(folder, "main.mjs"));
+afterAll(() => rmSync(folder, { recursive: true }));
 afterEach(() => void delete process.env.FAKE_NEURON);
 
 /** In the order of their starts. */

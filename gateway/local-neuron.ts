@@ -57,6 +57,8 @@ export class LocalNeuron {
     if (this.stopping) return;
     const child = spawn(process.execPath, [script, "--model", model, "--port", String(port)], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
+      // A terminal's Ctrl-C is for us alone: requests end first, then we end the child.
+      detached: true,
     });
     this.child = child;
     this.startedAt = performance.now();
