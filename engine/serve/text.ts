@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
-import { markersOf, type ReasoningMarkers } from "../text/reasoning.ts";
+import { reasoningOf, type ReasoningMarkers } from "../text/reasoning.ts";
 import { loadTemplate, type ChatTemplate } from "../text/template.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { ChatRequest } from "./types.ts";
@@ -38,7 +38,10 @@ export function renderChat({ tokenizer, template }: ModelText, request: ChatRequ
     addGenerationPrompt: true,
     templateArguments: request.templateArguments ?? {},
   });
-  return { ids: tokenizer.encode(rendered, { special: false }), reasoning: markersOf(rendered, template) };
+  return {
+    ids: tokenizer.encode(rendered, { special: false }),
+    reasoning: reasoningOf(rendered, template.markers, tokenizer.idOf),
+  };
 }
 
 async function readOptionalJson(path: string): Promise<unknown> {
