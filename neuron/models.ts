@@ -68,6 +68,7 @@ export class Models {
   readonly events = new EventEmitter<Happenings>();
   readonly #engine: Engine;
   readonly #fetch: Fetch;
+  readonly #contextLength: number | undefined;
   readonly #entries = new Map<string, Entry>();
   readonly #known = new Map<string, Known>();
   readonly #jobs = new Map<string, Job>();
@@ -75,9 +76,11 @@ export class Models {
   #deviceFree: Promise<unknown> = Promise.resolve();
   #closing = false;
 
-  constructor(engine: Engine, fetch: Fetch) {
+  /** `contextLength`: for models of which nobody says another. */
+  constructor(engine: Engine, fetch: Fetch, contextLength?: number) {
     this.#engine = engine;
     this.#fetch = fetch;
+    this.#contextLength = contextLength;
   }
 
   get closing(): boolean {
@@ -107,7 +110,7 @@ export class Models {
     const reference = before?.reference ?? parseReference(asked.source ?? asked.id);
     const id = before || asked.source !== undefined ? asked.id : reference.id;
     await this.#unloads.get(id)?.catch(() => undefined);
-    const contextLength = asked.contextLength ?? before?.contextLength;
+    const contextLength = asked.contextLength ?? before?.contextLength ?? this.#contextLength;
     const entry = this.#entries.get(id);
     if (!entry || entry.status === "failed") return this.#start({ id, reference, contextLength });
     refuseAnother(entry, reference, asked.contextLength);

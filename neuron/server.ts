@@ -40,6 +40,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     bodyLimit: deps.bodyBytes,
     genReqId: () => `req_${randomUUID().replaceAll("-", "")}`,
     routerOptions: { maxParamLength: 1024 },
+    // While it closes, the routes themselves say shutting_down, in their own envelope.
+    return503OnClosing: false,
     frameworkErrors: answerBadUrl,
     // A request may wait for its turn, and a load for its download, as long as the caller does.
     requestTimeout: 0,

@@ -1,0 +1,162 @@
+// neuron.toml. The defaults are written here and nowhere else; flags win over NEURON_… variables, these over the file.
+
+import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parse as parseToml } from "smol-toml";
+import * as v from "valibot";
+import { EngineError } from "../engine/errors.ts";
+import { problems } from "./check.ts";
+import { levels } from "./log.ts";
+import { defaultPort } from "./protocol.ts";
+
+const Name = v.pipe(v.string(), v.nonEmpty());
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const Seconds = v.pipe(v.number(), v.gtValue(0), v.maxValue(86_400));
+const ContextLength = v.pipe(v.number(), v.integer(), v.minValue(1));
+
+export const Config = v.strictObject({
+  /** The address to listen on; 0.0.0.0 for every network of the host. */
+  host: v.optional(Name, "127.0.0.1"),
+  /** 0 takes any free one. */
+  port: v.optional(v.pipe(Count, v.maxValue(65_535)), defaultPort),
+  /** Index in the list of `neuron devices`; default: the best one. */
+  device: v.exactOptional(Count),
+  /** Part of the adapter's name, or "lavapipe", "swiftshader". */
+  adapter: v.exactOptional(Name),
+  /** Tokens of prompt and answer together, for every model that says nothing else; default: the engine's choice. */
+  context_length: v.exactOptional(ContextLength),
+  /** Requests that may wait for one model; more get queue_full. */
+  max_queue: v.optional(Count, 64),
+  log_level: v.optional(v.picklist(levels), "info"),
+  log_format: v.optional(v.picklist(["text", "json"]), "text"),
+  http: v.optional(
+    v.strictObject({
+      /** MiB. */
+      body_limit_mb: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1024)), 32),
+      /** The longest silence inside a stream. */
+      keepalive_s: v.optional(v.pipe(Seconds, v.maxValue(10)), 5),
+      /** How long a client may leave its stream unread. */
+      stall_s: v.optional(Seconds, 30),
+      /** How long running requests may go on after SIGTERM. */
+      drain_s: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(3600)), 5),
+    }),
+    {},
+  ),
+  /** What the environment of Hugging Face's tools says, unless said here. */
+  hub: v.optional(
+    v.strictObject({
+      endpoint: v.exactOptional(v.pipe(v.string(), v.url())),
+      cache_folder: v.exactOptional(Name),
+      offline: v.exactOptional(v.boolean()),
+    }),
+    {},
+  ),
+  /** Loaded at start, one after another. */
+  default_models: v.optional(
+    v.array(
+      v.strictObject({
+        model_id: Name,
+        /** A folder, org/name[@revision] or demo; default: what model_id says. */
+        source: v.exactOptional(Name),
+        context_length: v.exactOptional(ContextLength),
+      }),
+    ),
+    [],
+  ),
+});
+export type Config = v.InferOutput<typeof Config>;
+
+type Tree = Record<string, unknown>;
+
+export interface Sources {
+  /** --config; must exist. Without it ./neuron.toml, if there is one. */
+  file?: string | undefined;
+  /** In the shape of the file; undefined values are not set. */
+  flags?: Tree;
+  env?: NodeJS.ProcessEnv;
+  folder?: string;
+}
+
+export interface LoadedConfig {
+  config: Config;
+  /** The file that was read. */
+  file: string | undefined;
+}
+
+/** Throws bad_config: `neuron.toml: unknown key "http.keepalive"`, one line a problem. */
+export function loadConfig({ file, flags = {}, env = {}, folder = "." }: Sources): LoadedConfig {
+  const path = resolve(folder, file ?? "neuron.toml");
+  const read = file !== undefined || existsSync(path);
+  const tree = read ? readToml(path) : {};
+  for (const [name, text] of Object.entries(env)) setVariable(tree, name, text);
+  merge(tree, flags);
+  const result = v.safeParse(Config, tree);
+  if (!result.success) {
+    const where = read ? `configuration (${path}, environment, flags)` : "configuration (environment, flags)";
+    throw badConfig(
+      problems(result.issues)
+        .map((problem) => `${where}: ${problem}`)
+        .join("\n"),
+    );
+  }
+  return { config: result.output, file: read ? path : undefined };
+}
+
+function readToml(path: string): Tree {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw badConfig(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+  try {
+    return parseToml(text) as Tree;
+  } catch (error) {
+    // The rest of the message is a picture of the line.
+    throw badConfig(`${path}: ${(error as Error).message.split("\n")[0]}`);
+  }
+}
+
+/**
+ * NEURON_HTTP__DRAIN_S=9 sets http.drain_s. Names that are no key of ours, and have no `__`, belong to others; so does
+ * the tcp://… that Kubernetes writes into NEURON_PORT for a service called neuron.
+ */
+function setVariable(tree: Tree, name: string, text: string | undefined): void {
+  if (!name.startsWith("NEURON_") || text === undefined) return;
+  const path = name.slice("NEURON_".length).toLowerCase().split("__");
+  if (path.length === 1 && !(path[0]! in Config.entries)) return;
+  if (path.length === 1 && path[0] === "port" && text.startsWith("tcp://")) return;
+  let at = tree;
+  for (const key of path.slice(0, -1)) {
+    at[key] ??= {};
+    if (!isTable(at[key])) throw badConfig(`${name}: "${key}" is not a table`);
+    at = at[key];
+  }
+  at[path.at(-1)!] = valueOf(text);
+}
+
+/** As TOML reads it (5, true, ["a"]); what TOML cannot read is a plain string. */
+function valueOf(text: string): unknown {
+  try {
+    return (parseToml(`value = ${text}`) as { value: unknown }).value;
+  } catch {
+    return text;
+  }
+}
+
+function merge(tree: Tree, over: Tree): void {
+  for (const [key, value] of Object.entries(over)) {
+    if (value === undefined) continue;
+    const there = tree[key];
+    if (isTable(value) && isTable(there)) merge(there, value);
+    else if (!isTable(value) || Object.values(value).some((inner) => inner !== undefined)) tree[key] = value;
+  }
+}
+
+function isTable(value: unknown): value is Tree {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function badConfig(message: string): EngineError {
+  return new EngineError("bad_config", message);
+}

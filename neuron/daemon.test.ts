@@ -1,0 +1,181 @@
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { EngineError } from "../engine/errors.ts";
+import type { EngineOptions } from "../engine/index.ts";
+import { loadConfig } from "./config.ts";
+import { startDaemon } from "./daemon.ts";
+import type { Daemon } from "./daemon.ts";
+import { emptyModelFolder, json, post } from "./daemon.fixture.ts";
+import { FakeEngine, FakeModel, content, started } from "./fake-engine.fixture.ts";
+import { startHub } from "./hub.fixture.ts";
+import { createLog } from "./log.ts";
+
+let daemon: Daemon | undefined;
+let engine: FakeEngine;
+let asked: EngineOptions | undefined;
+let lines: string[];
+
+afterEach(async () => {
+  await daemon?.stop();
+  daemon = undefined;
+});
+
+async function start(flags: Record<string, unknown>, env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
+  const { config } = loadConfig({ flags: { port: 0, ...flags }, env, folder: emptyModelFolder() });
+  engine ??= new FakeEngine();
+  lines = [];
+  asked = undefined;
+  const log = createLog({ level: "info", json: false }, { write: (line) => lines.push(line.trimEnd()) });
+  const openEngine = async (options: EngineOptions) => {
+    asked = options;
+    return Promise.resolve(engine);
+  };
+  daemon = await startDaemon(config, { log, env, openEngine });
+  return daemon;
+}
+
+afterEach(() => {
+  engine = undefined as unknown as FakeEngine;
+});
+
+test("says where it listens, what it serves and how", async () => {
+  const model = emptyModelFolder();
+  const flags = { device: 1, adapter: "fake", context_length: 999, max_queue: 3 };
+  const { url, activated, models } = await start({
+    ...flags,
+    default_models: [{ model_id: "m", source: model }],
+  });
+  await activated;
+  expect(asked).toEqual({ device: 1, adapter: "fake", maxQueue: 3 });
+  expect(engine.options).toEqual([{ contextLength: 999 }]);
+  expect(lines).toEqual([
+    `listening on ${url}`,
+    expect.stringMatching(/^m: reading ░*█+░* +33% 1 kB of 1 kB$/),
+    expect.stringMatching(/^m: loaded in [\d.]+ s, 15 MiB, context of 4096 tokens$/),
+    `ready: ${url}/v1 serves m on Fake GPU`,
+  ]);
+  expect(models.activation.completed).toEqual(["m"]);
+});
+
+test("says how to get a model when it has none", async () => {
+  const { url, activated } = await start({});
+  await activated;
+  expect(lines).toEqual([
+    `listening on ${url}, with no model yet: start with --model, or POST ${url}/models/load`,
+  ]);
+});
+
+test("warns when it listens to the network", async () => {
+  await start({ host: "0.0.0.0" });
+  expect(lines[0]).toContain("warning: listening on 0.0.0.0: whoever reaches this host can use the models");
+});
+
+test("a model that cannot be loaded is told, and the daemon stays", async () => {
+  engine = new FakeEngine();
+  engine.next = new EngineError("unsupported_model", 'model_type "gpt2" is not one of: qwen3');
+  const { url, activated } = await start({ default_models: [{ model_id: emptyModelFolder() }] });
+  await activated;
+  expect(lines.at(-2)).toMatch(/error: .*: model_type "gpt2" is not one of: qwen3$/);
+  expect(lines.at(-1)).toContain("no default model could be loaded");
+  expect((await json(fetch(`${url}/health`))).activation.failed[0].error).toContain("gpt2");
+});
+
+test("a model folder that is missing ends it before the device is opened", async () => {
+  await expect(start({ default_models: [{ model_id: "/no/model" }] })).rejects.toMatchObject({
+    code: "model_not_found",
+  });
+  expect(asked).toBeUndefined();
+});
+
+test("a port that is taken ends it, and the device is closed again", async () => {
+  const other = createServer();
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const { port } = other.address() as AddressInfo;
+  await expect(start({ port })).rejects.toMatchObject({
+    code: "port_in_use",
+    message: `port ${port} on 127.0.0.1 is taken, perhaps by another neuron; choose one with --port`,
+  });
+  expect(engine.closed).toBe(true);
+  other.close();
+});
+
+test("an address that is not ours", async () => {
+  await expect(start({ host: "203.0.113.7" })).rejects.toMatchObject({ code: "bad_config" });
+});
+
+test("a default model of the hub comes from the cache or is downloaded", async () => {
+  const hub = await startHub({ "config.json": "{}", "tokenizer.json": "{}", "model.safetensors": "weights" });
+  const env = { HF_HOME: emptyModelFolder("home"), HF_ENDPOINT: hub.endpoint };
+  const { url, activated } = await start({ default_models: [{ model_id: "org/tiny@v2" }] }, env);
+  await activated;
+  await hub.close();
+  expect(await json(fetch(`${url}/models`))).toMatchObject([{ id: "org/tiny@v2", status: "loaded" }]);
+  expect(engine.loads).toEqual([join(env.HF_HOME, "hub", "models--org--tiny", "snapshots", hub.commit)]);
+});
+
+test("status answers while a model loads, and while answers run", async () => {
+  engine = new FakeEngine();
+  let open: (value?: unknown) => void = () => undefined;
+  engine.gate = new Promise((resolve) => (open = resolve));
+  const folder = emptyModelFolder();
+  writeFileSync(join(folder, "config.json"), "{}");
+  const { url, activated } = await start({ default_models: [{ model_id: "m", source: folder }] });
+  expect(await json(fetch(`${url}/health`))).toMatchObject({
+    activation: { state: "pre_warming", in_progress: "m" },
+  });
+  open();
+  await activated;
+  expect(await json(fetch(`${url}/health`))).toMatchObject({
+    activation: { state: "ready", in_progress: null },
+  });
+});
+
+test("stop lets a running answer end in its time, refuses new ones, and closes the device", async () => {
+  engine = new FakeEngine();
+  let go: (value?: unknown) => void = () => undefined;
+  const model = engine.next as FakeModel;
+  model.script = [
+    started,
+    content("a"),
+    new Promise((resolve) => (go = resolve)),
+    ...new FakeModel().script.slice(1),
+  ];
+  const { url, activated, stop } = await start({
+    default_models: [{ model_id: "m", source: emptyModelFolder() }],
+  });
+  await activated;
+  const body = { model: "m", messages: [{ role: "user", content: "hi" }] };
+  const running = post(`${url}/v1/chat/completions`, body);
+  while (model.load.running === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const stopped = stop();
+  await expect(post(`${url}/v1/chat/completions`, body)).rejects.toThrow();
+  expect(engine.closed).toBe(false);
+  go();
+  expect((await json(running)).choices[0].message.content).toBe("aHello world");
+  await stopped;
+  expect(engine.closed).toBe(true);
+});
+
+test("stop cuts off what outlasts its time", async () => {
+  engine = new FakeEngine();
+  const model = engine.next as FakeModel;
+  model.script = [started, new Promise(() => undefined)];
+  const flags = { default_models: [{ model_id: "m", source: emptyModelFolder() }], http: { drain_s: 0.1 } };
+  const { url, activated, stop } = await start(flags);
+  await activated;
+  const running = post(`${url}/v1/chat/completions`, {
+    model: "m",
+    messages: [{ role: "user", content: "hi" }],
+  });
+  while (model.load.running === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await stop();
+  const answer = await running;
+  expect([answer.status, answer.headers.get("retry-after"), (await json(answer)).error.code]).toEqual([
+    503,
+    "15",
+    "shutting_down",
+  ]);
+});

@@ -1,0 +1,164 @@
+// The daemon's life: open the device, listen, load the default models, serve, and end cleanly.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FastifyInstance } from "fastify";
+import { EngineError } from "../engine/errors.ts";
+import type { EngineOptions } from "../engine/index.ts";
+import type { Engine } from "../engine/serve/types.ts";
+import type { Config } from "./config.ts";
+import { hubFrom } from "./hub.ts";
+import { progressLine } from "./log.ts";
+import type { Log } from "./log.ts";
+import { watchMemory } from "./memory.ts";
+import { Models } from "./models.ts";
+import type { Entry, Wanted } from "./models.ts";
+import { parseReference } from "./reference.ts";
+import { buildServer } from "./server.ts";
+import { snapshot } from "./snapshot.ts";
+
+export interface DaemonDeps {
+  log: Log;
+  env: NodeJS.ProcessEnv;
+  openEngine: (options: EngineOptions) => Promise<Engine>;
+}
+
+export interface Daemon {
+  url: string;
+  models: Models;
+  /** Resolves when every default model is loaded or has failed. */
+  activated: Promise<void>;
+  /** Refuses new requests, lets running ones end within the configured time, then closes everything. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** How long closing the device may take; after that the process ends anyway, ms. */
+const closeLimitMs = 6000;
+
+/** Throws port_in_use, no_adapter, model_not_found (a model folder that is missing), bad_config. */
+export async function startDaemon(config: Config, { log, env, openEngine }: DaemonDeps): Promise<Daemon> {
+  const wanted = config.default_models.map(wantedModel);
+  // A typing error should show at once, not after the device has been opened.
+  for (const model of wanted) parseReference(model.source ?? model.id);
+  const { device, adapter, max_queue: maxQueue } = config;
+  const engine = await openEngine({ device, adapter, maxQueue });
+  const memory = watchMemory(engine.device);
+  const models = new Models(engine, fetcher(config, env, log), config.context_length);
+  tell(models, log);
+  const stop = new AbortController();
+  const app = buildServer({
+    engine,
+    models,
+    memory: memory.current,
+    log,
+    stop: stop.signal,
+    keepaliveMs: config.http.keepalive_s * 1000,
+    stallMs: config.http.stall_s * 1000,
+    bodyBytes: config.http.body_limit_mb * 2 ** 20,
+  });
+  let url: string;
+  try {
+    url = await listen(app, config);
+  } catch (error) {
+    memory.stop();
+    await engine.close();
+    throw error;
+  }
+  if (!isLoopback(config.host)) {
+    log.warn(`listening on ${config.host}: whoever reaches this host can use the models; there are no keys`);
+  }
+  log.info(
+    `listening on ${url}${wanted.length > 0 ? "" : `, with no model yet: start with --model, or POST ${url}/models/load`}`,
+  );
+  const activated = models.activate(wanted).then(() => announce(models, engine, url, log));
+
+  async function end(): Promise<void> {
+    models.close();
+    memory.stop();
+    // New connections and requests are refused from here on; running answers have their time.
+    const closed = app.close();
+    await drained(models, config.http.drain_s * 1000);
+    stop.abort();
+    // The last events of what was cut off go out before their sockets close.
+    await sleep(50);
+    app.server.closeAllConnections();
+    await Promise.race([
+      Promise.allSettled([closed, engine.close()]),
+      sleep(closeLimitMs, undefined, { ref: false }),
+    ]);
+  }
+
+  let ending: Promise<void> | undefined;
+  return { url, models, activated, stop: () => (ending ??= end()) };
+}
+
+function wantedModel({ model_id, source, context_length }: Config["default_models"][number]): Wanted {
+  return {
+    id: model_id,
+    ...(source === undefined ? {} : { source }),
+    ...(context_length === undefined ? {} : { contextLength: context_length }),
+  };
+}
+
+function fetcher(config: Config, env: NodeJS.ProcessEnv, log: Log): ConstructorParameters<typeof Models>[1] {
+  const hub = hubFrom(env, config.hub);
+  return ({ name, revision }, onProgress, signal) =>
+    snapshot(hub, name, revision, { signal, onProgress, onNote: (line) => log.info(line) });
+}
+
+function tell(models: Models, log: Log): void {
+  models.events.on("loading", ({ id, loading }: Entry) => {
+    const { phase, bytes, total_bytes } = loading;
+    if (total_bytes > 0 && phase !== "ready")
+      log.progress(progressLine(`${id}: ${phase}`, bytes, total_bytes));
+  });
+  models.events.on("loaded", ({ id, model }, seconds) => {
+    const { contextLength, weightBytes, cacheBytes, scratchBytes } = model!.info;
+    const megabytes = Math.ceil((weightBytes + cacheBytes + scratchBytes) / 2 ** 20);
+    log.info(
+      `${id}: loaded in ${seconds.toFixed(1)} s, ${megabytes} MiB, context of ${contextLength} tokens`,
+    );
+  });
+  models.events.on("failed", ({ id }, error) => {
+    if (error instanceof EngineError && error.code !== "internal") log.error(`${id}: ${error.message}`);
+    else log.error(`${id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  });
+  models.events.on("unloaded", ({ id }) => log.info(`${id}: unloaded`));
+}
+
+/** The one line to look for. */
+function announce(models: Models, engine: Engine, url: string, log: Log): void {
+  const { completed, failed } = models.activation;
+  if (models.closing || completed.length + failed.length === 0) return;
+  if (completed.length === 0) log.warn(`no default model could be loaded; still listening on ${url}`);
+  else log.info(`ready: ${url}/v1 serves ${completed.join(", ")} on ${engine.device.name}`);
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EADDRINUSE") {
+      throw new EngineError(
+        "port_in_use",
+        `port ${port} on ${host} is taken, perhaps by another neuron; choose one with --port`,
+      );
+    }
+    if (code === "EACCES")
+      throw new EngineError("bad_config", `port ${port} on ${host} needs more rights; choose one above 1023`);
+    if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
+      throw new EngineError("bad_config", `this host has no address ${host}`);
+    throw error;
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+async function drained(models: Models, limitMs: number): Promise<void> {
+  const until = performance.now() + limitMs;
+  const busy = () =>
+    models.list().some(({ model }) => model !== undefined && model.load.running + model.load.waiting > 0);
+  while (busy() && performance.now() < until) await sleep(20);
+}
