@@ -1,0 +1,36 @@
+// Planes hold what blocks hold: there and back to the bit, and the twin of the kernels reads the same values.
+import { describe, expect, test } from "vitest";
+import { randomBlocks } from "../../../test-fixtures/blocks.ts";
+import { dequantise } from "./dequantise.ts";
+import { blockFormats, blockTypes } from "./format.ts";
+import { dequantisePlanes, packPlanes, planeLayout, unpackPlanes } from "./planes.ts";
+
+describe.each(blockTypes)("%s", (type) => {
+  const { values, bytes } = blockFormats[type];
+  const blocks = randomBlocks(type);
+
+  // 40 blocks as rows of 1, 4, 5 and 40: rows with and without padding, with odd and even numbers of scales
+  test.each([1, 4, 5, 40])("rows of %i blocks", (perRow) => {
+    const K = perRow * values;
+    const planes = packPlanes(type, K, blocks);
+    expect(planes.length).toBe((40 / perRow) * planeLayout(type, K).bytes);
+    expect(Buffer.from(unpackPlanes(type, K, planes)).equals(blocks)).toBe(true);
+    const [got, want] = [dequantisePlanes(type, K, planes), dequantise(type, blocks)];
+    expect([...want.keys()].filter((i) => !Object.is(got[i], want[i]))).toEqual([]);
+  });
+
+  test("each plane begins on a word, each row on 16 bytes, and nothing grows by more than 4 % of a long row", () => {
+    for (const perRow of [1, 3, 32]) {
+      const layout = planeLayout(type, perRow * values);
+      const starts = [layout.low.at, layout.high?.at ?? 0, layout.scales, layout.d];
+      expect(starts.filter((at) => at % 4 !== 0)).toEqual([]);
+      expect(layout.bytes % 16).toBe(0);
+    }
+    expect(planeLayout(type, 32 * values).bytes).toBeLessThan(1.04 * 32 * bytes);
+  });
+
+  test("part of a row or of a block is refused", () => {
+    expect(() => packPlanes(type, values, blocks.subarray(1))).toThrow("are not whole rows");
+    expect(() => planeLayout(type, values / 2)).toThrow("are not whole");
+  });
+});
