@@ -58,15 +58,14 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
 }
 
 function answerError(gateway: Gateway, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const refusal = thrown instanceof NeuronRefusal ? thrown : undefined;
-  const error = refusal ?? toGatewayError(thrown);
+  const error = thrown instanceof NeuronRefusal ? thrown : toGatewayError(thrown);
   if (request.exchange) request.exchange.errorCode = error.code;
-  if (error.code === "internal") gateway.log.error("internal error", { reason: stackOf(thrown) });
   if (error instanceof NeuronRefusal) {
     if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
     reply.code(error.status).type("application/json").send(error.body);
     return;
   }
+  if (error.code === "internal") gateway.log.error("internal error", { reason: stackOf(thrown) });
   const { status, retryAfterS } = error.kind;
   if (retryAfterS !== undefined) reply.header("retry-after", retryAfterS);
   reply

@@ -40,7 +40,7 @@ export async function findAnswer(
   const { fleet, models, log } = gateway;
   const tried = new Set<string>();
   let failure: NeuronRefusal | GatewayError | undefined;
-  while (failure === undefined || (tried.size < mostAttempts && isRetryable(failure))) {
+  while (tried.size < mostAttempts) {
     const decision = route(fleet.neurons, sending.model, tried);
     if (decision.kind !== "send")
       throw failure ?? refusalOf(decision, sending.model, { neurons: fleet.neurons, models });
@@ -53,6 +53,7 @@ export async function findAnswer(
     release();
     if (answer === undefined) return undefined;
     failure = answer;
+    if (!isRetryable(failure)) break;
     log.warn("neuron failed a request", { id: exchange.id, neuron, reason: reasonOf(failure) });
     gateway.nudge(neuron);
   }

@@ -87,6 +87,20 @@ test("a gateway that is killed takes its neuron with it", async () => {
   await until(() => run.ended === "SIGKILL" && !isAlive(neuronPid));
 });
 
+test("npm's shell is killed: the gateway and its neuron go too", async () => {
+  const [listen, metrics] = [await unusedPort(), await unusedPort()];
+  const command = `"${process.execPath}" gateway/main.js --listen 127.0.0.1:${listen} --metrics-listen 127.0.0.1:${metrics}; true`;
+  const env = { ...process.env, npm_lifecycle_event: "start" };
+  const shell = spawn("sh", ["-c", command], { cwd: folder, env });
+  let out = "";
+  shell.stdout.on("data", (text) => (out += text));
+  await until(() => out.includes("ready: demo answers"));
+  const neuronPid = Number(/neuron \| pid (\d+)/.exec(out)![1]);
+  shell.kill("SIGKILL");
+  await until(() => !isAlive(neuronPid));
+  await expect(fetch(`http://127.0.0.1:${listen}/health`)).rejects.toThrow();
+});
+
 test("a taken port: one clear line, exit code 1, and no neuron was started", async () => {
   const server = createServer();
   const port = await unusedPort();

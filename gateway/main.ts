@@ -15,6 +15,9 @@ interface ServeFlags {
   model?: string;
 }
 
+// Who reads our output may leave first (`cortex status | head`, a closed terminal): that is no error.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
 const program = new Command("cortex")
   .description("One OpenAI-compatible address in front of any number of neurons")
   .version(packageVersion());
@@ -59,6 +62,7 @@ async function runServe(flags: ServeFlags): Promise<void> {
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  onOrphaned(() => leave(0));
   try {
     const config = loadConfig({
       file: flags.config,
@@ -81,6 +85,18 @@ async function runServe(flags: ServeFlags): Promise<void> {
     console.error(`cortex: ${error.message}`);
     process.exit(1);
   }
+}
+
+/** npm runs us in a shell, and on SIGTERM ends that shell alone: we notice that our parent is another one. */
+function onOrphaned(leave: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    leave();
+  }, 500);
+  timer.unref();
 }
 
 function asConfig({ listen, metricsListen, model }: ServeFlags): Record<string, unknown> {
