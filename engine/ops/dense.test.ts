@@ -1,0 +1,108 @@
+// Every dense kernel × weight format × variant compiles and binds on the null backend, and takes the dispatches it should.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openGpu, type Gpu } from "../gpu/adapter.ts";
+import { Recording } from "../gpu/plan.ts";
+import { permanent, type WeightFormat } from "../gpu/tensor.ts";
+import { createWeight } from "../gpu/weight.ts";
+import { argmax } from "./argmax.ts";
+import { embed } from "./embed.ts";
+import { linear, normLinear, normSwiglu, swiglu, type LinearOptions } from "./linear.ts";
+import { rmsNorm } from "./norm.ts";
+import { lastRow } from "./rows.ts";
+import { rowLanes, spread } from "./variants.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openGpu({ backend: "null" });
+});
+afterAll(() => gpu.destroy());
+
+function guise(kind: "hardware" | "software", width: number | undefined): Gpu {
+  const subgroupSize = width === undefined ? { min: 8, max: 32 } : { min: width, max: width };
+  return { ...gpu, has: { ...gpu.has, subgroups: true }, subgroupSize, report: { ...gpu.report, kind } };
+}
+
+function recording(on: Gpu, capacity: number): Recording {
+  return new Recording(on, { capacity, step: permanent(on, "step", [4], undefined, "u32") });
+}
+
+/** The kernels of x · Wᵀ in all its endings, the weight in two shards. */
+async function projections(on: Gpu, T: number, K: number, format: WeightFormat): Promise<readonly string[]> {
+  const N = 30;
+  const pass = recording(on, T);
+  const W = createWeight(on, "W", [N, K], format, 24 * K * 4);
+  const x = permanent(on, "x", [T, K]);
+  const bias = permanent(on, "bias", [N]);
+  const add = permanent(on, "add", [T, N]);
+  const endings: LinearOptions[] = [{}, { bias }, { add }, { bias, add }];
+  const outputs = endings.map((options) => linear(pass, x, W, options));
+  const plan = await pass.finish([...outputs, swiglu(pass, x, W)]);
+  return plan.kernels;
+}
+
+const devices: [string, "hardware" | "software", number | undefined, many: string][] = [
+  ["lavapipe", "software", 8, "matmul_lanes"],
+  ["SwiftShader", "software", 4, "matmul_lanes"],
+  ["software without a fixed subgroup", "software", undefined, "matmul"],
+  ["a card with subgroups of 32", "hardware", 32, "matmul"],
+  ["a card whose subgroups vary", "hardware", undefined, "matmul"],
+];
+
+test.each(devices)("projections on %s", async (_, kind, width, many) => {
+  const on = guise(kind, width);
+  for (const format of ["f32", "f16", "bf16"] as const) {
+    for (const K of [64, 70]) {
+      const shards = format === "f32" ? 2 : 1; // 24 rows of f32 to a shard
+      expect(await projections(on, 1, K, format)).toEqual(Array(5 * shards).fill("matvec"));
+      expect(await projections(on, 19, K, format)).toEqual(Array(5 * shards).fill(many));
+    }
+  }
+});
+
+test.each(devices)("everything else on %s", async (_, kind, width) => {
+  const on = guise(kind, width);
+  for (const format of ["f32", "f16", "bf16"] as const) {
+    for (const [T, C] of [
+      [1, 64],
+      [5, 70],
+    ] as const) {
+      const pass = recording(on, T);
+      const table = createWeight(on, "table", [40, C], format);
+      const x = embed(pass, permanent(on, "ids", [T], undefined, "u32"), table);
+      const norm = permanent(on, "norm", [C]);
+      const last = lastRow(pass, rmsNorm(pass, x, norm, { eps: 1e-6, offset: 1 }));
+      const plan = await pass.finish([argmax(pass, linear(pass, last, table))]);
+      const lastRows = T === 1 ? [] : ["last_row"];
+      const expected = ["embed", "rms_norm", ...lastRows, "matvec", "argmax_blocks", "argmax_pick"];
+      expect(plan.kernels).toEqual(expected);
+    }
+  }
+});
+
+test("a norm before a projection is one dispatch more", async () => {
+  for (const T of [1, 5]) {
+    const pass = recording(gpu, T);
+    const x = permanent(gpu, "x", [T, 64]);
+    const norm = permanent(gpu, "norm", [64]);
+    const W = createWeight(gpu, "W", [30, 64], "bf16");
+    const options = { eps: 1e-6, offset: 0 } as const;
+    const bias = permanent(gpu, "bias", [30]);
+    const outputs = [normLinear(pass, x, norm, options, W, { bias }), normSwiglu(pass, x, norm, options, W)];
+    expect((await pass.finish(outputs)).kernels).toHaveLength(4);
+  }
+});
+
+test("a workgroup is a subgroup only where every subgroup is that wide", () => {
+  expect(rowLanes(guise("software", 8))).toEqual({ LANES: 8, reduce: "reduce/subgroup" });
+  expect(rowLanes(guise("hardware", 32))).toEqual({ LANES: 32, reduce: "reduce/subgroup" });
+  expect(rowLanes(guise("hardware", undefined))).toEqual({ LANES: 64, reduce: "reduce/workgroup" });
+  const none = { ...guise("software", 8), has: { ...gpu.has, subgroups: false } };
+  expect(rowLanes(none)).toEqual({ LANES: 8, reduce: "reduce/workgroup" });
+});
+
+test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {
+  const [x, y] = spread(count);
+  expect(Math.max(x, y)).toBeLessThanOrEqual(65_535);
+  expect(x * y).toBeGreaterThanOrEqual(count);
+  expect(x * y - count).toBeLessThan(y);
+});

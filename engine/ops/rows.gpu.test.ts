@@ -1,0 +1,125 @@
+// Row-wise ops (embed, rmsNorm, lastRow, argmax) against their twins on every variant.
+import { afterAll, describe, expect, test } from "vitest";
+import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
+import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { runOps, weightOf } from "../../test-fixtures/run.ts";
+import type { Gpu } from "../gpu/adapter.ts";
+import { Recording } from "../gpu/plan.ts";
+import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import * as twin from "../reference/argmax.ts";
+import * as embedTwin from "../reference/embed.ts";
+import * as normTwin from "../reference/norm.ts";
+import { argmax } from "./argmax.ts";
+import { embed } from "./embed.ts";
+import { rmsNorm } from "./norm.ts";
+import { lastRow } from "./rows.ts";
+
+const device = await testGpu();
+const made: (Tensor | Weight)[] = [];
+afterAll(() => free(...made));
+
+function tensor(gpu: Gpu, shape: number[], data: Float32Array | Uint32Array): Tensor {
+  const value = permanent(gpu, "test", shape, data);
+  made.push(value);
+  return value;
+}
+
+async function embedded(gpu: Gpu, ids: number[], N: number, C: number, format: "f32" | "f16" | "bf16") {
+  const { bytes, values } = pack(format, noise(N * C, C));
+  const table = weightOf(gpu, [N, C], format, bytes, C * (format === "f32" ? 4 : 2) * 16); // 16 rows
+  made.push(table);
+  const capacity = ids.length + 2;
+  const given = tensor(gpu, [capacity], Uint32Array.from([...ids, 3, 3]));
+  const [y] = await runOps(gpu, { capacity, tokens: ids.length }, (pass) => [embed(pass, given, table)]);
+  return { y: y as Float32Array, want: embedTwin.embed(ids, values, N, C), shards: table.shards.length };
+}
+
+describe.each(guises(device))("%s", (_, gpu) => {
+  test.each(["f32", "f16", "bf16"] as const)("embed from a %s table in shards", async (format) => {
+    const N = 53;
+    const ids = [0, 52, 15, 16, 17, 47, 48, 16, N, 2 ** 32 - 1, 51];
+    for (const C of [24, 70]) {
+      const { y, want, shards } = await embedded(gpu, ids, N, C, format);
+      expect(shards).toBe(4);
+      expect(Array.from(y.subarray(0, want.length))).toEqual(Array.from(want)); // a copy is exact
+      expect(y.subarray(want.length).every((value) => value === 0)).toBe(true);
+    }
+  });
+
+  test.each([0, 1] as const)("rmsNorm, w stored minus %i", async (offset) => {
+    for (const [T, C] of [
+      [1, 1024],
+      [5, 70],
+      [3, 33],
+      [7, 8],
+    ] as const) {
+      const x = noise(T * C, C);
+      x.subarray(0, C).fill(1e-4); // where eps matters
+      const w = noise(C, 9);
+      const xs = tensor(gpu, [T + 2, C], poisoned(x, T + 2, C));
+      const ws = tensor(gpu, [C], w);
+      const [y] = await runOps(gpu, { capacity: T + 2, tokens: T }, (pass) => [
+        rmsNorm(pass, xs, ws, { eps: 1e-6, offset }),
+      ]);
+      const got = (y as Float32Array).subarray(0, T * C);
+      const sizes = { T, C, eps: 1e-6, offset };
+      expectClose(got, normTwin.rmsNorm(x, w, sizes), 2e-6, `T=${T} C=${C}`);
+      for (const wrong of [
+        { ...sizes, eps: 1e-5 },
+        { ...sizes, offset: offset === 0 ? (1 as const) : (0 as const) },
+      ]) {
+        expect(() => expectClose(got, normTwin.rmsNorm(x, w, wrong), 2e-6)).toThrow();
+      }
+    }
+  });
+
+  test.each([1, 7, 8, 130, 1000, 4099])("argmax of %i", async (V) => {
+    const run = async (logits: Float32Array) => {
+      const given = tensor(gpu, [1, V], logits);
+      return (await runOps(gpu, { capacity: 1 }, (pass) => [argmax(pass, given)]))[0]![0];
+    };
+    const negative = noise(V, V).map((value) => -1 - Math.abs(value));
+    expect(await run(noise(V, V))).toBe(twin.argmax(noise(V, V)));
+    expect(await run(negative)).toBe(twin.argmax(negative)); // beyond the end nothing may read as 0 and win
+    for (const at of new Set([0, V >> 1, V - 1]))
+      expect(await run(noise(V, 2).fill(99, at, at + 1))).toBe(at);
+    expect(await run(negative.slice().fill(-0.5, V >> 1))).toBe(V >> 1); // many equals: the lowest
+    expect(await run(new Float32Array(V).fill(NaN))).toBe(0);
+    expect(await run(new Float32Array(V).fill(-Infinity))).toBe(0);
+    const mixed = new Float32Array(V).fill(NaN);
+    mixed[V - 1] = -Infinity;
+    expect(await run(mixed)).toBe(V - 1);
+    const zeros = new Float32Array(V).fill(-0);
+    zeros[V - 1] = 0;
+    expect(await run(zeros)).toBe(0); // -0 equals 0
+  });
+});
+
+test("argmax over the largest vocabulary, an odd one", async () => {
+  const V = 262_141;
+  const logits = noise(V, 1);
+  logits[200_003] = logits[261_111] = 77;
+  const given = tensor(device, [1, V], logits);
+  const [y] = await runOps(device, { capacity: 1 }, (pass) => [argmax(pass, given)]);
+  expect(y![0]).toBe(200_003);
+});
+
+test("the twin of argmax", () => {
+  expect(twin.argmax([NaN, -3, 5, 5, NaN])).toBe(2);
+  expect(twin.argmax([NaN, NaN])).toBe(0);
+  expect(twin.argmax([NaN, -Infinity])).toBe(1);
+});
+
+test.each([1, 4, 9])("lastRow of %i tokens", async (tokens) => {
+  const C = 70;
+  const x = noise(9 * C, 3);
+  const xs = tensor(device, [9, C], x);
+  const [y] = await runOps(device, { capacity: 9, tokens }, (pass) => [lastRow(pass, xs)]);
+  expect(Array.from(y!)).toEqual(Array.from(x.subarray((tokens - 1) * C, tokens * C)));
+});
+
+test("lastRow of a single row is that row, and no dispatch", () => {
+  const step = tensor(device, [4], Uint32Array.of(1, 0, 0, 0));
+  const x = tensor(device, [1, 5], noise(5, 3));
+  expect(lastRow(new Recording(device, { capacity: 1, step }), x)).toBe(x);
+});

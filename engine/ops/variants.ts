@@ -1,0 +1,45 @@
+// Which variant of a dense kernel suits a row width and a device. The widths and tiles here are what autotune may
+// later put a measured table in place of; those for software adapters are measured (bench/LOG.md).
+import type { Gpu } from "../gpu/adapter.ts";
+
+/** How rows of K values are moved: 16 bytes at a time where every piece of 8 is whole. */
+export function rowsPart(K: number): string {
+  return K % 8 === 0 ? "rows/whole" : "rows/ragged";
+}
+
+export interface Lanes {
+  readonly LANES: number;
+  /** The part that sums over them. */
+  readonly reduce: "reduce/subgroup" | "reduce/workgroup";
+}
+
+/**
+ * The workgroup that shares one row's sum: exactly a subgroup where its width is fixed (no barrier, and on a
+ * processor no switch between invocations), else some lanes that meet in workgroup memory.
+ */
+export function rowLanes(gpu: Gpu): Lanes {
+  const width = subgroupWidth(gpu);
+  if (width !== undefined) return { LANES: width, reduce: "reduce/subgroup" };
+  return { LANES: isSoftware(gpu) ? 8 : 64, reduce: "reduce/workgroup" };
+}
+
+/** Lanes for one row alone, where a card has nothing else to do and a processor gains nothing by more. */
+export function wideLanes(gpu: Gpu): Lanes {
+  return isSoftware(gpu) ? rowLanes(gpu) : { LANES: 128, reduce: "reduce/workgroup" };
+}
+
+/** The lanes of every subgroup, where the device has but one width; else a workgroup may be cut in any way. */
+export function subgroupWidth(gpu: Gpu): number | undefined {
+  const { min, max } = gpu.subgroupSize;
+  return gpu.has.subgroups && min === max && min >= 4 && min <= 64 ? min : undefined;
+}
+
+export function isSoftware(gpu: Gpu): boolean {
+  return gpu.report.kind === "software";
+}
+
+/** Workgroups in x and y for `count` of them, where one axis holds 65,535; as few too many as possible. */
+export function spread(count: number): [number, number] {
+  const y = Math.ceil(count / 65_535);
+  return [Math.ceil(count / y), y];
+}

@@ -1,0 +1,112 @@
+// matmul_lanes: y[t,n] = epilogue(Σk x[t,k] · W[n,k])   for many tokens, on a software adapter
+//   x: [T, K] f32    W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
+//   one workgroup of exactly one subgroup (LANES wide) per 4·LANES columns and 2·SPAN tokens; a lane owns 4 columns.
+// A processor's vector unit adds and multiplies fast, but a load per lane is slow (some 50 multiply-adds), be it from
+// workgroup memory; so each lane loads one token's piece and shuffles hand it to the others. No loops over registers
+// and no arrays of them: not every driver unrolls. Uses rows/*, weights/* and epilogue/*
+enable subgroups;
+
+override K: u32;
+override N: u32;
+override FIRST: u32;
+override ROWS: u32;
+override LANES: u32;
+override SPAN: u32; // min(LANES, 8), tokens that one shuffled register serves
+
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> step: Step;
+
+// The pieces of W of this lane's four columns.
+struct Columns {
+  a: Eight,
+  b: Eight,
+  c: Eight,
+  d: Eight,
+}
+
+// sums + the part of token `source` of the held ones.
+fn added(sums: vec4f, w: Columns, held: Eight, source: u32) -> vec4f {
+  let token = Eight(subgroupShuffle(held.lo, source), subgroupShuffle(held.hi, source));
+  return vec4f(
+    dot8(sums.x, w.a, token),
+    dot8(sums.y, w.b, token),
+    dot8(sums.z, w.c, token),
+    dot8(sums.w, w.d, token),
+  );
+}
+
+// What the lanes have summed, to be stored in a loop: sixteen copies of an epilogue would compile for seconds.
+var<workgroup> results: array<vec4f, 2u * SPAN * LANES>;
+
+@compute @workgroup_size(LANES)
+fn matmul_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+  let row = 4u * (group.y * LANES + lane);
+  let t = 2u * SPAN * group.x;
+  let lastRow = ROWS - 1u; // rows and tokens past the end read the last one and are not stored
+  let lastToken = step.tokens - 1u;
+  var a0 = vec4f();
+  var a1 = vec4f();
+  var a2 = vec4f();
+  var a3 = vec4f();
+  var a4 = vec4f();
+  var a5 = vec4f();
+  var a6 = vec4f();
+  var a7 = vec4f();
+  var b0 = vec4f();
+  var b1 = vec4f();
+  var b2 = vec4f();
+  var b3 = vec4f();
+  var b4 = vec4f();
+  var b5 = vec4f();
+  var b6 = vec4f();
+  var b7 = vec4f();
+  for (var piece = 0u; piece < (K + 7u) / 8u; piece++) {
+    let w = Columns(
+      weight8(min(row, lastRow), piece),
+      weight8(min(row + 1u, lastRow), piece),
+      weight8(min(row + 2u, lastRow), piece),
+      weight8(min(row + 3u, lastRow), piece),
+    );
+    let first = x8(min(t + lane % SPAN, lastToken), piece);
+    let second = x8(min(t + SPAN + lane % SPAN, lastToken), piece);
+    a0 = added(a0, w, first, 0u);
+    a1 = added(a1, w, first, 1u);
+    a2 = added(a2, w, first, 2u);
+    a3 = added(a3, w, first, 3u);
+    b0 = added(b0, w, second, 0u);
+    b1 = added(b1, w, second, 1u);
+    b2 = added(b2, w, second, 2u);
+    b3 = added(b3, w, second, 3u);
+    if (SPAN == 8u) {
+      a4 = added(a4, w, first, 4u);
+      a5 = added(a5, w, first, 5u);
+      a6 = added(a6, w, first, 6u);
+      a7 = added(a7, w, first, 7u);
+      b4 = added(b4, w, second, 4u);
+      b5 = added(b5, w, second, 5u);
+      b6 = added(b6, w, second, 6u);
+      b7 = added(b7, w, second, 7u);
+    }
+  }
+  results[lane] = a0;
+  results[LANES + lane] = a1;
+  results[2u * LANES + lane] = a2;
+  results[3u * LANES + lane] = a3;
+  results[SPAN * LANES + lane] = b0;
+  results[(SPAN + 1u) * LANES + lane] = b1;
+  results[(SPAN + 2u) * LANES + lane] = b2;
+  results[(SPAN + 3u) * LANES + lane] = b3;
+  if (SPAN == 8u) {
+    results[4u * LANES + lane] = a4;
+    results[5u * LANES + lane] = a5;
+    results[6u * LANES + lane] = a6;
+    results[7u * LANES + lane] = a7;
+    results[12u * LANES + lane] = b4;
+    results[13u * LANES + lane] = b5;
+    results[14u * LANES + lane] = b6;
+    results[15u * LANES + lane] = b7;
+  }
+  for (var i = 0u; i < min(2u * SPAN, step.tokens - t); i++) {
+    store4(t + i, row, results[i * LANES + lane]);
+  }
+}

@@ -1,0 +1,54 @@
+// ragged: the same as rows/whole for any K. Rows begin on 4 bytes and the last piece may be short:
+// what is beyond the row's end reads as 0 and is not written.
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> W: array<u32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+
+fn xAt(t: u32, k: u32) -> f32 {
+  if (k >= K) {
+    return 0.0;
+  }
+  return x[t * K + k];
+}
+
+fn x4(t: u32, k: u32) -> vec4f {
+  return vec4f(xAt(t, k), xAt(t, k + 1u), xAt(t, k + 2u), xAt(t, k + 3u));
+}
+
+fn x8(t: u32, piece: u32) -> Eight {
+  return Eight(x4(t, 8u * piece), x4(t, 8u * piece + 4u));
+}
+
+fn wordAt(row: u32, i: u32, words: u32) -> u32 {
+  if (i >= words) {
+    return 0u;
+  }
+  return W[row * words + i];
+}
+
+fn words4(row: u32, first: u32, words: u32) -> vec4u {
+  return vec4u(
+    wordAt(row, first, words),
+    wordAt(row, first + 1u, words),
+    wordAt(row, first + 2u, words),
+    wordAt(row, first + 3u, words),
+  );
+}
+
+fn putAt(t: u32, k: u32, value: f32) {
+  if (k < K) {
+    out[t * K + k] = value;
+  }
+}
+
+fn put4(t: u32, k: u32, value: vec4f) {
+  putAt(t, k, value.x);
+  putAt(t, k + 1u, value.y);
+  putAt(t, k + 2u, value.z);
+  putAt(t, k + 3u, value.w);
+}
+
+fn put8(t: u32, piece: u32, value: Eight) {
+  put4(t, 8u * piece, value.lo);
+  put4(t, 8u * piece + 4u, value.hi);
+}

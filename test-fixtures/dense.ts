@@ -1,0 +1,47 @@
+// For tests of the dense kernels: seeded values, weights packed in a format, and the devices whose variants to force.
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../engine/formats/halves.ts";
+import type { Gpu } from "../engine/gpu/adapter.ts";
+import type { WeightFormat } from "../engine/gpu/tensor.ts";
+
+/** Values in −1 … 1 with a few large ones, as activations have: the same for the same seed. */
+export function noise(count: number, seed: number): Float32Array<ArrayBuffer> {
+  let state = seed * 2654435761 + 12345;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  return Float32Array.from({ length: count }, () => (next() * 2 - 1) * (next() < 0.01 ? 20 : 1));
+}
+
+/** Values as a weight holds them: the packed bytes, and what those bytes mean. */
+export function pack(
+  format: WeightFormat,
+  values: Float32Array<ArrayBuffer>,
+): { bytes: Uint8Array<ArrayBuffer>; values: Float32Array<ArrayBuffer> } {
+  if (format === "f32") return { bytes: new Uint8Array(values.buffer), values };
+  const bits = format === "f16" ? f32ToF16(values) : f32ToBf16(values);
+  const kept = format === "f16" ? f16ToF32(bits) : bf16ToF32(bits);
+  return { bytes: new Uint8Array(bits.buffer), values: kept };
+}
+
+/**
+ * The same device as it is, and as if it were a card without subgroups: the variants that an op chooses between.
+ * (A card with subgroups takes the first one's mat-vec and the second one's matmul.)
+ */
+export function guises(gpu: Gpu): [name: string, gpu: Gpu][] {
+  return [
+    ["as it is", gpu],
+    ["as a card without subgroups", { ...withoutSubgroups(gpu), report: { ...gpu.report, kind: "hardware" } }],
+  ];
+}
+
+export function withoutSubgroups(gpu: Gpu): Gpu {
+  return { ...gpu, has: { ...gpu.has, subgroups: false }, subgroupSize: { min: 1, max: 1 } };
+}
+
+/** The first rows of a [capacity, width] tensor are `values`, the rest NaN, which no kernel may let through. */
+export function poisoned(values: Float32Array, capacity: number, width: number): Float32Array<ArrayBuffer> {
+  const padded = new Float32Array(capacity * width).fill(NaN);
+  padded.set(values);
+  return padded;
+}
