@@ -4,8 +4,8 @@ import type { ServerResponse } from "node:http";
 import type { EventStream, JsonBody } from "./answer.ts";
 
 /**
- * Forwards `body` and ends when it ends or the client is gone. Throws what the neuron's connection throws, or the
- * reason with which `abort` was called: after `idleMs` in which neither side moved, `onIdle` is called once.
+ * Forwards `body` until it ends or the client is gone. Throws when the neuron's connection breaks or is aborted.
+ * When neither side moved for `idle.ms`, a client that does not read is cut off, else `idle.onIdle` is called, once.
  */
 export async function relay(
   body: AsyncIterable<Buffer>,

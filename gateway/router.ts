@@ -46,7 +46,7 @@ export function loadedModels(neurons: readonly NeuronView[]): string[] {
   return [...new Set(places.filter(isServable).map(({ model }) => model.id))].sort();
 }
 
-export function isServable({ neuron, model }: Place): boolean {
+function isServable({ neuron, model }: Place): boolean {
   return (
     neuron.state === "healthy" && !neuron.draining && model.status === "loaded" && model.url !== undefined
   );
