@@ -32,6 +32,7 @@ function gpuProject(adapter: string) {
       exclude,
       pool: "forks" as const,
       env: { NEURON_TEST_ADAPTER: adapter },
+      execArgv: ["--import", "./test-fixtures/typescript.mjs"], // for the threads that tests start
       testTimeout: 60_000,
       hookTimeout: 60_000,
     },

@@ -1,5 +1,12 @@
 // The engine's only door.
-export { errorCodes, EngineError, fromPlainError, toPlainError, type ErrorCode, type PlainError } from "./errors.ts";
+export {
+  errorCodes,
+  EngineError,
+  fromPlainError,
+  toPlainError,
+  type ErrorCode,
+  type PlainError,
+} from "./errors.ts";
 export { packageRoot } from "./root.ts";
 export { allAdapters, openGpu, prepareAdapter, requestAdapter } from "./gpu/adapter.ts";
 export type { AdapterChoice, Gpu, GpuOptions } from "./gpu/adapter.ts";

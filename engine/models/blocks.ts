@@ -56,8 +56,7 @@ export async function swigluMlp(load: Loader, c: ModelConfig, at: string): Promi
   const up = { name: `${at}mlp.up_proj.weight`, rows: c.intermediate };
   const WgateUp = await load.interleaved(gate, up, c.hidden);
   const Wdown = await load.matrix([{ name: `${at}mlp.down_proj.weight`, rows: c.hidden }], c.intermediate);
-  return (pass, x) =>
-    op.linear(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, { add: x });
+  return (pass, x) => op.linear(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, { add: x });
 }
 
 /** Embedding, layers of (mixer, MLP), final norm and head. */

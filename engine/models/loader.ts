@@ -29,7 +29,11 @@ export class Loader {
   /** Distinct parameters read. */
   parameters = 0;
 
-  constructor(gpu: Gpu, checkpoint: Checkpoint, onBytes: (bytes: number, tensor?: string) => void = () => undefined) {
+  constructor(
+    gpu: Gpu,
+    checkpoint: Checkpoint,
+    onBytes: (bytes: number, tensor?: string) => void = () => undefined,
+  ) {
     this.gpu = gpu;
     this.checkpoint = checkpoint;
     this.#onBytes = onBytes;
@@ -83,7 +87,10 @@ export class Loader {
           weight.format,
           (at, bytes) => {
             for (let r = 0; r * rowBytes < bytes.byteLength; r += 1) {
-              both.set(bytes.subarray(r * rowBytes, (r + 1) * rowBytes), (2 * (at - row + r) + offset) * rowBytes);
+              both.set(
+                bytes.subarray(r * rowBytes, (r + 1) * rowBytes),
+                (2 * (at - row + r) + offset) * rowBytes,
+              );
             }
           },
           [row, row + rows],
@@ -140,7 +147,10 @@ export class Loader {
     const from = formats[this.checkpoint.expectTensor(name, [rows, K]).dtype]!;
     await this.checkpoint.stream(name, { rows: range, chunkBytes }, async (bytes, row) => {
       sink(row, from === format ? bytes : widen(bytes, from));
-      this.#onBytes(bytes.byteLength, row + bytes.byteLength / (K * weightBytes[from]) === rows ? name : undefined);
+      this.#onBytes(
+        bytes.byteLength,
+        row + bytes.byteLength / (K * weightBytes[from]) === rows ? name : undefined,
+      );
       await this.#bound(bytes.byteLength);
     });
   }

@@ -10,9 +10,16 @@ import type { LayerMemory, Memory } from "./network.ts";
 export function createMemory(gpu: Gpu, c: ModelConfig, capacity: number): Memory {
   const layers = c.layerTypes.map((type): LayerMemory => {
     if (type === "linear_attention") return { kind: "delta", state: op.createDeltaState(gpu, c.delta!) };
-    return { kind: "attention", cache: op.createKvCache(gpu, { capacity, kvHeads: c.kvHeads, headDim: c.headDim }) };
+    return {
+      kind: "attention",
+      cache: op.createKvCache(gpu, { capacity, kvHeads: c.kvHeads, headDim: c.headDim }),
+    };
   });
-  return { layers, capacity, bytes: layers.flatMap(tensorsOf).reduce((sum, { storage }) => sum + storage.bytes, 0) };
+  return {
+    layers,
+    capacity,
+    bytes: layers.flatMap(tensorsOf).reduce((sum, { storage }) => sum + storage.bytes, 0),
+  };
 }
 
 /** Back to the empty sequence. Cached keys and values beyond the sequence's length are never read: they may stay. */
@@ -25,5 +32,5 @@ export function freeMemory(memory: Memory): void {
 }
 
 function tensorsOf(layer: LayerMemory) {
-  return layer.kind === "delta" ? [layer.state.window, layer.state.S] : [layer.cache.k, layer.cache.v];
+  return layer.kind === "delta" ? [layer.state.memory] : [layer.cache.k, layer.cache.v];
 }

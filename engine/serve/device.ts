@@ -49,7 +49,11 @@ export async function loadModel(
     const network = await checked(gpu, () => architectures[config.modelType](loader, config));
     onProgress({ ...progress, phase: "compiling" });
     const software = gpu.report.kind === "software";
-    const runnerOptions = { contextLength, chunk: software ? 256 : 512, flopsPerSubmit: software ? 2e10 : 5e11 };
+    const runnerOptions = {
+      contextLength,
+      chunk: software ? 256 : 512,
+      flopsPerSubmit: software ? 2e10 : 5e11,
+    };
     const runner = await checked(gpu, () => Runner.create(gpu, network, config, runnerOptions));
     onProgress({ ...progress, phase: "ready" });
     const destroy = () => {

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.ts";
 import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import { planFolder } from "../formats/folder.ts";
 import { DeviceLink } from "./link.ts";
 import { loadText } from "./text.ts";
 import { LoadedModel } from "./model.ts";
@@ -21,10 +22,15 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const { maxQueue = 64, ...gpuOptions } = options;
   const choice = await prepareAdapter(gpuOptions);
   const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: choice, name: `device ${choice.index}` });
+  const worker = new Worker(new URL(file, import.meta.url), {
+    workerData: choice,
+    name: `device ${choice.index}`,
+  });
   const link = new DeviceLink(worker);
   worker.on("error", (error) => {
-    link.fail(new EngineError("device_lost", `the device's thread failed: ${error.message}`, {}, { cause: error }));
+    link.fail(
+      new EngineError("device_lost", `the device's thread failed: ${error.message}`, {}, { cause: error }),
+    );
   });
   worker.on("exit", (code) => {
     link.fail(new EngineError("device_lost", `the device's thread ended with code ${code}`));
@@ -51,6 +57,7 @@ class DeviceEngine implements Engine {
     options: LoadOptions,
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
+    await planFolder(folder); // a folder that is no model's is told as that, not by the first file it lacks
     const text = await loadText(folder);
     const { model, info } = await this.#link.load(folder, options, onProgress);
     return new LoadedModel(this.#link, model, info, text, this.#maxQueue);

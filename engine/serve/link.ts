@@ -70,7 +70,11 @@ export class DeviceLink {
   }
 
   /** Runs a request; raising the signal ends it at the next token with `cancelled`. */
-  async *generate(model: number, request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  async *generate(
+    model: number,
+    request: GenerateRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerateEvent> {
     if (this.#failure) throw this.#failure;
     const job = this.#next++;
     const events: GenerateEvent[] = [];

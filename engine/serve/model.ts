@@ -60,7 +60,9 @@ export class LoadedModel implements Model {
   async *complete(request: CompletionRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
     const { tokenizer } = this.#text;
     const ids =
-      typeof request.prompt === "string" ? tokenizer.encode(request.prompt, { special: true }) : [...request.prompt];
+      typeof request.prompt === "string"
+        ? tokenizer.encode(request.prompt, { special: true })
+        : [...request.prompt];
     this.#checkIds(ids);
     yield* this.#answer({ ids, reasoning: undefined }, request.options, signal, (logprobs) =>
       createTextStream({
@@ -89,7 +91,8 @@ export class LoadedModel implements Model {
   }
 
   #checkIds(ids: readonly number[]): void {
-    if (ids.length === 0) throw new EngineError("bad_request", "prompt: is empty: there is no token to continue");
+    if (ids.length === 0)
+      throw new EngineError("bad_request", "prompt: is empty: there is no token to continue");
     const wrong = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= this.info.vocabSize);
     if (wrong < 0) return;
     const known = `the model knows token ids from 0 to ${this.info.vocabSize - 1}`;
@@ -131,7 +134,11 @@ export class LoadedModel implements Model {
     }
   }
 
-  async *#generate(request: GenerateRequest, text: TextStream, signal: AbortSignal): AsyncGenerator<TextEvent> {
+  async *#generate(
+    request: GenerateRequest,
+    text: TextStream,
+    signal: AbortSignal,
+  ): AsyncGenerator<TextEvent> {
     const meter = new Meter(request.prompt.length);
     for await (const event of this.#link.generate(this.#model, request, signal)) {
       if (event.type === "started") continue;

@@ -62,13 +62,28 @@ export class Runner {
   }
 
   /** Records and compiles the plans and allocates memory, caches and scratch: nothing is allocated afterwards. */
-  static async create(gpu: Gpu, network: Network, config: ModelConfig, options: RunnerOptions): Promise<Runner> {
+  static async create(
+    gpu: Gpu,
+    network: Network,
+    config: ModelConfig,
+    options: RunnerOptions,
+  ): Promise<Runner> {
     const memory = createMemory(gpu, config, options.contextLength);
     const table = ropeTable(config, options.contextLength);
     const rope = permanent(gpu, "rope", [options.contextLength, config.rope.dims / 2, 2], table);
     const prefill = await recordPrefill(gpu, network, memory, createEntrance(gpu, options.chunk, rope));
     const decode = await recordDecode(gpu, network, memory, createEntrance(gpu, 1, rope));
-    return new Runner(gpu, options, memory, rope, prefill, decode);
+    const runner = new Runner(gpu, options, memory, rope, prefill, decode);
+    await runner.#warmUp();
+    return runner;
+  }
+
+  /** Some drivers compile a kernel when it first runs: that belongs to loading, not to somebody's first answer. */
+  async #warmUp(): Promise<void> {
+    await this.feed([0, 0]);
+    await this.feed([0]);
+    await this.argmax();
+    this.reset();
   }
 
   /** Tokens fed so far. */

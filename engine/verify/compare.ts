@@ -13,7 +13,8 @@ export interface Difference {
 
 /** NaN anywhere in `actual` makes every figure NaN or infinite, so no bound passes. */
 export function difference(actual: Float32Array, expected: Float32Array): Difference {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} values against ${expected.length}`);
+  if (actual.length !== expected.length)
+    throw new Error(`${actual.length} values against ${expected.length}`);
   let maxAbs = 0;
   let worst = 0;
   let sumAbs = 0;

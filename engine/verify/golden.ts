@@ -69,5 +69,8 @@ async function parse<S extends v.GenericSchema>(schema: S, path: string): Promis
   const result = v.safeParse(schema, json);
   if (result.success) return result.output;
   const issue = result.issues[0];
-  throw new EngineError("bad_checkpoint", `${path}: ${v.getDotPath(issue) ?? "the document"}: ${issue.message}`);
+  throw new EngineError(
+    "bad_checkpoint",
+    `${path}: ${v.getDotPath(issue) ?? "the document"}: ${issue.message}`,
+  );
 }

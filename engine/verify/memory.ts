@@ -2,6 +2,7 @@
 import { readF32 } from "../gpu/readback.ts";
 import { dims } from "../gpu/tensor.ts";
 import type { LayerMemory } from "../models/network.ts";
+import { readDeltaState } from "../ops/delta.ts";
 import type { GoldenTensor } from "./golden.ts";
 import type { Trace, Tracer } from "./trace.ts";
 
@@ -12,7 +13,8 @@ const columns = 3;
 export async function readMemory(tracer: Tracer, tokens: number): Promise<Trace> {
   const all: Trace = new Map();
   for (const [i, layer] of tracer.memory.layers.entries()) {
-    for (const [name, values] of await readLayer(tracer, layer, tokens)) all.set(`cache.${i}.${name}`, values);
+    for (const [name, values] of await readLayer(tracer, layer, tokens))
+      all.set(`cache.${i}.${name}`, values);
   }
   return all;
 }
@@ -25,7 +27,11 @@ export function asRead(name: string, golden: GoldenTensor): GoldenTensor {
   return { shape: [...golden.shape.slice(0, -1), columns], data };
 }
 
-async function readLayer({ gpu }: Tracer, layer: LayerMemory, tokens: number): Promise<[string, Float32Array][]> {
+async function readLayer(
+  { gpu }: Tracer,
+  layer: LayerMemory,
+  tokens: number,
+): Promise<[string, Float32Array][]> {
   if (layer.kind === "attention") {
     const { k, v } = layer.cache;
     const [, capacity, D] = dims(k, 3);
@@ -34,10 +40,10 @@ async function readLayer({ gpu }: Tracer, layer: LayerMemory, tokens: number): P
       ["v", firstRows(await readF32(gpu, v), capacity * D, tokens * D)],
     ];
   }
-  const { window, S } = layer.state;
+  const { ring, S } = await readDeltaState(gpu, layer.state);
   return [
-    ["delta_state", await readF32(gpu, S)],
-    ["conv_state", lastColumns(await readF32(gpu, window), dims(window, 2)[1], tokens)],
+    ["delta_state", S],
+    ["conv_state", lastColumns(ring, layer.state.channels, tokens)],
   ];
 }
 

@@ -45,7 +45,11 @@ export interface CaseReport {
 }
 
 /** Runs the cases one by one. Errors: as loading; bad_checkpoint for damaged goldens. */
-export async function* verifyFolder(gpu: Gpu, folder: string, options: VerifyOptions): AsyncGenerator<CaseReport> {
+export async function* verifyFolder(
+  gpu: Gpu,
+  folder: string,
+  options: VerifyOptions,
+): AsyncGenerator<CaseReport> {
   const { cases, tolerance } = await readCases(folder);
   const chosen = choose(cases, options.cases);
   const checkpoint = await openCheckpoint(folder);
@@ -119,7 +123,8 @@ function judge(
   const intermediates: Record<string, Difference> = {};
   for (const [name, values] of trace) {
     const reference = golden.get(name);
-    if (reference && name !== "logits") intermediates[name] = difference(values, asRead(name, reference).data);
+    if (reference && name !== "logits")
+      intermediates[name] = difference(values, asRead(name, reference).data);
   }
   const steps = one.greedy_ids.length > 0 ? required(golden, "greedy.logits", one).data : new Float32Array(0);
   const greedy = greedyAgreement(greedyIds, one.greedy_ids, steps);
@@ -127,7 +132,10 @@ function judge(
   return {
     cut,
     logits,
-    argmax: { agree: argmaxAgreement(trace.get("logits")!, expected.data, width), positions: expected.shape[0]! },
+    argmax: {
+      agree: argmaxAgreement(trace.get("logits")!, expected.data, width),
+      positions: expected.shape[0]!,
+    },
     greedy,
     intermediates,
     passed: failures.length === 0,

@@ -1,0 +1,29 @@
+// How many dispatches a decoded token costs, layer by layer: a number that no noise blurs. Compiled on the null backend.
+import { expect, test } from "vitest";
+import { join } from "node:path";
+import { packageRoot } from "../root.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { openGpu } from "../gpu/adapter.ts";
+import { Runner } from "../serve/runner.ts";
+import { parseConfig } from "./config.ts";
+import { Loader } from "./loader.ts";
+import { architectures } from "./registry.ts";
+
+const budget = { full_attention: 9, linear_attention: 8 };
+/** Embedding, final norm, head, and the two stages of argmax. */
+const ends = 5;
+
+test.each(["qwen3_5-tiny-text", "qwen3-tiny-tied", "llama3-tiny-ropescaled", "qwen2-tiny-sharded"])(
+  "%s",
+  async (name) => {
+    const gpu = await openGpu({ backend: "null" }, () => undefined);
+    const checkpoint = await openCheckpoint(join(packageRoot, "test-fixtures/reference", name));
+    const config = parseConfig(checkpoint.config, checkpoint.configFile);
+    const network = await architectures[config.modelType](new Loader(gpu, checkpoint), config);
+    const options = { contextLength: 256, chunk: 64, flopsPerSubmit: Infinity };
+    const runner = await Runner.create(gpu, network, config, options);
+    const most = config.layerTypes.reduce((sum, type) => sum + budget[type], ends);
+    expect(runner.decodeKernels.length, runner.decodeKernels.join("\n")).toBeLessThanOrEqual(most);
+    await checkpoint.close();
+  },
+);
