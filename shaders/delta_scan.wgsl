@@ -1,27 +1,20 @@
 // delta_scan: carries the state over the chunks that delta_chunk prepared. Per chunk, with the decays of its header:
-//   X = V − e^G·K S;  U = M β X;  o = e^G·Q S + P U;  S ← e^(G_31)·S + Kᵀ e^(G_31−G) U
+//   X = V − e^G·K S;  U = M beta X;  o = e^G·Q S + P U;  S ← e^(G_31)·S + Kᵀ e^(G_31−G) U
 //   qkv: [T, C]    inner: [chunks, Nv, 64, 32]    factors: [chunks, Nv, 32, 4]
-//   S: [Nv, Dk, Dv], updated in place    o: [T, Nv·Dv]
+//   memory: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place    o: [T, Nv·Dv]
 //   one workgroup per (tile of 4·QUADS columns of S, head), chunks one after another; invocation (r, c) has four
-//   columns c and every ROWS-th group of four rows; uses step
-// o holds e^G·Q S from the first step to the third, written and read by the same invocation.
-const CHUNK = 32u;
-override VALUE_HEADS: u32;
-override KEY_HEADS: u32;
-override DK: u32;
-override DV: u32;
-override C: u32;
-override QUADS: u32;   // of columns in a tile
-override ROWS: u32;    // row lanes, a divisor of 8; 1 makes every row index uniform
-override WG: u32 = ROWS * QUADS;
-override KEY_QUADS: u32 = DK / 4u;
+//   columns c, the r-th group of four rows of the chunk, and every eighth group of four rows of S
+//   uses step, delta_rows
+// o holds e^G·Q S from the first stage to the third, written and read by the same invocation.
+const ROW_LANES = 8u;
+override QUADS: u32;
 override TILE: u32 = DK * QUADS;
 override ROW_TILE: u32 = CHUNK * QUADS;
+override WG: u32 = ROW_LANES * QUADS;
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> inner: array<vec4f>;
 @group(0) @binding(2) var<storage, read> factors: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> S: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> memory: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> o: array<vec4f>;
 @group(0) @binding(5) var<storage, read> step: Step;
 
@@ -29,132 +22,142 @@ var<workgroup> state: array<vec4f, TILE>;
 var<workgroup> X: array<vec4f, ROW_TILE>;
 var<workgroup> U: array<vec4f, ROW_TILE>;
 
+// Four rows of four columns.
+struct Square {
+  a: vec4f,
+  b: vec4f,
+  c: vec4f,
+  d: vec4f,
+}
+
+// Where this invocation works; beyond the last column it works on the last and stores nothing.
+struct Place {
+  head: u32,
+  c: u32,        // of the tile
+  column: u32,   // of the head
+  inside: bool,
+  r: u32,
+}
+
 @compute @workgroup_size(WG)
 fn delta_scan(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let head = group.y;
   let c = lane % QUADS;
-  let r = select(lane / QUADS, 0u, ROWS == 1u);
   let column = group.x * QUADS + c;
-  let inside = column < DV / 4u;
-  let first = head * DK * (DV / 4u) + min(column, DV / 4u - 1u);   // a column beyond the last works along, unwritten
-  for (var i = r; i < DK; i += ROWS) { state[i * QUADS + c] = S[first + i * (DV / 4u)]; }
+  let p = Place(group.y, c, min(column, VALUE_QUADS - 1u), column < VALUE_QUADS, lane / QUADS);
+  for (var i = p.r; i < DK; i += ROW_LANES) { state[i * QUADS + c] = memory[C + (p.head * DK + i) * VALUE_QUADS + p.column]; }
   workgroupBarrier();
   for (var chunk = 0u; chunk * CHUNK < step.tokens; chunk++) {
-    let at = chunk * VALUE_HEADS + head;
-    againstState(chunk, head, at, r, c, min(column, DV / 4u - 1u), inside);
+    let token = chunk * CHUNK;
+    let at = (chunk * VALUE_HEADS + p.head) * CHUNK;
+    let rows = rowsFrom(token);
+    let i = 4u * p.r;
+    if (i < rows) { againstState(p, token + i, at + i, i); }
     workgroupBarrier();
-    solve(at, r, c);
+    if (i < rows) { solve(p, at, i); }
     workgroupBarrier();
-    if (inside) { addInner(chunk, head, at, r, c, column); }
-    advance(chunk, head, at, r, c);
+    if (i < rows) { addInner(p, token + i, at, i); }
+    for (var n = p.r; n < KEY_QUADS; n += ROW_LANES) { advance(p, token, rows, at, n); }
     workgroupBarrier();
   }
-  if (inside) {
-    for (var i = r; i < DK; i += ROWS) { S[first + i * (DV / 4u)] = state[i * QUADS + c]; }
-  }
+  if (!p.inside) { return; }
+  for (var i = p.r; i < DK; i += ROW_LANES) { memory[C + (p.head * DK + i) * VALUE_QUADS + p.column] = state[i * QUADS + c]; }
 }
 
-fn rowOf(token: u32) -> u32 {
-  return min(token, step.tokens - 1u) * (C / 4u);
+fn addRow(sum: vec4f, row: vec4f, m: Square) -> vec4f {
+  return sum + row.x * m.a + row.y * m.b + row.z * m.c + row.w * m.d;
 }
 
-fn queryAt(head: u32) -> u32 {
-  return head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
-}
-
-fn keyAt(head: u32) -> u32 {
-  return KEY_HEADS * KEY_QUADS + queryAt(head);
+// sums + the four rows at `rows` in qkv, times the four rows m
+fn add(sums: Square, rows: vec4u, m: Square) -> Square {
+  return Square(
+    addRow(sums.a, qkv[rows.x], m), addRow(sums.b, qkv[rows.y], m),
+    addRow(sums.c, qkv[rows.z], m), addRow(sums.d, qkv[rows.w], m),
+  );
 }
 
 // X = V − e^G·K S, and e^G·Q S into o
-fn againstState(chunk: u32, head: u32, at: u32, r: u32, c: u32, column: u32, inside: bool) {
-  let value = 2u * KEY_HEADS * KEY_QUADS + head * (DV / 4u) + column;
-  for (var i = 4u * r; i < CHUNK; i += 4u * ROWS) {
-    let token = chunk * CHUNK + i;
-    let key = keyAt(head);
-    let k = timesState(rowOf(token) + key, rowOf(token + 1u) + key, rowOf(token + 2u) + key, rowOf(token + 3u) + key, c);
-    let query = queryAt(head);
-    let q = timesState(rowOf(token) + query, rowOf(token + 1u) + query, rowOf(token + 2u) + query, rowOf(token + 3u) + query, c);
-    for (var n = 0u; n < 4u; n++) {
-      let factor = factors[at * CHUNK + i + n];
-      X[(i + n) * QUADS + c] = qkv[rowOf(token + n) + value] - factor.x * k[n];
-      if (inside && token + n < step.tokens) { o[((token + n) * VALUE_HEADS + head) * (DV / 4u) + column] = factor.y * q[n]; }
-    }
+fn againstState(p: Place, token: u32, at: u32, i: u32) {
+  let rows = vec4u(rowOf(token), rowOf(token + 1u), rowOf(token + 2u), rowOf(token + 3u));
+  var k = Square();
+  var q = Square();
+  for (var n = 0u; n < keyQuads(); n++) {
+    let m = stateAt(p, n);
+    k = add(k, rows + keyAt(p.head) + n, m);
+    q = add(q, rows + queryAt(p.head) + n, m);
   }
+  subtractRow(p, token, at, i, k.a, q.a);
+  subtractRow(p, token + 1u, at + 1u, i + 1u, k.b, q.b);
+  subtractRow(p, token + 2u, at + 2u, i + 2u, k.c, q.c);
+  subtractRow(p, token + 3u, at + 3u, i + 3u, k.d, q.d);
 }
 
-fn timesState(row0: u32, row1: u32, row2: u32, row3: u32, c: u32) -> array<vec4f, 4> {
-  var y0 = vec4f(0.0);
-  var y1 = vec4f(0.0);
-  var y2 = vec4f(0.0);
-  var y3 = vec4f(0.0);
-  for (var n = 0u; n < KEY_QUADS; n++) {
-    let s0 = state[4u * n * QUADS + c];
-    let s1 = state[(4u * n + 1u) * QUADS + c];
-    let s2 = state[(4u * n + 2u) * QUADS + c];
-    let s3 = state[(4u * n + 3u) * QUADS + c];
-    let x0 = qkv[row0 + n];
-    let x1 = qkv[row1 + n];
-    let x2 = qkv[row2 + n];
-    let x3 = qkv[row3 + n];
-    y0 += x0.x * s0 + x0.y * s1 + x0.z * s2 + x0.w * s3;
-    y1 += x1.x * s0 + x1.y * s1 + x1.z * s2 + x1.w * s3;
-    y2 += x2.x * s0 + x2.y * s1 + x2.z * s2 + x2.w * s3;
-    y3 += x3.x * s0 + x3.y * s1 + x3.z * s2 + x3.w * s3;
-  }
-  return array<vec4f, 4>(y0, y1, y2, y3);
+fn stateAt(p: Place, n: u32) -> Square {
+  let source = 4u * n * QUADS + p.c;
+  return Square(state[source], state[source + QUADS], state[source + 2u * QUADS], state[source + 3u * QUADS]);
 }
 
-// U = M β X
-fn solve(at: u32, r: u32, c: u32) {
-  for (var i = 4u * r; i < CHUNK; i += 4u * ROWS) {
-    for (var n = 0u; n < 4u; n++) {
-      var sum = vec4f(0.0);
-      for (var j = 0u; j <= i; j += 4u) {
-        let m = inner[((at * 64u + i + n) * CHUNK + j) / 4u];
-        sum += m.x * X[j * QUADS + c] + m.y * X[(j + 1u) * QUADS + c] + m.z * X[(j + 2u) * QUADS + c] + m.w * X[(j + 3u) * QUADS + c];
-      }
-      U[(i + n) * QUADS + c] = sum;
-    }
+fn subtractRow(p: Place, token: u32, at: u32, i: u32, k: vec4f, q: vec4f) {
+  let factor = factors[at];
+  X[i * QUADS + p.c] = qkv[rowOf(token) + valueAt(p.head) + p.column] - factor.x * k;
+  if (p.inside && token < step.tokens) { o[(token * VALUE_HEADS + p.head) * VALUE_QUADS + p.column] = factor.y * q; }
+}
+
+// sums + columns j … j + 3 of rows i … i + 3 of an inner matrix, times the four rows m
+fn addInnerRows(sums: Square, row: u32, j: u32, m: Square) -> Square {
+  let source = (row * CHUNK + j) / 4u;
+  let next = CHUNK / 4u;
+  return Square(
+    addRow(sums.a, inner[source], m), addRow(sums.b, inner[source + next], m),
+    addRow(sums.c, inner[source + 2u * next], m), addRow(sums.d, inner[source + 3u * next], m),
+  );
+}
+
+// U = M beta X
+fn solve(p: Place, at: u32, i: u32) {
+  var u = Square();
+  for (var j = 0u; j <= i; j += 4u) {
+    let source = j * QUADS + p.c;
+    let x = Square(X[source], X[source + QUADS], X[source + 2u * QUADS], X[source + 3u * QUADS]);
+    u = addInnerRows(u, 2u * at + i, j, x);
   }
+  let to = i * QUADS + p.c;
+  U[to] = u.a;
+  U[to + QUADS] = u.b;
+  U[to + 2u * QUADS] = u.c;
+  U[to + 3u * QUADS] = u.d;
 }
 
 // o += P U
-fn addInner(chunk: u32, head: u32, at: u32, r: u32, c: u32, column: u32) {
-  for (var i = 4u * r; i < CHUNK; i += 4u * ROWS) {
-    for (var n = 0u; n < 4u; n++) {
-      let token = chunk * CHUNK + i + n;
-      if (token >= step.tokens) { return; }
-      var sum = o[(token * VALUE_HEADS + head) * (DV / 4u) + column];
-      for (var j = 0u; j <= i; j += 4u) {
-        let p = inner[((at * 64u + 32u + i + n) * CHUNK + j) / 4u];
-        sum += p.x * U[j * QUADS + c] + p.y * U[(j + 1u) * QUADS + c] + p.z * U[(j + 2u) * QUADS + c] + p.w * U[(j + 3u) * QUADS + c];
-      }
-      o[(token * VALUE_HEADS + head) * (DV / 4u) + column] = sum;
-    }
+fn addInner(p: Place, token: u32, at: u32, i: u32) {
+  var sums = Square();
+  for (var j = 0u; j <= i; j += 4u) {
+    let source = j * QUADS + p.c;
+    let u = Square(U[source], U[source + QUADS], U[source + 2u * QUADS], U[source + 3u * QUADS]);
+    sums = addInnerRows(sums, 2u * at + CHUNK + i, j, u);
   }
+  addOut(p, token, sums.a);
+  addOut(p, token + 1u, sums.b);
+  addOut(p, token + 2u, sums.c);
+  addOut(p, token + 3u, sums.d);
 }
 
-// S ← e^(G_31)·S + Kᵀ e^(G_31−G) U
-fn advance(chunk: u32, head: u32, at: u32, r: u32, c: u32) {
-  let decay = factors[at * CHUNK].w;
-  for (var n = r; n < KEY_QUADS; n += ROWS) {
-    let row = 4u * n * QUADS + c;
-    var s0 = decay * state[row];
-    var s1 = decay * state[row + QUADS];
-    var s2 = decay * state[row + 2u * QUADS];
-    var s3 = decay * state[row + 3u * QUADS];
-    for (var i = 0u; i < CHUNK; i++) {
-      let k = qkv[rowOf(chunk * CHUNK + i) + keyAt(head) + n] * factors[at * CHUNK + i].z;
-      let x = U[i * QUADS + c];
-      s0 += k.x * x;
-      s1 += k.y * x;
-      s2 += k.z * x;
-      s3 += k.w * x;
-    }
-    state[row] = s0;
-    state[row + QUADS] = s1;
-    state[row + 2u * QUADS] = s2;
-    state[row + 3u * QUADS] = s3;
+fn addOut(p: Place, token: u32, sum: vec4f) {
+  if (p.inside && token < step.tokens) { o[(token * VALUE_HEADS + p.head) * VALUE_QUADS + p.column] += sum; }
+}
+
+// S ← e^(G_31)·S + Kᵀ e^(G_31−G) U, four rows of S
+fn advance(p: Place, token: u32, rows: u32, at: u32, n: u32) {
+  let decay = factors[at].w;
+  let old = stateAt(p, n);
+  var s = Square(decay * old.a, decay * old.b, decay * old.c, decay * old.d);
+  for (var i = 0u; i < rows; i++) {
+    let k = qkv[rowOf(token + i) + keyAt(p.head) + n] * factors[at + i].z;
+    let u = U[i * QUADS + p.c];
+    s = Square(s.a + k.x * u, s.b + k.y * u, s.c + k.z * u, s.d + k.w * u);
   }
+  let to = 4u * n * QUADS + p.c;
+  state[to] = s.a;
+  state[to + QUADS] = s.b;
+  state[to + 2u * QUADS] = s.c;
+  state[to + 3u * QUADS] = s.d;
 }

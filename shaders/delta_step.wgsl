@@ -1,7 +1,8 @@
 // delta_step: the gated delta rule token by token, and the gated norm after it. Per value head and token, with
 //   qn = q / √(Σq² + 1e-6) · SCALE,  kn = k / √(Σk² + 1e-6):
 //   S ← e^g·S;  d = beta·(v − Sᵀkn);  S ← S + kn dᵀ;  o = Sᵀqn;  y = o / rms(o) · norm · silu(z)
-//   u: [T, STRIDE] = q|k|v (C) | z (Nv·Dv) | b (Nv) | a (Nv)    S: [Nv, Dk, Dv], updated in place    y: [T, Nv·Dv]
+//   u: [T, STRIDE] = q|k|v (C) | z (Nv·Dv) | b (Nv) | a (Nv)    y: [T, Nv·Dv]
+//   memory: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place
 //   one workgroup per value head; invocation (r, c) has four columns c of S and every ROWS-th group of four rows
 //   uses step, delta_gates, and conv + delta_conv_now or delta_conv_done
 // S is read once for both products: Sᵀqn after the update is e^g·(Sᵀqn) + d·(kn·qn). Norms are applied to the sums.
@@ -12,7 +13,7 @@ override DK: u32;
 override DV: u32;
 override SCALE: f32;           // Dk^-0.5
 override EPS: f32;             // of the gated norm
-override ROWS: u32;            // row lanes; 1 makes every row index uniform, which software adapters reward
+override ROWS: u32;            // row lanes
 override QUADS: u32 = DV / 4u;
 override WG: u32 = ROWS * QUADS;
 override KEY_QUADS: u32 = DK / 4u;
@@ -21,7 +22,7 @@ override KEY_QUADS: u32 = DK / 4u;
 @group(0) @binding(2) var<storage, read> A_log: array<f32>;
 @group(0) @binding(3) var<storage, read> dt_bias: array<f32>;
 @group(0) @binding(4) var<storage, read> norm: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> S: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> memory: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
 @group(0) @binding(7) var<storage, read> step: Step;
 
@@ -38,7 +39,7 @@ var<workgroup> squares: array<f32, QUADS>;
 fn delta_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
   let c = lane % QUADS;
-  let r = select(lane / QUADS, 0u, ROWS == 1u);
+  let r = lane / QUADS;
   for (var t = 0u; t < step.tokens; t++) {
     loadHead(t, head, lane);
     workgroupBarrier();
@@ -78,11 +79,11 @@ fn partialSums(head: u32, r: u32, c: u32) {
   var sk = vec4f(0.0);
   var sq = vec4f(0.0);
   for (var i = r; i < KEY_QUADS; i += ROWS) {
-    let at = (head * DK + 4u * i) * QUADS + c;
-    let s0 = S[at];
-    let s1 = S[at + QUADS];
-    let s2 = S[at + 2u * QUADS];
-    let s3 = S[at + 3u * QUADS];
+    let at = C + (head * DK + 4u * i) * QUADS + c;
+    let s0 = memory[at];
+    let s1 = memory[at + QUADS];
+    let s2 = memory[at + 2u * QUADS];
+    let s3 = memory[at + 3u * QUADS];
     let ki = k[i];
     let qi = q[i];
     sk += ki.x * s0 + ki.y * s1 + ki.z * s2 + ki.w * s3;
@@ -120,12 +121,12 @@ fn readOut(c: u32, decay: f32, beta: f32) -> vec4f {
 fn update(head: u32, r: u32, c: u32, decay: f32) {
   let d = delta[c];
   for (var i = r; i < KEY_QUADS; i += ROWS) {
-    let at = (head * DK + 4u * i) * QUADS + c;
+    let at = C + (head * DK + 4u * i) * QUADS + c;
     let ki = k[i];
-    S[at] = decay * S[at] + ki.x * d;
-    S[at + QUADS] = decay * S[at + QUADS] + ki.y * d;
-    S[at + 2u * QUADS] = decay * S[at + 2u * QUADS] + ki.z * d;
-    S[at + 3u * QUADS] = decay * S[at + 3u * QUADS] + ki.w * d;
+    memory[at] = decay * memory[at] + ki.x * d;
+    memory[at + QUADS] = decay * memory[at + QUADS] + ki.y * d;
+    memory[at + 2u * QUADS] = decay * memory[at + 2u * QUADS] + ki.z * d;
+    memory[at + 3u * QUADS] = decay * memory[at + 3u * QUADS] + ki.w * d;
   }
 }
 

@@ -6,12 +6,12 @@ import {
   createDeltaState,
   deltaRule,
   deltaWidths,
+  readDeltaState,
   type DeltaConfig,
   type DeltaState,
   type DeltaWeights,
 } from "../engine/ops/delta.ts";
 import type { DeltaTwinWeights } from "../engine/reference/delta.ts";
-import { readF32 } from "../engine/gpu/readback.ts";
 import { runOps } from "./run.ts";
 
 export interface DeltaInputs {
@@ -109,20 +109,25 @@ export class DeltaLayer {
   }
 
   /** S [Nv, Dk, Dv] */
-  readS(): Promise<Float32Array> {
-    return readF32(this.#gpu, this.state.S);
+  async readS(): Promise<Float32Array> {
+    return (await readDeltaState(this.#gpu, this.state)).S;
   }
 
   /** The last three columns [3, C], oldest first. */
   async readWindow(): Promise<Float32Array> {
-    const ring = await readF32(this.#gpu, this.state.window);
-    const C = ring.length / 4;
+    const { ring } = await readDeltaState(this.#gpu, this.state);
+    const C = this.state.channels;
     const rows = [3, 2, 1].map((back) => (this.#past + 4 - back) % 4);
     return Float32Array.from(rows.flatMap((row) => [...ring.subarray(row * C, (row + 1) * C)]));
   }
 
+  /** The inputs from their start again; the state is the caller's to reset. */
+  rewind(): void {
+    this.#past = 0;
+  }
+
   destroy(): void {
-    free(this.state.window, this.state.S);
+    free(this.state.memory);
     const { convWeight, A_log, dt_bias, norm } = this.weights;
     free(convWeight, A_log, dt_bias, norm);
   }

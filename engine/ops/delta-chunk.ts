@@ -1,8 +1,10 @@
 // The delta rule for many tokens: chunks of 32, first what all chunks can make at once, then the state carried
 // from chunk to chunk, then the gated norm.
+import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
+import { isSoftware, rowLanes, subgroupWidth } from "./variants.ts";
 
 const chunkTokens = 32;
 
@@ -12,11 +14,11 @@ export interface DeltaChunks {
   readonly factors: Tensor;
 }
 
-/** How work is dealt out: lanes that share a column, and groups of four columns to a tile. */
-export interface DeltaTiling {
-  readonly rows: number;
-  readonly quads: number;
-}
+/**
+ * How the chunk kernels deal out their work: among many invocations that meet in workgroup memory, a tile of 4·quads
+ * columns to a workgroup; or, where a load is dear, to one subgroup whose lanes hand rows to each other.
+ */
+export type DeltaVariant = { readonly quads: number } | { readonly lanes: number };
 
 /** The parts of each chunk that do not depend on the state.   qkv: [T, C]   u: [T, C + Nv·Dv + 2·Nv] */
 export function deltaChunks(
@@ -25,27 +27,30 @@ export function deltaChunks(
   u: Tensor,
   { A_log, dt_bias }: { A_log: Tensor; dt_bias: Tensor },
   config: DeltaConfig,
-  { rows } = defaultTiling(pass, config),
+  variant: DeltaVariant = chooseVariant(pass.gpu, config),
 ): DeltaChunks {
-  const { keyHeads, valueHeads, keyDim } = config;
+  const { valueHeads, keyDim } = config;
   const { channels, row } = deltaWidths(config);
+  expectShape(qkv, [pass.capacity, channels]);
   const chunks = Math.ceil(pass.capacity / chunkTokens);
   const inner = pass.scratch([chunks, valueHeads, 2 * chunkTokens, chunkTokens], "delta inner");
   const factors = pass.scratch([chunks, valueHeads, chunkTokens, 4], "delta factors");
-  pass.dispatch("delta_chunk", [qkv, u, A_log, dt_bias, inner, factors, pass.step], {
-    parts: ["step", "delta_gates"],
-    constants: {
-      STRIDE: row,
-      KEY_HEADS: keyHeads,
-      VALUE_HEADS: valueHeads,
-      DK: keyDim,
-      C: channels,
-      SCALE: keyDim ** -0.5,
-      ROWS: rows,
+  const lanes = "lanes" in variant;
+  pass.dispatch(
+    lanes ? "delta_chunk_lanes" : "delta_chunk",
+    [qkv, u, A_log, dt_bias, inner, factors, pass.step],
+    {
+      parts: ["step", "delta_rows", "delta_gates", "delta_decays"],
+      constants: {
+        ...headConstants(config),
+        ...(lanes ? laneConstants(variant.lanes) : {}),
+        STRIDE: row,
+        SCALE: keyDim ** -0.5,
+      },
+      groups: [valueHeads, (tokens) => Math.ceil(tokens / chunkTokens)],
+      flops: (tokens) => tokens * valueHeads * chunkTokens * (4 * keyDim + chunkTokens),
     },
-    groups: [valueHeads, (tokens) => Math.ceil(tokens / chunkTokens)],
-    flops: (tokens) => tokens * valueHeads * chunkTokens * (4 * keyDim + chunkTokens),
-  });
+  );
   return { inner, factors };
 }
 
@@ -55,58 +60,63 @@ export function deltaScan(
   qkv: Tensor,
   { inner, factors }: DeltaChunks,
   config: DeltaConfig,
-  { S }: Pick<DeltaState, "S">,
-  { rows, quads } = defaultTiling(pass, config),
+  { memory }: DeltaState,
+  variant: DeltaVariant = chooseVariant(pass.gpu, config),
 ): Tensor {
-  const { keyHeads, valueHeads, keyDim, valueDim } = config;
-  const { channels, values } = deltaWidths(config);
+  const { valueHeads, keyDim, valueDim } = config;
+  const { values } = deltaWidths(config);
   const o = pass.scratch([pass.capacity, values], "delta");
-  pass.dispatch("delta_scan", [qkv, inner, factors, S, o, pass.step], {
-    parts: ["step"],
+  const lanes = "lanes" in variant;
+  const tile = 4 * (lanes ? variant.lanes : variant.quads);
+  pass.dispatch(lanes ? "delta_scan_lanes" : "delta_scan", [qkv, inner, factors, memory, o, pass.step], {
+    parts: ["step", "delta_rows"],
     constants: {
-      VALUE_HEADS: valueHeads,
-      KEY_HEADS: keyHeads,
-      DK: keyDim,
-      DV: valueDim,
-      C: channels,
-      QUADS: quads,
-      ROWS: rows,
+      ...headConstants(config),
+      ...(lanes ? laneConstants(variant.lanes) : { QUADS: variant.quads }),
     },
-    groups: [Math.ceil(valueDim / 4 / quads), valueHeads],
+    groups: [Math.ceil(valueDim / tile), valueHeads],
     flops: (tokens) => tokens * values * (6 * keyDim + 2 * chunkTokens),
   });
   return o;
 }
 
-/** y = o / rms(o) · norm · silu(z), head by head.   o, y: [T, values]   z: columns from `offset` on of u [T, stride] */
+/** y = o / rms(o) · norm · silu(z), head by head.   o, y: [T, Nv·Dv]   z: columns of u [T, C + Nv·Dv + 2·Nv] */
 export function gatedNorm(
   pass: Pass,
   o: Tensor,
   u: Tensor,
-  norm: Tensor,
-  eps: number,
-  { stride, offset, values }: { stride: number; offset: number; values: number },
+  { norm, eps }: { norm: Tensor; eps: number },
+  config: DeltaConfig,
 ): Tensor {
+  const { channels, values, row } = deltaWidths(config);
   const [Dv] = dims(norm, 1);
   expectShape(o, [pass.capacity, values]);
-  expectShape(u, [pass.capacity, stride]);
+  expectShape(u, [pass.capacity, row]);
   const y = pass.scratch([pass.capacity, values], "gated norm");
-  const heads = values / Dv;
+  const { LANES, reduce } = rowLanes(pass.gpu);
   pass.dispatch("gated_norm", [o, norm, u, y], {
-    parts: ["delta_gates"],
-    constants: { HEADS: heads, QUADS: Dv / 4, STRIDE: stride, OFFSET: offset, EPS: eps },
-    groups: [heads, (tokens) => tokens],
+    parts: [reduce, "delta_gates"],
+    constants: { HEADS: values / Dv, QUADS: Dv / 4, STRIDE: row, OFFSET: channels, EPS: eps, LANES },
+    groups: [values / Dv, (tokens) => tokens],
     flops: (tokens) => tokens * values * 8,
   });
   return y;
 }
 
-/** Eight row lanes on a card and one in software; the widest tile whose state fits the workgroup's memory. */
-function defaultTiling(pass: Pass, { keyDim, valueDim }: DeltaConfig): DeltaTiling {
-  const software = pass.gpu.report.kind === "software";
+function headConstants({ keyHeads, valueHeads, keyDim, valueDim }: DeltaConfig): Record<string, number> {
+  const C = 2 * keyHeads * keyDim + valueHeads * valueDim;
+  return { C, KEY_HEADS: keyHeads, VALUE_HEADS: valueHeads, DK: keyDim, DV: valueDim };
+}
+
+function laneConstants(lanes: number): Record<string, number> {
+  return { LANES: lanes, SPAN: Math.min(lanes, 8) };
+}
+
+/** Lanes in software where their tile of the state fits the workgroup's memory; else tiles of up to 16 columns. */
+function chooseVariant(gpu: Gpu, { keyDim, valueDim }: DeltaConfig): DeltaVariant {
   const bytesPerQuad = 16 * (keyDim + 2 * chunkTokens);
-  const fits = (quads: number) => quads * bytesPerQuad <= pass.gpu.limits.maxComputeWorkgroupStorageSize;
-  const wanted = Math.min(software ? 8 : 4, valueDim / 4);
-  const quads = [wanted, 4, 2].find((n) => n <= wanted && fits(n)) ?? 1;
-  return { rows: software ? 1 : 8, quads };
+  const fits = (quads: number) => quads * bytesPerQuad <= gpu.limits.maxComputeWorkgroupStorageSize;
+  const lanes = subgroupWidth(gpu);
+  if (isSoftware(gpu) && lanes !== undefined && lanes <= 32 && fits(lanes)) return { lanes };
+  return { quads: [4, 2].find((quads) => quads <= valueDim / 4 && fits(quads)) ?? 1 };
 }

@@ -1,7 +1,7 @@
 // The shape of a gated delta net layer, and what a sequence carries through it from step to step.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { bufferOf } from "../gpu/readback.ts";
+import { bufferOf, readF32 } from "../gpu/readback.ts";
 import { permanent, type Tensor } from "../gpu/tensor.ts";
 
 /** Nk key heads of width Dk, Nv value heads of width Dv (Nv a multiple of Nk), a convolution of four taps. */
@@ -13,15 +13,15 @@ export interface DeltaConfig {
   readonly conv: number;
 }
 
-/** The memory of one layer for one sequence. */
+/** What one layer carries for one sequence. */
 export interface DeltaState {
   /**
-   * [4, C] columns before the convolution, a ring: position p (counted from the sequence's start, as
-   * `step.past` counts) lies in row p mod 4; the three latest matter.
+   * First the window [4, C] of columns before the convolution, a ring: position p (counted from the sequence's
+   * start, as `step.past` counts) lies in row p mod 4, and the three latest matter. Then S [Nv, Dk, Dv].
    */
-  readonly window: Tensor;
-  /** [Nv, Dk, Dv] */
-  readonly S: Tensor;
+  readonly memory: Tensor;
+  /** C */
+  readonly channels: number;
 }
 
 /** Widths of the packed projection u: q|k|v (`channels`, C) | z (`values`, Nv·Dv) | b (Nv) | a (Nv). */
@@ -52,21 +52,24 @@ export function deltaWidths(config: DeltaConfig): DeltaWidths {
 
 /** A cleared state: the start of a sequence. */
 export function createDeltaState(gpu: Gpu, config: DeltaConfig, label = "delta"): DeltaState {
-  const { valueHeads, keyDim, valueDim } = config;
-  return {
-    window: permanent(gpu, `${label}.window`, [4, deltaWidths(config).channels]),
-    S: permanent(gpu, `${label}.S`, [valueHeads, keyDim, valueDim]),
-  };
+  const memory = permanent(gpu, label, [deltaStateBytes(config) / 4]);
+  return { memory, channels: deltaWidths(config).channels };
 }
 
 /** Back to the start of a sequence; ordered with the queue's other work. */
 export function resetDeltaState(gpu: Gpu, ...states: readonly DeltaState[]): void {
   const encoder = gpu.device.createCommandEncoder({ label: "reset delta state" });
-  for (const { window, S } of states) {
-    encoder.clearBuffer(bufferOf(window));
-    encoder.clearBuffer(bufferOf(S));
-  }
+  for (const { memory } of states) encoder.clearBuffer(bufferOf(memory));
   gpu.device.queue.submit([encoder.finish()]);
+}
+
+/** A state on the host: the ring of columns [4, C], position p in row p mod 4, and S [Nv, Dk, Dv]. */
+export async function readDeltaState(
+  gpu: Gpu,
+  { memory, channels }: DeltaState,
+): Promise<{ ring: Float32Array; S: Float32Array }> {
+  const values = await readF32(gpu, memory);
+  return { ring: values.subarray(0, 4 * channels), S: values.subarray(4 * channels) };
 }
 
 /** Bytes of one state on the device. */

@@ -3,9 +3,9 @@
 import type { Pass } from "../gpu/plan.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
-import { deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
+import { deltaStateBytes, deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
 
-export { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
+export { deltaChunks, deltaScan, gatedNorm, type DeltaVariant } from "./delta-chunk.ts";
 export * from "./delta-state.ts";
 
 /** Small weights of a layer, f32. */
@@ -35,31 +35,29 @@ export function deltaRule(
   config: DeltaConfig,
   state: DeltaState,
 ): Tensor {
-  const { channels, values, row } = deltaWidths(config);
-  const { keyDim, valueDim, valueHeads } = config;
+  const { channels, row } = deltaWidths(config);
+  const { valueDim, valueHeads } = config;
   expectShape(u, [pass.capacity, row]);
   expectShape(weights.convWeight, [channels, 4]);
   for (const w of [weights.A_log, weights.dt_bias]) expectShape(w, [valueHeads]);
   expectShape(weights.norm, [valueDim]);
-  expectShape(state.window, [4, channels]);
-  expectShape(state.S, [valueHeads, keyDim, valueDim]);
+  expectShape(state.memory, [deltaStateBytes(config) / 4]);
   if (pass.capacity === 1) return deltaStep(pass, u, undefined, weights, config, state);
   const qkv = causalConv(pass, u, weights.convWeight, state);
   if (pass.capacity <= serialTokens) return deltaStep(pass, u, qkv, weights, config, state);
   const chunks = deltaChunks(pass, qkv, u, weights, config);
   const o = deltaScan(pass, qkv, chunks, config, state);
-  return gatedNorm(pass, o, u, weights.norm, weights.eps, { stride: row, offset: channels, values });
+  return gatedNorm(pass, o, u, weights, config);
 }
 
 /** y[t,c] = silu(Σ_j weight[c,j] · x[t−3+j,c]) over u's first C columns, the carried window before them. y: [T, C] */
-export function causalConv(pass: Pass, u: Tensor, weight: Tensor, state: Pick<DeltaState, "window">): Tensor {
+export function causalConv(pass: Pass, u: Tensor, weight: Tensor, { memory }: DeltaState): Tensor {
   const [T, stride] = dims(u, 2);
   const [C] = dims(weight, 2);
   expectShape(weight, [C, 4]);
-  expectShape(state.window, [4, C]);
   const y = pass.scratch([T, C], "conv");
   const tile = 16;
-  pass.dispatch("conv_causal", [u, weight, state.window, y, pass.step], {
+  pass.dispatch("conv_causal", [u, weight, memory, y, pass.step], {
     parts: ["step", "delta_gates", "conv"],
     constants: { C, STRIDE: stride, TILE: tile },
     groups: [Math.ceil(C / 4 / 64), (tokens) => Math.ceil(tokens / tile)],
@@ -78,13 +76,13 @@ export function deltaStep(
   qkv: Tensor | undefined,
   { convWeight, A_log, dt_bias, norm, eps }: DeltaWeights,
   config: DeltaConfig,
-  { window, S }: DeltaState,
+  { memory }: DeltaState,
 ): Tensor {
   if (!qkv && pass.capacity !== 1) throw new Error(`a fused convolution for ${pass.capacity} tokens`);
   const { keyHeads, valueHeads, keyDim, valueDim } = config;
   const { channels, values, row } = deltaWidths(config);
   const y = pass.scratch([pass.capacity, values], "delta");
-  const bindings = [u, qkv ?? convWeight, A_log, dt_bias, norm, S, y, pass.step, qkv ? undefined : window];
+  const bindings = [u, qkv ?? convWeight, A_log, dt_bias, norm, memory, y, pass.step];
   pass.dispatch("delta_step", bindings, {
     parts: ["step", "delta_gates", ...(qkv ? ["delta_conv_done"] : ["conv", "delta_conv_now"])],
     constants: {
