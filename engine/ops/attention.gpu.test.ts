@@ -8,8 +8,10 @@ import * as reference from "../reference/attention.ts";
 import { attention, packedWidth } from "./attention.ts";
 
 let gpu: Gpu;
+let card: Gpu;
 beforeAll(async () => {
   gpu = await testGpu();
+  card = { ...gpu, report: { ...gpu.report, kind: "hardware" } };
 });
 
 interface Inputs {
@@ -31,8 +33,16 @@ function inputs(T: number, past: number, headDim: number, gated: boolean, heads 
   };
 }
 
+/** This device as it is, and taken for a card, so that the kernels of both are run. */
+const devices = {
+  itself: () => gpu,
+  "as a card": () => card,
+};
+type Device = keyof typeof devices;
+
 /** y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. */
-async function run({ shape, q, k, v, gate }: Inputs, capacity = shape.T): Promise<Float32Array> {
+async function run(device: Device, given: Inputs, capacity = given.shape.T): Promise<Float32Array> {
+  const { shape, q, k, v, gate } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
   const width = packedWidth(shape, true);
   const cacheShape = [kvHeads, shape.capacity, headDim];
@@ -43,7 +53,7 @@ async function run({ shape, q, k, v, gate }: Inputs, capacity = shape.T): Promis
     gate: [[capacity, width], padded(gate ?? new Float32Array(), capacity * width)],
   } as const;
   return withTensors(gpu, data, async (tensors) => {
-    const [y] = await runOps(gpu, { capacity, tokens: T, past }, (pass) => {
+    const [y] = await runOps(devices[device](), { capacity, tokens: T, past }, (pass) => {
       const options = { heads, kvHeads, headDim, ...(gate ? { gate: tensors["gate"]! } : {}) };
       return [attention(pass, tensors["q"]!, { k: tensors["k"]!, v: tensors["v"]! }, options)];
     });
@@ -58,61 +68,71 @@ function twin({ shape, q, k, v, gate }: Inputs): Float32Array {
 const lengths = [1, 2, 5, 17, 65, 130];
 const pasts = [0, 1, 63, 64, 100, 257];
 
-describe.each([64, 72, 128, 256])("head width %d", (headDim) => {
-  const cases = lengths.flatMap((T, i) =>
-    pasts.filter((_, j) => headDim === 64 || j === (i + headDim / 4) % 6).map((past) => ({ T, past })),
-  );
-  test.each(cases)("T=$T past=$past", async ({ T, past }) => {
-    const given = inputs(T, past, headDim, (T + past) % 2 === 0);
-    expectClose(await run(given), twin(given), 2e-5);
+describe.each(["itself", "as a card"] as const)("the device %s", (device) => {
+  describe.each([64, 72, 128, 256])("head width %d", (headDim) => {
+    const cases = lengths.flatMap((T, i) =>
+      pasts.filter((_, j) => headDim === 64 || j === (i + headDim / 4) % 6).map((past) => ({ T, past })),
+    );
+    const gated = headDim === 64 || headDim === 256; // one or the other: a kernel takes seconds to compile
+    test.each(cases)("T=$T past=$past", async ({ T, past }) => {
+      const given = inputs(T, past, headDim, gated);
+      expectClose(await run(device, given), twin(given), 2e-5);
+    });
   });
-});
 
-describe("other shapes", () => {
-  test.each([
-    [1, 1, 32],
+  const shapes: [heads: number, kvHeads: number, headDim: number][] = [
     [14, 2, 64],
-    [5, 1, 80],
-    [2, 2, 96],
     [9, 3, 4],
-    [16, 2, 36],
-  ])("%d heads on %d, width %d", async (heads, kvHeads, headDim) => {
+  ];
+  if (device === "itself") shapes.push([1, 1, 32], [5, 1, 80], [4, 2, 96], [16, 2, 36]);
+  test.each(shapes)("%d heads on %d, width %d", async (heads, kvHeads, headDim) => {
     for (const T of [1, 19]) {
       const given = inputs(T, 70, headDim, true, heads, kvHeads);
-      expectClose(await run(given), twin(given), 2e-5);
+      expectClose(await run(device, given), twin(given), 2e-5);
     }
   });
 
   test.each([1, 3, 16])("%d tokens in a plan for 33", async (T) => {
     const given = inputs(T, 90, 64, true);
-    expectClose(await run(given, 33), twin(given), 2e-5);
+    expectClose(await run(device, given, 33), twin(given), 2e-5);
   });
 
   test("chunks of a prompt give what one run gives", async () => {
-    const whole = inputs(60, 0, 64, false);
-    const y = await run(whole);
-    const row = 6 * 64;
+    const whole = inputs(60, 0, 64, true);
+    const y = await run(device, whole);
+    const [row, width] = [6 * 64, packedWidth(whole.shape, true)];
     for (const [from, to] of [
       [0, 7],
       [7, 8],
       [8, 60],
     ] as const) {
       const shape = { ...whole.shape, past: from, T: to - from };
-      const part = await run({ ...whole, shape, q: whole.q.subarray(from * row, to * row) });
+      const gate = whole.gate!.subarray(from * width, to * width);
+      const part = await run(device, { ...whole, shape, gate, q: whole.q.subarray(from * row, to * row) });
       expectClose(part, y.subarray(from * row, to * row), 1e-5);
     }
+  });
+
+  test("the same run twice gives the same bits", async () => {
+    for (const T of [1, 17])
+      expect(await run(device, inputs(T, 257, 64, true))).toEqual(
+        await run(device, inputs(T, 257, 64, true)),
+      );
   });
 });
 
 /** Scores chosen, not drawn: q is 8·√D on one axis, so that score(k) is 8·K[k, 0] exactly. */
 function scored(T: number, past: number, score: (key: number) => number): Inputs {
-  const given = inputs(T, past, 64, false);
+  const given = inputs(T, past, 64, true);
+  given.gate!.fill(0);
   given.q = given.q.map((_, i) => (i % 64 === 0 ? 64 : 0));
   given.k = given.k.map((value, i) => (Number.isNaN(value) ? NaN : score(Math.floor(i / 64) % 400) / 8));
   return given;
 }
 
-describe.each([1, 40])("extreme scores, T=%d", (T) => {
+const both = (["itself", "as a card"] as const).flatMap((device) => [1, 23].map((T) => ({ device, T })));
+
+describe.each(both)("extreme scores, the device $device, T=$T", ({ device, T }) => {
   test.each<[string, (key: number) => number]>([
     ["equal", () => 3],
     ["all very negative", (key) => -1e4 - (key % 3)],
@@ -122,34 +142,38 @@ describe.each([1, 40])("extreme scores, T=%d", (T) => {
     ["1e30 apart", (key) => (key % 2 ? 1e30 : -1e30)],
   ])("%s", async (_, score) => {
     const given = scored(T, 300, score);
-    expectClose(await run(given), twin(given), 2e-5);
+    expectClose(await run(device, given), twin(given), 2e-5);
   });
 
   test("gates wide open, shut, and beyond what exp can hold", async () => {
     const given = inputs(T, 3, 64, true);
     given.gate = given.gate!.map((_, i) => [200, -200, 0, 1e30, -1e30][i % 5]!);
-    expectClose(await run(given), twin(given), 2e-5);
+    expectClose(await run(device, given), twin(given), 2e-5);
   });
 });
 
-test("a single key: its value, whatever the score", async () => {
-  for (const score of [0, 1e4, -1e4, 1e30]) {
-    const given = scored(1, 0, () => score);
-    const y = await run(given);
-    for (let h = 0; h < 6; h++) {
-      const first = Math.floor(h / 3) * 400 * 64;
-      expect([...y.subarray(h * 64, (h + 1) * 64)]).toEqual([...given.v.subarray(first, first + 64)]);
+test.each(["itself", "as a card"] as const)(
+  "a single key, the device %s: its value, whatever the score",
+  async (device) => {
+    for (const score of [0, 1e4, -1e4, 1e30]) {
+      const given = scored(1, 0, () => score);
+      const y = await run(device, given);
+      for (let h = 0; h < 6; h++) {
+        const first = Math.floor(h / 3) * 400 * 64;
+        const half = given.v.subarray(first, first + 64).map((value) => value / 2); // the gate is 0
+        expect([...y.subarray(h * 64, (h + 1) * 64)]).toEqual([...half]);
+      }
     }
-  }
-});
+  },
+);
 
-describe.each([1, 23])("the comparison notices, T=%d,", (T) => {
+describe.each(both)("the comparison notices, the device $device, T=$T,", ({ device, T }) => {
   const given = inputs(T, 40, 64, true);
   const { heads, kvHeads, headDim: D } = given.shape;
 
   async function expectApart(wrong: Float32Array) {
     expect(() => expectClose(wrong, twin(given), 2e-5)).toThrow("error");
-    const y = await run(given);
+    const y = await run(device, given);
     expect(() => expectClose(y, wrong, 2e-5)).toThrow("error");
   }
 
@@ -160,12 +184,12 @@ describe.each([1, 23])("the comparison notices, T=%d,", (T) => {
       const head = (i: number) => Math.floor(i / D) % heads;
       return x.map((_, i) => x[i + (from(head(i)) - head(i)) * D]!);
     };
-    const { gate: _, ...plain } = given;
+    const plain = { ...given, gate: given.gate!.map(() => 0) };
     const back = (h: number) => (h % kvHeads) * group + Math.floor(h / kvHeads);
     const tiled = order(twin({ ...plain, q: order(given.q, source) }), back);
     const right = twin(plain);
     expect(() => expectClose(tiled, right, 2e-5)).toThrow("error");
-    expectClose(await run(plain), right, 2e-5);
+    expectClose(await run(device, plain), right, 2e-5);
   });
 
   test("the gates taken as one half of the projection", async () => {

@@ -11,18 +11,27 @@ let gpu: Gpu;
 beforeAll(async () => {
   gpu = await openGpu({ backend: "null" });
 });
+
+/** The null device, taken for another. */
+function as(kind: "hardware" | "software", lanes: number): Gpu {
+  const report = { ...gpu.report, kind };
+  return { ...gpu, report, has: { ...gpu.has, subgroups: true }, subgroupSize: { min: lanes, max: lanes } };
+}
 afterAll(() => gpu.destroy());
 
-function record(
-  capacity: number,
-  heads: number,
-  kvHeads: number,
-  headDim: number,
-  gate: boolean,
-  norm: boolean,
-) {
+interface Case {
+  capacity?: number;
+  heads?: number;
+  kvHeads?: number;
+  headDim?: number;
+  gate?: boolean;
+  norm?: boolean;
+}
+
+function record(on: Gpu, of: Case) {
+  const { capacity = 5, heads = 6, kvHeads = 2, headDim = 64, gate = false, norm = false } = of;
   const step = permanent(gpu, "step", [4], new Uint32Array([capacity, 0, 0, 0]));
-  const pass = new Recording(gpu, { capacity, step });
+  const pass = new Recording(on, { capacity, step });
   const shape = { heads, kvHeads, headDim };
   const cache = createKvCache(gpu, { capacity: 300, kvHeads, headDim });
   const qkv = permanent(gpu, "qkv", [capacity, packedWidth(shape, gate)]);
@@ -44,26 +53,38 @@ function record(
 const widths = [4, 32, 64, 72, 80, 96, 128, 256];
 
 test.each(widths)("all variants compile at head width %d", async (headDim) => {
-  for (const [heads, kvHeads] of [
-    [1, 1],
-    [6, 2],
-    [14, 2],
-  ] as const) {
-    for (const gate of [true, false]) {
-      const decode = await record(1, heads, kvHeads, headDim, gate, gate).pass.finish();
-      expect(decode.kernels).toEqual(["qkv_prepare", "attention_split", "attention_merge"]);
-      const prefill = await record(5, heads, kvHeads, headDim, gate, !gate).pass.finish();
-      expect(prefill.kernels).toEqual(["qkv_prepare", "attention_tile"]);
+  const on: [Gpu, decode: string[], prefill: string[]][] = [
+    [as("hardware", 32), ["attention_split", "attention_merge"], ["attention_tile"]],
+    [as("software", 1), ["attention_split", "attention_merge"], ["attention_tile"]],
+    [as("software", 4), ["attention_lanes"], ["attention_lanes"]],
+    [as("software", 8), ["attention_lanes"], ["attention_lanes"]],
+  ];
+  const groups = [
+    { heads: 1, kvHeads: 1 },
+    { heads: 6, kvHeads: 2 },
+    { heads: 14, kvHeads: 2 },
+  ];
+  for (const [device, decode, prefill] of on) {
+    for (const of of groups.flatMap((group) => [
+      { ...group, headDim },
+      { ...group, headDim, gate: true, norm: true },
+    ])) {
+      const one = await record(device, { ...of, capacity: 1 }).pass.finish();
+      expect(one.kernels).toEqual(["qkv_prepare", ...decode]);
+      const many = await record(device, of).pass.finish();
+      expect(many.kernels).toEqual(["qkv_prepare", ...prefill]);
     }
   }
 });
 
 test("shapes that the kernels cannot take are refused", () => {
-  expect(() => record(5, 6, 2, 260, false, false)).toThrow("head width 260");
-  expect(() => record(5, 6, 2, 66, false, false)).toThrow("head width 66");
-  expect(() => record(5, 6, 4, 64, false, false)).toThrow("6 query heads");
-  const { pass, qkv, options } = record(5, 6, 2, 64, false, true);
-  const { kNorm: _, ...lonely } = options;
+  expect(() => record(gpu, { headDim: 260 })).toThrow("head width 260");
+  expect(() => record(gpu, { headDim: 66 })).toThrow("head width 66");
+  expect(() => record(gpu, { kvHeads: 4 })).toThrow("6 query heads");
+  const { pass, qkv, options } = record(gpu, { norm: true });
+  const { qNorm, ...without } = { ...options, kNorm: undefined };
+  const { kNorm: absent, ...lonely } = { ...without, qNorm: qNorm! };
+  expect(absent).toBeUndefined();
   expect(() => prepareQkv(pass, qkv, lonely)).toThrow("come together");
   const rope = { ...options.rope, sections: [11, 11, 9] as const };
   expect(() => prepareQkv(pass, qkv, { ...options, rope })).toThrow("sections [11, 11, 9] for 32");

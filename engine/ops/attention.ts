@@ -1,9 +1,11 @@
-// Causal attention over a layer's cache. One token: the keys are dealt out to workgroups and their parts merged.
-// Many tokens: tiles of queries walk tiles of keys. Either way the scores never leave the chip.
+// Causal attention over a layer's cache. On a card, one token's keys are dealt out to workgroups and their parts merged,
+// and many tokens are tiles of queries that walk tiles of keys; a processor has a kernel of its own, for one and for
+// many. The scores never leave the chip.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { dims, expectShape, permanent, type Tensor } from "../gpu/tensor.ts";
+import { isSoftware, subgroupWidth } from "./variants.ts";
 
 /** Keys (after norm and rope) and values of one layer, each [Nkv, capacity, D] (shaders/kv_cache.wgsl). */
 export interface KvCache {
@@ -50,11 +52,13 @@ export function createKvCache(
 export function attention(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
   checkHeads(options);
   const { heads, kvHeads, headDim, gate } = options;
-  const [capacity] = [dims(cache.k, 3)[1]];
+  const [, capacity] = dims(cache.k, 3);
   expectShape(q, [pass.capacity, heads, headDim]);
   expectShape(cache.k, [kvHeads, capacity, headDim]);
   expectShape(cache.v, [kvHeads, capacity, headDim]);
   if (gate) expectShape(gate, [pass.capacity, packedWidth(options, true)]);
+  const width = subgroupWidth(pass.gpu);
+  if (isSoftware(pass.gpu) && width !== undefined) return lanes(pass, q, cache, options, width);
   return pass.capacity === 1 ? split(pass, q, cache, options) : tiles(pass, q, cache, options);
 }
 
@@ -111,14 +115,31 @@ function splitsOf(capacity: number, workgroupsEach: number): number {
 }
 
 function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
+  return walk(pass, q, cache, options, { kernel: "attention_tile", rows: tileRows, constants: {} });
+}
+
+function lanes(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, LANES: number): Tensor {
+  const ROWS = pass.capacity * (options.heads / options.kvHeads) <= 4 ? 4 : 8;
+  return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: ROWS, constants: { LANES, ROWS } });
+}
+
+interface Walk {
+  kernel: "attention_tile" | "attention_lanes";
+  /** (token, head) rows of a workgroup. */
+  rows: number;
+  constants: Record<string, number>;
+}
+
+/** A workgroup per kv head and so many rows, each walking all keys that its rows see. */
+function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, by: Walk): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
   const CAPACITY = cache.k.shape[1]!;
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
-  pass.dispatch("attention_tile", [pass.step, q, cache.k, cache.v, y, undefined, gate], {
+  pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate], {
     parts: ["step", "kv_cache", gating.part],
-    constants: { HEADS: heads, KV_HEADS: kvHeads, D, CAPACITY, ...gating.constants },
-    groups: [(tokens) => Math.ceil((tokens * heads) / kvHeads / tileRows), kvHeads],
+    constants: { HEADS: heads, KV_HEADS: kvHeads, D, CAPACITY, ...by.constants, ...gating.constants },
+    groups: [(tokens) => Math.ceil((tokens * heads) / kvHeads / by.rows), kvHeads],
     flops: (tokens) => 4 * heads * D * tokens * CAPACITY, // what it is when the cache is full
   });
   return y;
