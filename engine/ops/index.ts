@@ -1,0 +1,10 @@
+// The vocabulary that model files are written in.
+export * from "./argmax.ts";
+export * from "./attention.ts";
+export * from "./delta.ts";
+export * from "./embed.ts";
+export * from "./linear.ts";
+export * from "./norm.ts";
+export * from "./qkv.ts";
+export * from "./rows.ts";
+export * from "./vision.ts";
