@@ -9,6 +9,7 @@ export const errorCodes = [
   "template_failed", // the checkpoint's chat template refused the messages
   "vision_unsupported",
   "model_not_found",
+  "model_loading", // asked too early: it is on its way
   "model_busy", // e.g. unload while requests run
   "unsupported_model", // model_type (or a setting of it) outside our list
   "bad_checkpoint", // a damaged or incomplete model folder

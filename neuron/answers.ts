@@ -20,6 +20,7 @@ export const answers: Record<ErrorCode, Answer> = {
   template_failed: { status: 400, type: "invalid_request_error" },
   vision_unsupported: { status: 400, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "not_found_error" },
+  model_loading: { status: 503, type: "overloaded_error", retryAfter: 2 },
   model_busy: { status: 409, type: "conflict_error" },
   unsupported_model: { status: 422, type: "invalid_request_error" },
   bad_checkpoint: { status: 422, type: "invalid_request_error" },
@@ -109,12 +110,20 @@ export function answerErrors(app: FastifyInstance, log: Log, count: (code: strin
 }
 
 export function report(log: Log, error: unknown, answer: Failure, request: FastifyRequest): void {
-  const where = `${request.id} ${request.method} ${request.url}`;
+  const where = `${request.id} ${request.method} ${printable(request.url)}`;
   if (answer.code === "internal") {
     log.error(`${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   } else if (answer.code !== "cancelled") {
-    log.info(`${where}: ${answer.status} ${answer.code}: ${answer.body.error.message}`);
+    log.info(printable(`${where}: ${answer.status} ${answer.code}: ${answer.body.error.message}`));
   }
+}
+
+/** What a client wrote must not forge a line of the log, nor steer the terminal that shows it. */
+function printable(text: string): string {
+  return text.replace(
+    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
 }
 
 /** For a url that no route can read. */

@@ -5,7 +5,6 @@ import pc from "picocolors";
 import { EngineError } from "../engine/errors.ts";
 import { loadConfig } from "./config.ts";
 import type { Config } from "./config.ts";
-import { startDaemon } from "./daemon.ts";
 import type { DaemonDeps } from "./daemon.ts";
 import { hubFrom } from "./hub.ts";
 import { createLog, levels } from "./log.ts";
@@ -51,7 +50,7 @@ interface World {
   openEngine: DaemonDeps["openEngine"];
 }
 
-/** Loaded when it is needed: `neuron --help` should not wait for Dawn. */
+/** The engine, and all that needs it, is loaded by the command that does: `neuron --help` should not wait for Dawn. */
 const here: World = {
   env: process.env,
   openEngine: async (options) => (await import("../engine/index.ts")).openEngine(options),
@@ -199,6 +198,7 @@ async function serve(flags: ServeFlags, { env, openEngine }: World): Promise<num
   const { config, file } = configOf(flags, env);
   const log = createLog({ level: config.log_level, json: config.log_format === "json" });
   if (file !== undefined) log.info(`settings from ${file}`);
+  const { startDaemon } = await import("./daemon.ts");
   let stop: () => void = () => process.exit(0);
   const stopped = new Promise<void>((resolve) => {
     onSignals(log, () => {
@@ -213,16 +213,20 @@ async function serve(flags: ServeFlags, { env, openEngine }: World): Promise<num
   return 0;
 }
 
-/** The first signal asks, the second insists. A parent that dies takes the daemon along: its channel closes. */
+/** npx and the terminal both pass a Ctrl-C on, so it may arrive twice at once, ms. */
+const sameKeyMs = 500;
+
+/** The first signal asks, a later one insists. A parent that dies takes the daemon along: its channel closes. */
 function onSignals(log: Log, stop: () => void): void {
-  let asked = false;
+  let asked: number | undefined;
   const signal = () => {
-    if (asked) {
+    if (asked === undefined) {
+      asked = performance.now();
+      stop();
+    } else if (performance.now() - asked > sameKeyMs) {
       log.warn("ended at once");
       process.exit(1);
     }
-    asked = true;
-    stop();
   };
   process.on("SIGINT", signal).on("SIGTERM", signal);
   if (process.connected) process.once("disconnect", stop);

@@ -25,9 +25,9 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
-/** Loads the fake model as "org/fake" unless `load` is false. */
+/** Loads the fake model (of the fake engine, unless a real one is given) as "org/fake" unless `load` is false. */
 export async function startDaemon(
-  options: Partial<ServerDeps> & { load?: boolean; fetch?: Fetch; engine?: FakeEngine } = {},
+  options: Partial<ServerDeps> & { load?: boolean; fetch?: Fetch } = {},
 ): Promise<Daemon> {
   const engine = options.engine ?? new FakeEngine();
   const models = new Models(
@@ -42,13 +42,13 @@ export async function startDaemon(
   const app = buildServer({ ...fixed, engine, models, memory, log, stop: stop.signal, ...options });
   if (options.load !== false) await models.load({ id: "org/fake", source: emptyModelFolder() });
   const url = await app.listen({ port: 0, host: "127.0.0.1" });
-  const model = engine.next as FakeModel;
+  const model = (engine as FakeEngine).next as FakeModel;
   const close = async () => {
     const closed = app.close();
     app.server.closeAllConnections();
     await closed;
   };
-  return { url, engine, models, model, stop, logged, close };
+  return { url, engine: engine as FakeEngine, models, model, stop, logged, close };
 }
 
 /** A folder that passes for a model's until somebody reads it. */

@@ -193,9 +193,14 @@ test.each(errorCodes.filter((code) => code !== "internal"))(
   },
 );
 
+test("what a client writes stays one line of the log", async () => {
+  await refused("/v1/chat/completions", { model: "x\n\u001b[31merror: all is lost", messages });
+  expect(daemon.logged.at(-1)).toContain('model "x\\x0a\\x1b[31merror: all is lost" is not loaded');
+});
+
 test("waiting helps against these, and only these", () => {
   const temporary = errorCodes.filter((code) => answers[code].retryAfter !== undefined);
-  expect(temporary).toEqual(["device_lost", "queue_full", "shutting_down", "cancelled"]);
+  expect(temporary).toEqual(["model_loading", "device_lost", "queue_full", "shutting_down", "cancelled"]);
 });
 
 test("a bug shows its text to the log alone", async () => {

@@ -1,7 +1,7 @@
 // The memory of this neuron's device. Asking the operating system takes its time, so it is done in the background:
 // status routes answer with the last figures.
 
-import { deviceMemory } from "../engine/gpu/memory.ts";
+import { deviceMemory } from "../engine/index.ts";
 import type { DeviceReport } from "../engine/serve/types.ts";
 
 /** MiB; null where nobody on the host knows. */

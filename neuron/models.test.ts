@@ -191,6 +191,14 @@ describe("load", () => {
     expect(await get("/models")).toMatchObject([
       { id, status: "loading", limit: null, vram_used_mb: null, loading: progress },
     ]);
+    const early = await post(`${daemon.url}/v1/completions`, { model: id, prompt: "x" });
+    expect(early.headers.get("retry-after")).toBe("2");
+    expect((await refusal(early)).slice(0, 4)).toEqual([
+      503,
+      "model_loading",
+      "model",
+      `model "${id}" is still reading (33%); ask again soon`,
+    ]);
     open();
     const answer = v.parse(LoadResponse, await json(loading));
     expect(answer).toEqual({ status: "loaded", model_id: id });

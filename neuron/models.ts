@@ -91,11 +91,16 @@ export class Models {
     return [...this.#entries.values()];
   }
 
-  /** The loaded model of that id; throws model_not_found, which names those that are loaded, or shutting_down. */
+  /** The loaded model of that id; throws model_not_found, which names those that are loaded, model_loading or shutting_down. */
   get(id: string, param = "model"): Entry & { model: Model } {
     if (this.#closing) throw shuttingDown();
     const entry = this.#entries.get(id);
     if (entry?.model && entry.status === "loaded") return entry as Entry & { model: Model };
+    if (entry?.status === "loading") {
+      throw new EngineError("model_loading", `model "${id}" is still ${phaseOf(entry)}; ask again soon`, {
+        param,
+      });
+    }
     const state = entry ? `is ${entry.status}${entry.error ? ` (${entry.error})` : ""}` : "is not loaded";
     const loaded = this.list().filter(({ status }) => status === "loaded");
     const others = loaded.length > 0 ? `loaded: ${loaded.map((e) => e.id).join(", ")}` : "no model is loaded";
@@ -272,6 +277,11 @@ function refuseAnother(entry: Entry, reference: Reference, contextLength: number
   if (has !== undefined && contextLength !== undefined && contextLength !== has) {
     throw conflict(`model "${entry.id}" is loaded with a context of ${has} tokens; unload it first`);
   }
+}
+
+/** For people: waiting, downloading (43%), … */
+function phaseOf({ loading: { phase, bytes, total_bytes } }: Entry): string {
+  return total_bytes > 0 ? `${phase} (${Math.floor((100 * bytes) / total_bytes)}%)` : phase;
 }
 
 function sourceOf(reference: Reference): string {

@@ -152,7 +152,7 @@ export type UnloadRequest = v.InferOutput<typeof UnloadRequest>;
 export const UnloadResponse = v.looseObject({ status: v.literal("unloaded"), model_id: v.string() });
 export type UnloadResponse = v.InferOutput<typeof UnloadResponse>;
 
-/** GET /models/{id}/endpoint, for a loaded model (else 404): the origin under which /v1/… answers, as the caller sees it. */
+/** GET /models/{id}/endpoint, for a loaded model (else 404, or 503 while it loads): the origin under which /v1/… answers, as the caller sees it. */
 export const Endpoint = v.looseObject({ url: v.string() });
 export type Endpoint = v.InferOutput<typeof Endpoint>;
 

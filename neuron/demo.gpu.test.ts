@@ -1,0 +1,129 @@
+// The whole way on a real device: the demo model's golden answers, made by another implementation, through HTTP,
+// from `neuron` started as a user starts it.
+
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { packageRoot } from "../engine/root.ts";
+import { events, json, post } from "./daemon.fixture.ts";
+import type { Json } from "./daemon.fixture.ts";
+
+interface Case {
+  id: string;
+  messages: unknown[];
+  tools: unknown[] | null;
+  enable_thinking: boolean;
+  n_images: number;
+  prompt_ids: number[];
+  output_ids: number[];
+  reasoning: string | null;
+  content: string;
+  tool_calls: { name: string; arguments: unknown }[];
+  finish_reason: string;
+}
+
+const golden = JSON.parse(
+  readFileSync(join(packageRoot, "test-fixtures", "demo-model", "golden", "cases.json"), "utf8"),
+) as { cases: Case[] };
+// One long story is enough: on a CPU a token takes its time.
+const stories = ["story-2", "story-3"];
+const cases = golden.cases.filter(({ id, n_images }) => n_images === 0 && !stories.includes(id));
+
+let daemon: ChildProcess;
+let url: string;
+let log = "";
+
+beforeAll(async () => {
+  const hook = join(packageRoot, "test-fixtures", "typescript.mjs");
+  const main = join(packageRoot, "neuron", "main.ts");
+  const args = ["--model", "demo", "--port", "0", "--adapter", process.env["NEURON_TEST_ADAPTER"]!];
+  daemon = spawn(process.execPath, ["--import", hook, main, ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  url = await new Promise<string>((resolve, reject) => {
+    daemon.stderr!.on("data", (data) => {
+      log += String(data);
+      const ready = /^ready: (http:\S+)\/v1 serves demo on /m.exec(log);
+      if (ready) resolve(ready[1]!);
+    });
+    daemon.once("close", (code) => reject(new Error(`it ended with ${code}: ${log}`)));
+  });
+}, 120_000);
+
+afterAll(async () => {
+  const code = new Promise((resolve) => daemon.once("close", resolve));
+  daemon.kill("SIGTERM");
+  expect(await code).toBe(0);
+});
+
+const ask = (body: object, signal?: AbortSignal) =>
+  post(`${url}/v1/chat/completions`, { model: "demo", temperature: 0, ...body }, signal);
+
+test.each(cases.map((one) => [one.id, one] as const))("%s", async (_, one) => {
+  const body = {
+    messages: one.messages,
+    ...(one.tools ? { tools: one.tools } : {}),
+    chat_template_kwargs: { enable_thinking: one.enable_thinking },
+    max_tokens: 200,
+  };
+  const { choices, usage } = await json(ask(body));
+  const { message, finish_reason } = choices[0];
+  expect(message.content ?? "").toBe(one.content);
+  expect(message.reasoning_content?.trim() ?? null).toBe(one.reasoning);
+  const calls = (message.tool_calls ?? []).map((call: Json) => ({
+    name: call.function.name,
+    arguments: JSON.parse(call.function.arguments),
+  }));
+  expect(calls).toEqual(one.tool_calls);
+  expect(finish_reason).toBe(one.finish_reason);
+  expect([usage.prompt_tokens, usage.completion_tokens]).toEqual([
+    one.prompt_ids.length,
+    one.output_ids.length,
+  ]);
+});
+
+test("a stream says the same, piece by piece", async () => {
+  const one = cases.find(({ id }) => id === "talk-2")!;
+  const all = events(await (await ask({ messages: one.messages, stream: true })).text());
+  const pieces = all.slice(0, -1).map((chunk) => chunk.choices[0].delta.content ?? "");
+  expect(pieces.join("")).toBe(one.content);
+  expect(pieces.filter((piece) => piece !== "").length).toBeGreaterThan(10);
+  expect(all.at(-1)).toBe("[DONE]");
+});
+
+test("the prompt's token ids continue as its text does", async () => {
+  const one = cases.find(({ id }) => id === "capital-1")!;
+  const answer = await post(`${url}/v1/completions`, {
+    model: "demo",
+    prompt: one.prompt_ids,
+    temperature: 0,
+  });
+  expect((await json(answer)).choices[0].text).toBe(one.content);
+});
+
+test("hanging up frees the device for the next request", async () => {
+  const story = golden.cases.find(({ id }) => id === stories[0])!;
+  const hangUp = new AbortController();
+  const answer = await ask({ messages: story.messages, stream: true }, hangUp.signal);
+  const reader = answer.body!.getReader();
+  await reader.read();
+  hangUp.abort();
+  await expect(reader.read()).rejects.toThrow();
+  const since = performance.now();
+  let busy = 1;
+  while (busy > 0 && performance.now() - since < 10_000)
+    busy = (await json(fetch(`${url}/health`))).models[0].in_flight;
+  expect(busy).toBe(0);
+  const short = cases.find(({ id }) => id === "system-4")!;
+  expect((await json(ask({ messages: short.messages }))).choices[0].message.content).toBe(short.content);
+});
+
+test("a prompt too long says both figures", async () => {
+  const long = "one two three four five six seven eight ".repeat(400);
+  const answer = await ask({ messages: [{ role: "user", content: long }], stream: true });
+  const { error } = await json(answer);
+  expect([answer.status, error.code]).toEqual([400, "context_length_exceeded"]);
+  expect(error.message).toMatch(/maximum context length is \d+ tokens, but the prompt has \d{4,} tokens/);
+});
