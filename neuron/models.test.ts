@@ -209,8 +209,11 @@ describe("load", () => {
 
   test("five callers share one load, a sixth finds it done", async () => {
     const body = { model_id: "m", source: emptyModelFolder() };
-    const callers = Array.from({ length: 5 }, () => load(body));
+    let answered = 0;
+    const callers = Array.from({ length: 5 }, () => load(body).finally(() => answered++));
     await until(() => daemon.engine.loads.length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(answered).toBe(0);
     open();
     for (const answer of await Promise.all(callers))
       expect(await json(answer)).toMatchObject({ status: "loaded" });
