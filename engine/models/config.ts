@@ -48,6 +48,8 @@ export interface ModelConfig {
   prefix: "model." | "model.language_model.";
   eosIds: readonly number[];
   bosId: number | undefined;
+  /** The token that stands for a piece of a picture. */
+  imageToken: number | undefined;
   /** vision_config as it stands. */
   vision: Readonly<Record<string, unknown>> | undefined;
 }
@@ -144,6 +146,7 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
     prefix: nested ? "model.language_model." : "model.",
     eosIds: [...new Set([outer.eos_token_id ?? [], text.eos_token_id ?? []].flat())],
     bosId: outer.bos_token_id ?? text.bos_token_id ?? undefined,
+    imageToken: outer.image_token_id ?? undefined,
     vision: outer.vision_config ?? undefined,
   };
 }

@@ -55,6 +55,7 @@ export const OuterConfig = v.looseObject({
   model_type: v.string(),
   text_config: v.optional(object),
   vision_config: v.nullish(object),
+  image_token_id: v.nullish(tokenId),
   tie_word_embeddings: v.optional(v.boolean()),
   bos_token_id: v.nullish(tokenId),
   eos_token_id: v.nullish(v.union([tokenId, v.array(tokenId)])),
