@@ -108,6 +108,15 @@ export class DeltaLayer {
     return (y as Float32Array).subarray(0, tokens * values);
   }
 
+  /** Run after run. `room` is what a pass holds beyond its tokens. */
+  async runAll(splits: readonly number[], room: (tokens: number) => number = () => 0): Promise<Float32Array> {
+    const parts: Float32Array[] = [];
+    for (const T of splits) parts.push(await this.run(T, T + room(T)));
+    const y = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    parts.reduce((at, part) => (y.set(part, at), at + part.length), 0);
+    return y;
+  }
+
   /** S [Nv, Dk, Dv] */
   async readS(): Promise<Float32Array> {
     return (await readDeltaState(this.#gpu, this.state)).S;

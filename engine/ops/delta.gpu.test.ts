@@ -76,10 +76,8 @@ async function expectTwin(
 ) {
   const twin = reference.deltaTwinState(inputs.config);
   const { y } = reference.deltaRule(inputs.u, inputs.weights, inputs.config, twin);
-  const parts: number[] = [];
   // Odd splits leave room in the pass, filled with NaN.
-  for (const T of splits) parts.push(...(await layer.run(T, T % 2 === 1 && T > 1 ? T + 37 : T)));
-  expectClose(parts, y, tolerance, "y");
+  expectClose(await layer.runAll(splits, (T) => (T % 2 === 1 && T > 1 ? 37 : 0)), y, tolerance, "y");
   expectClose(await layer.readS(), twin.S, tolerance / 10, "S");
   expectClose(await layer.readWindow(), twin.window, 0, "window");
 }
@@ -201,4 +199,31 @@ test.each(mistakes)("a rule with %s would be caught", async (mistake) => {
   const y = await layerOf(inputs).run(70);
   expectClose(y, right, 1e-4);
   expect(() => expectClose(y, wrong, 1e-2)).toThrow(/error/);
+});
+
+test("key heads tiled instead of repeated would be caught", async () => {
+  const inputs = deltaInputs(odd, 20, 19);
+  const { heads } = reference.deltaRule(inputs.u, inputs.weights, odd, reference.deltaTwinState(odd));
+  const rule = (keysOf: (h: number) => number) => {
+    const o = heads.map((head, h) => {
+      const { q, k } = heads[keysOf(h)]!;
+      return reference.recurrentRule({ ...head, q, k }, new Float64Array(odd.keyDim * odd.valueDim));
+    });
+    const coreOut = Float64Array.from(heads[0]!.g.flatMap((_, t) => o.flatMap((head) => [...head[t]!])));
+    return reference.gatedNorm(coreOut, inputs.u, inputs.weights, odd);
+  };
+  const y = await layerOf(inputs).run(20);
+  expectClose(
+    y,
+    rule((h) => h),
+    1e-4,
+  );
+  const repeat = odd.valueHeads / odd.keyHeads;
+  expect(() =>
+    expectClose(
+      y,
+      rule((h) => (h % odd.keyHeads) * repeat),
+      1e-2,
+    ),
+  ).toThrow(/error/);
 });
