@@ -86,8 +86,8 @@ async function writeSparse(at: string): Promise<void> {
 
 /** The reader as JavaScript, which the child process can run without a build. */
 function transpile(to: string): void {
-  const formats = readdirSync(join(packageRoot, "engine", "formats"))
-    .filter((name) => !name.endsWith(".test.ts"))
+  const formats = readdirSync(join(packageRoot, "engine", "formats"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
     .map((name) => join("engine", "formats", name));
   writeFileSync(join(to, "package.json"), '{"type":"module"}');
   for (const path of [...formats, join("engine", "errors.ts"), join("test-fixtures", "streamAll.ts")]) {
