@@ -15,11 +15,18 @@ const allowed: Record<string, readonly string[]> = {
   "engine/reference": ["engine/errors.ts", "engine/ops"], // types of the ops they mirror
   "engine/ops": ["engine/errors.ts", "engine/gpu"],
   "engine/models": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/image", "engine/ops"],
-  "engine/serve/types.ts": ["engine/gpu/report.ts"],
+  "engine/serve/types.ts": ["engine/gpu/report.ts", "engine/image/settings.ts"],
   "engine/serve": ["engine"],
-  "engine/verify": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/models", "engine/serve"],
+  "engine/verify": [
+    "engine/errors.ts",
+    "engine/formats",
+    "engine/gpu",
+    "engine/ops",
+    "engine/models",
+    "engine/serve",
+  ],
   "engine/index.ts": ["engine"],
-  neuron: ["engine/index.ts", "engine/errors.ts", "engine/root.ts"],
+  neuron: ["engine/index.ts", "engine/errors.ts", "engine/root.ts", "engine/serve/types.ts"], // `--help` loads no Dawn
   "neuron/protocol.ts": ["engine/index.ts"],
   gateway: ["neuron/protocol.ts"],
   bench: ["engine", "neuron/protocol.ts", "gateway"],

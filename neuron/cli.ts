@@ -115,7 +115,13 @@ function createProgram(world: World, finish: (code: number) => void): Command {
     program
       .command("verify")
       .description("hold the engine against a model folder's reference numbers")
-      .argument("<dir>"),
+      .argument("<dir>", "a model folder with inputs.json, meta.json and golden/")
+      .option("--case <name...>", "only these cases")
+      .addOption(
+        new Option("--tolerance <kind>", "the bounds: f32 for exact weights, bf16 for converted ones")
+          .choices(["f32", "bf16"])
+          .default("f32"),
+      ),
   ).action(doesWith(runVerify));
   storeOptions(
     program
@@ -247,14 +253,20 @@ async function runDevices(flags: { json?: boolean }): Promise<number> {
   return 0;
 }
 
-async function runVerify(folder: string, flags: DeviceFlags, { env }: World): Promise<number> {
+interface VerifyFlags extends DeviceFlags {
+  case?: string[];
+  tolerance: "f32" | "bf16";
+}
+
+async function runVerify(folder: string, flags: VerifyFlags, { env }: World): Promise<number> {
   const { verify } = await import("./verify.ts");
   const { device, adapter } = configOf(flags, env).config;
   const chosen = {
     ...(device === undefined ? {} : { device }),
     ...(adapter === undefined ? {} : { adapter }),
   };
-  return (await verify(folder, { ...chosen, json: flags.json ?? false }, print)) ? 0 : 1;
+  const settings = { ...chosen, json: flags.json ?? false, mode: flags.tolerance, cases: flags.case ?? [] };
+  return (await verify(folder, settings, print)) ? 0 : 1;
 }
 
 async function runPull(reference: string, flags: StoreFlags, { env }: World): Promise<number> {

@@ -23,6 +23,32 @@ export async function readBytes(
   }
 }
 
+/** Several f32 tensors through one copy and one wait. */
+export async function readAllF32(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[]> {
+  const offsets: number[] = [];
+  let size = 0;
+  for (const { storage } of tensors) {
+    offsets.push(size);
+    size += storage.bytes;
+  }
+  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+  const staging = gpu.device.createBuffer({ label: "readback", size, usage });
+  try {
+    const encoder = gpu.device.createCommandEncoder();
+    for (const [i, tensor] of tensors.entries()) {
+      encoder.copyBufferToBuffer(bufferOf(tensor), 0, staging, offsets[i]!, tensor.storage.bytes);
+    }
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    const bytes = staging.getMappedRange();
+    return tensors.map(
+      ({ storage }, i) => new Float32Array(bytes.slice(offsets[i]!, offsets[i]! + storage.bytes)),
+    );
+  } finally {
+    staging.destroy();
+  }
+}
+
 export async function readF32(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
   return new Float32Array(await readBytes(gpu, bufferOf(tensor), tensor.storage.bytes));
 }

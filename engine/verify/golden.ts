@@ -63,7 +63,10 @@ async function parse<S extends v.GenericSchema>(schema: S, path: string): Promis
   try {
     json = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
+    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    const text = missing
+      ? "is missing: a folder to verify holds a model with inputs.json, meta.json and golden/ beside it"
+      : (cause as Error).message;
     throw new EngineError("bad_checkpoint", `${path}: ${text}`, {}, { cause });
   }
   const result = v.safeParse(schema, json);
