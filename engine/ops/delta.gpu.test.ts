@@ -46,8 +46,12 @@ function layerOf(inputs: DeltaInputs, op: DeltaOp = deltaRule): DeltaLayer {
 }
 
 /** Token by token, however many there are. */
-const serial: DeltaOp = (pass, u, weights, config, state) =>
-  deltaStep(pass, u, causalConv(pass, u, weights.convWeight, state), weights, config, state);
+function serial(rowLanes: number): DeltaOp {
+  return (pass, u, weights, config, state) => {
+    const qkv = pass.capacity === 1 ? undefined : causalConv(pass, u, weights.convWeight, state);
+    return deltaStep(pass, u, qkv, weights, config, state, rowLanes);
+  };
+}
 
 /** By chunks, however few there are. */
 function chunked(variant?: DeltaVariant): DeltaOp {
@@ -62,7 +66,8 @@ function chunked(variant?: DeltaVariant): DeltaOp {
 function paths(): [string, DeltaOp][] {
   const lanes = subgroupWidth(gpu);
   return [
-    ["serial", serial],
+    ["serial", serial(1)],
+    ["serial, three invocations to a column", serial(3)],
     ["tiles of 12 columns, the last one of 4", chunked({ quads: 3 })],
     ...(lanes === undefined ? [] : ([["lanes", chunked({ lanes })]] as [string, DeltaOp][])),
   ];
@@ -108,7 +113,7 @@ test.each([
 
 test("all paths agree on the same tokens", async () => {
   const inputs = deltaInputs(odd, 137, 5);
-  for (const [, op] of paths()) await expectTwin(layerOf(inputs, op), inputs, [3, 70, 64]);
+  for (const [, op] of paths()) await expectTwin(layerOf(inputs, op), inputs, [3, 70, 1, 63]);
 });
 
 test("a state reset is a new sequence", async () => {

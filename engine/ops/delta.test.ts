@@ -5,12 +5,14 @@ import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
 import {
+  cardRowLanes,
   causalConv,
   createDeltaState,
   deltaChunks,
   deltaRule,
   deltaScan,
   deltaStateBytes,
+  deltaStep,
   deltaWidths,
   gatedNorm,
   serialTokens,
@@ -53,6 +55,7 @@ function record(config: DeltaConfig, capacity: number, variant?: DeltaVariant) {
     return pass;
   }
   const qkv = causalConv(pass, u, weights.convWeight, state);
+  deltaStep(pass, u, qkv, weights, config, state, cardRowLanes(config));
   const chunks = deltaChunks(pass, qkv, u, weights, config, variant);
   gatedNorm(pass, deltaScan(pass, qkv, chunks, config, state, variant), u, weights, config);
   return pass;
@@ -65,9 +68,17 @@ test.each(shapes)("every path compiles: $keyHeads × $keyDim, $valueHeads × $va
   expect(few.kernels).toEqual(["conv_causal", "delta_step"]);
   const many = await record(config, serialTokens + 1).finish();
   expect(many.kernels).toEqual(["conv_causal", "delta_chunk", "delta_scan", "gated_norm"]);
+  const card = await record(config, 40, { quads: 1 }).finish();
+  expect(card.kernels).toEqual(["conv_causal", "delta_step", "delta_chunk", "delta_scan", "gated_norm"]);
   if (config.keyDim > 128) return; // not even four lanes have room for their columns of the state in 16 KiB
   const software = await record(config, 40, { lanes: config.keyDim > 64 ? 4 : 8 }).finish();
-  expect(software.kernels).toEqual(["conv_causal", "delta_chunk_lanes", "delta_scan_lanes", "gated_norm"]);
+  expect(software.kernels).toEqual([
+    "conv_causal",
+    "delta_step",
+    "delta_chunk_lanes",
+    "delta_scan_lanes",
+    "gated_norm",
+  ]);
 });
 
 test("the state of a released layer", () => {

@@ -3,6 +3,7 @@
 import type { Pass } from "../gpu/plan.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
+import { isSoftware } from "./variants.ts";
 import { deltaStateBytes, deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
 
 export { deltaChunks, deltaScan, gatedNorm, type DeltaVariant } from "./delta-chunk.ts";
@@ -21,8 +22,8 @@ export interface DeltaWeights {
   readonly eps: number;
 }
 
-/** Runs up to this long go token by token: there a chunk costs more than its tokens (bench/LOG.md). */
-export const serialTokens = 8;
+/** Runs up to this long go token by token: there a chunk costs as much as its tokens (bench/LOG.md). */
+export const serialTokens = 2;
 
 /**
  * S ← e^g·S;  S ← S + k (β(v − Sᵀk))ᵀ;  y = rmsNorm(Sᵀq) · norm · silu(z), where q, k, v = silu(conv(u)).
@@ -77,6 +78,7 @@ export function deltaStep(
   { convWeight, A_log, dt_bias, norm, eps }: DeltaWeights,
   config: DeltaConfig,
   { memory }: DeltaState,
+  rowLanes = isSoftware(pass.gpu) ? 1 : cardRowLanes(config),
 ): Tensor {
   if (!qkv && pass.capacity !== 1) throw new Error(`a fused convolution for ${pass.capacity} tokens`);
   const { keyHeads, valueHeads, keyDim, valueDim } = config;
@@ -94,7 +96,7 @@ export function deltaStep(
       DV: valueDim,
       SCALE: keyDim ** -0.5,
       EPS: eps,
-      ROWS: rowLanes(pass, valueDim / 4, keyDim / 4),
+      ROWS: rowLanes,
     },
     groups: [valueHeads],
     flops: (tokens) => tokens * values * keyDim * 7,
@@ -102,8 +104,7 @@ export function deltaStep(
   return y;
 }
 
-/** Lanes which share a column: on a card as many as make 256 invocations; one where software runs them. */
-function rowLanes(pass: Pass, quads: number, rows: number): number {
-  if (pass.gpu.report.kind === "software") return 1;
-  return Math.max(1, Math.min(Math.floor(256 / quads), rows));
+/** Lanes which share a column of S on a card: as many as make 256 invocations; software gains nothing by them. */
+export function cardRowLanes({ keyDim, valueDim }: DeltaConfig): number {
+  return Math.min(Math.floor(1024 / valueDim), keyDim / 4);
 }
