@@ -21,6 +21,7 @@ const allowed: Record<string, readonly string[]> = {
     "engine/errors.ts",
     "engine/formats",
     "engine/gpu",
+    "engine/image",
     "engine/ops",
     "engine/models",
     "engine/serve",

@@ -80,6 +80,7 @@ const info: ModelInfo = {
   cacheBytes: 4 * 2 ** 20,
   scratchBytes: 1,
   dispatchesPerToken: 40,
+  vision: undefined,
   capabilities: ["text"],
   toolCalls: true,
   reasoning: true,
@@ -113,7 +114,7 @@ export class FakeModel implements Model {
     return this.#answer(this.script, signal);
   }
 
-  countTokens(): number {
+  async countTokens(): Promise<number> {
     return usage.promptTokens;
   }
 

@@ -42,11 +42,15 @@ export class LruCache<V> {
     this.#drop(entry.value);
   }
 
-  /** Lets the longest unused go until the rest is within `budget`. */
-  trim(budget = this.#budget): void {
+  /** Lets the longest unused go until the rest is within the budget; those that `needed` names stay. */
+  trim(needed: (key: string) => boolean = () => false): void {
     for (const key of this.#entries.keys()) {
-      if (this.#bytes <= budget) return;
-      this.delete(key);
+      if (this.#bytes <= this.#budget) return;
+      if (!needed(key)) this.delete(key);
     }
+  }
+
+  clear(): void {
+    for (const key of [...this.#entries.keys()]) this.delete(key);
   }
 }

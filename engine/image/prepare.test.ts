@@ -51,7 +51,9 @@ test("the least lately used goes first, and only by trim", () => {
   expect(gone).toEqual(["B"]);
   cache.set("a", "A2", 20);
   expect(gone).toEqual(["B", "A"]);
-  cache.trim();
+  cache.trim((key) => key === "a");
+  expect([cache.size, cache.bytes, gone]).toEqual([1, 20, ["B", "A", "C"]]);
+  cache.clear();
   expect([cache.size, cache.bytes, gone]).toEqual([0, 0, ["B", "A", "C", "A2"]]);
 });
 

@@ -40,7 +40,11 @@ export class ImagePreparer {
 
   /** Errors: bad_request with what is wrong, or the limit and the value. */
   async prepare(url: string, signal?: AbortSignal): Promise<PreparedImage> {
-    const bytes = await imageBytes(url, this.limits);
+    return this.prepareBytes(await imageBytes(url, this.limits), signal);
+  }
+
+  /** The same from the bytes of a file. */
+  async prepareBytes(bytes: Uint8Array, signal?: AbortSignal): Promise<PreparedImage> {
     const key = createHash("sha256").update(bytes).digest("base64");
     return this.#kept.get(key) ?? this.#turns.run(() => this.#make(bytes, key, signal));
   }

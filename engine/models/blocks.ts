@@ -78,7 +78,9 @@ export async function decoder(
 
 function body(embedding: Weight, layers: readonly Block[]) {
   return (pass: Pass, inputs: Inputs, memory: Memory): Tensor => {
-    let x = pass.keep("hidden.embed", op.embed(pass, inputs.ids, embedding));
+    let x = op.embed(pass, inputs.ids, embedding);
+    if (inputs.pictures) x = op.placePictures(pass, x, inputs.pictures.rows, inputs.pictures.chosen);
+    pass.keep("hidden.embed", x);
     for (const [i, layer] of layers.entries()) {
       x = pass.keep(`hidden.layer.${i}`, layer(pass, x, memory.layers[i]!, inputs));
     }

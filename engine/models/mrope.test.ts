@@ -27,6 +27,22 @@ test.runIf(cases.length > 0).each(cases)("$folder $name", (one) => {
   if (!square) expect([...other.positions]).not.toEqual(one.tensors.get("position_ids")!.data);
 });
 
+test("tokens behind others go on from their positions", () => {
+  const span = { rows: 2, columns: 4 };
+  const whole = mropePositions(20, [
+    { at: 3, ...span },
+    { at: 12, ...span },
+  ]);
+  const first = mropePositions(11, [{ at: 3, ...span }]);
+  const second = mropePositions(9, [{ at: 1, ...span }], 11 + first.delta);
+  const axes = [0, 1, 2].flatMap((axis) => [
+    ...first.positions.subarray(axis * 11, axis * 11 + 11),
+    ...second.positions.subarray(axis * 9, axis * 9 + 9),
+  ]);
+  expect(axes).toEqual([...whole.positions]);
+  expect(first.delta + second.delta).toBe(whole.delta);
+});
+
 test("text alone: equal axes, nothing to add", () => {
   const { positions, delta } = mropePositions(4, []);
   expect([...positions]).toEqual([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);

@@ -13,19 +13,19 @@ export interface ImageSpan {
 export interface MropePositions {
   /** [3, T]: t, h, w. */
   positions: Uint32Array<ArrayBuffer>;
-  /** The token after n others stands at n + delta on all axes. Never above 0. */
+  /** By how much the position behind them differs from start + length; never above 0. */
   delta: number;
 }
 
-/** The positions of `length` tokens, among them the pictures `images`, in order. */
-export function mropePositions(length: number, images: readonly ImageSpan[]): MropePositions {
+/** The positions of `length` tokens, the first at `start`, among them the pictures `images`, in order. */
+export function mropePositions(length: number, images: readonly ImageSpan[], start = 0): MropePositions {
   const positions = new Uint32Array(3 * length);
   const put = (token: number, t: number, h: number, w: number) => {
     positions[token] = t;
     positions[length + token] = h;
     positions[2 * length + token] = w;
   };
-  let [token, counter] = [0, 0];
+  let [token, counter] = [0, start];
   const text = (end: number) => {
     for (; token < end; token += 1, counter += 1) put(token, counter, counter, counter);
   };
@@ -40,7 +40,7 @@ export function mropePositions(length: number, images: readonly ImageSpan[]): Mr
     counter += Math.max(rows, columns);
   }
   text(length);
-  return { positions, delta: counter - length };
+  return { positions, delta: counter - start - length };
 }
 
 /**

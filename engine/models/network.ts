@@ -24,6 +24,8 @@ export interface Inputs {
   positions: Tensor;
   /** (cos, sin) of each position and frequency, f32 [positions, R/2, 2]. */
   ropeTable: Tensor;
+  /** Rows that take the place of tokens, where the run may have pictures: [T, H], and u32 [T], 1 for those tokens. */
+  pictures?: { rows: Tensor; chosen: Tensor };
 }
 
 /** x [T, C] → [T, C], residual included. */

@@ -12,10 +12,12 @@ import { generate } from "./generate.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
 import { Runner } from "./runner.ts";
 import type { GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+import { defaultImageCacheBytes, loadVision, type Vision } from "./vision.ts";
 
 export interface DeviceModel {
   readonly config: ModelConfig;
   readonly runner: Runner;
+  readonly vision: Vision | undefined;
   readonly info: DeviceModelInfo;
   destroy(): void;
 }
@@ -43,25 +45,29 @@ export async function loadModel(
     if (tensor) progress.tensors += 1;
     onProgress({ ...progress });
   });
+  let vision: Vision | undefined;
   try {
     const config = parseConfig(checkpoint.config, `${folder}/config.json`);
     const contextLength = contextOf(config, options);
-    const network = await checked(gpu, () => architectures[config.modelType](loader, config));
-    onProgress({ ...progress, phase: "compiling" });
     const software = gpu.report.kind === "software";
-    const runnerOptions = {
-      contextLength,
-      chunk: software ? 256 : 512,
-      flopsPerSubmit: software ? 2e10 : 5e11,
-    };
+    const flopsPerSubmit = software ? 2e10 : 5e11;
+    const network = await checked(gpu, () => architectures[config.modelType](loader, config));
+    const cacheBytes = options.imageCacheBytes ?? defaultImageCacheBytes;
+    const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
+    vision = await checked(gpu, () => loadVision(gpu, checkpoint, loader, config, visionOptions));
+    onProgress({ ...progress, phase: "compiling" });
+    const pictures = vision !== undefined;
+    const runnerOptions = { contextLength, chunk: software ? 256 : 512, flopsPerSubmit, pictures };
     const runner = await checked(gpu, () => Runner.create(gpu, network, config, runnerOptions));
     onProgress({ ...progress, phase: "ready" });
     const destroy = () => {
       runner.destroy();
+      vision?.destroy();
       loader.dispose();
     };
-    return { config, runner, info: infoOf(config, loader, runner), destroy };
+    return { config, runner, vision, info: infoOf(config, loader, runner, vision), destroy };
   } catch (error) {
+    vision?.destroy();
     loader.dispose();
     throw error;
   } finally {
@@ -76,7 +82,12 @@ function contextOf(config: ModelConfig, { contextLength }: LoadOptions): number 
   throw new EngineError("bad_request", `context length ${contextLength} is too long: ${most}`);
 }
 
-function infoOf(config: ModelConfig, loader: Loader, runner: Runner): DeviceModelInfo {
+function infoOf(
+  config: ModelConfig,
+  loader: Loader,
+  runner: Runner,
+  vision: Vision | undefined,
+): DeviceModelInfo {
   return {
     modelType: config.modelType,
     vocabSize: config.vocab,
@@ -84,8 +95,9 @@ function infoOf(config: ModelConfig, loader: Loader, runner: Runner): DeviceMode
     parameters: loader.parameters,
     weightBytes: loader.bytes,
     cacheBytes: runner.cacheBytes,
-    scratchBytes: runner.scratchBytes,
+    scratchBytes: runner.scratchBytes + (vision?.tower.scratchBytes ?? 0),
     dispatchesPerToken: runner.decodeKernels.length,
+    vision: vision?.info,
   };
 }
 
@@ -213,7 +225,7 @@ class DeviceServer {
     try {
       const loaded = this.#models.get(model);
       if (!loaded) throw new EngineError("model_not_found", "the model was unloaded");
-      for await (const event of generate(loaded.runner, request, signal)) {
+      for await (const event of generate(loaded, request, signal)) {
         if (isFault(signal)) throw signal.reason;
         this.#post({ type: "event", job, event });
       }

@@ -4,14 +4,17 @@ import { EngineError } from "../errors.ts";
 import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import { planFolder } from "../formats/folder.ts";
+import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { DeviceLink } from "./link.ts";
 import { loadText } from "./text.ts";
-import { LoadedModel } from "./model.ts";
+import { LoadedModel, type ModelOptions } from "./model.ts";
 import type { Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
 export interface EngineOptions extends GpuOptions {
   /** How many requests may wait for one model. */
   maxQueue?: number;
+  /** What pictures may cost; default: engine/image/limits.ts. */
+  images?: Partial<ImageLimits>;
 }
 
 /** How long a thread may take to free its device before it is ended by force, ms. */
@@ -19,7 +22,8 @@ const closeLimitMs = 5_000;
 
 /** Starts the thread of the chosen device and waits until it is open. Throws no_adapter. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { maxQueue = 64, ...gpuOptions } = options;
+  const { maxQueue = 64, images, ...gpuOptions } = options;
+  const modelOptions = { maxQueue, images: { ...defaultImageLimits, ...images } };
   const choice = await prepareAdapter(gpuOptions);
   const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
   const worker = new Worker(new URL(file, import.meta.url), {
@@ -36,20 +40,20 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     link.fail(new EngineError("device_lost", `the device's thread ended with code ${code}`));
     link.ended();
   });
-  return new DeviceEngine(await link.opened, link, worker, maxQueue);
+  return new DeviceEngine(await link.opened, link, worker, modelOptions);
 }
 
 class DeviceEngine implements Engine {
   readonly device: DeviceReport;
   readonly #link: DeviceLink;
   readonly #worker: Worker;
-  readonly #maxQueue: number;
+  readonly #modelOptions: ModelOptions;
 
-  constructor(device: DeviceReport, link: DeviceLink, worker: Worker, maxQueue: number) {
+  constructor(device: DeviceReport, link: DeviceLink, worker: Worker, modelOptions: ModelOptions) {
     this.device = device;
     this.#link = link;
     this.#worker = worker;
-    this.#maxQueue = maxQueue;
+    this.#modelOptions = modelOptions;
   }
 
   async load(
@@ -60,7 +64,7 @@ class DeviceEngine implements Engine {
     await planFolder(folder); // a folder that is no model's is told as that, not by the first file it lacks
     const text = await loadText(folder);
     const { model, info } = await this.#link.load(folder, options, onProgress);
-    return new LoadedModel(this.#link, model, info, text, this.#maxQueue);
+    return new LoadedModel(this.#link, model, info, text, this.#modelOptions);
   }
 
   async close(): Promise<void> {

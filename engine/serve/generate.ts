@@ -1,13 +1,14 @@
 // One request on one runner: feed the prompt, then draw and feed until something ends it.
 import type { Runner } from "./runner.ts";
 import { createSampler } from "./sampler.ts";
-import type { GenerateEvent, GenerateRequest, Usage } from "./types.ts";
+import type { GenerateEvent, GenerateRequest, ImageUsage, Usage } from "./types.ts";
+import type { Vision } from "./vision.ts";
 
 type Token = Extract<GenerateEvent, { type: "token" }>;
 
 /** The events of a request; ends with `finished`, which says `cancelled` when the signal was raised. */
 export async function* generate(
-  runner: Runner,
+  { runner, vision }: { runner: Runner; vision?: Vision | undefined },
   request: GenerateRequest,
   signal: AbortSignal,
 ): AsyncGenerator<GenerateEvent> {
@@ -21,7 +22,7 @@ export async function* generate(
     prefillMs: 0,
     decodeMs: 0,
   };
-  const begun = performance.now();
+  let begun = performance.now();
   let prefilled = begun;
   const finished = (reason: "stop" | "length" | "cancelled"): GenerateEvent => {
     usage.prefillMs = prefilled - begun;
@@ -34,7 +35,10 @@ export async function* generate(
   let feed: readonly number[] = prompt;
   while (usage.completionTokens < maxTokens) {
     if (signal.aborted) return yield finished("cancelled");
-    await runner.feed(feed, signal);
+    if (feed === prompt && request.images.length > 0) {
+      usage.images = await feedPictures({ runner, vision }, request, signal);
+      begun += usage.images.encodeMs;
+    } else await runner.feed(feed, { signal });
     const token = await draw();
     if (usage.completionTokens === 0) prefilled = performance.now();
     usage.completionTokens += 1;
@@ -43,6 +47,22 @@ export async function* generate(
     feed = [token.id];
   }
   yield finished("length");
+}
+
+/** Feeds a prompt with pictures in it; their embeddings may go once they are in the sequence. */
+async function feedPictures(
+  { runner, vision }: { runner: Runner; vision?: Vision | undefined },
+  { prompt, images }: GenerateRequest,
+  signal: AbortSignal,
+): Promise<ImageUsage> {
+  if (!vision) throw new Error("pictures for a model without a tower");
+  const { pictures, usage, release } = await vision.embed(images, signal);
+  try {
+    await runner.feed(prompt, { signal, pictures });
+  } finally {
+    release();
+  }
+  return usage;
 }
 
 /** Greedy without penalties needs four bytes from the device; all else needs the logits. */

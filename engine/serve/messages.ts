@@ -2,7 +2,7 @@
 // buffers, pipelines and weights never leave the thread that owns the device.
 import type { PlainError } from "../errors.ts";
 import type { DeviceReport } from "../gpu/report.ts";
-import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionInfo } from "./types.ts";
 
 /** What only the device side knows of a loaded model. */
 export interface DeviceModelInfo {
@@ -14,6 +14,7 @@ export interface DeviceModelInfo {
   cacheBytes: number;
   scratchBytes: number;
   dispatchesPerToken: number;
+  vision: VisionInfo | undefined;
 }
 
 export type ToWorker =

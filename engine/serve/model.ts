@@ -1,8 +1,10 @@
 // A loaded model as the rest of the process sees it: requests in text, answers in text, the device behind a queue.
 import { EngineError } from "../errors.ts";
+import { ImagePreparer, type ImageLimits } from "../image/index.ts";
 import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
 import type { DeviceLink } from "./link.ts";
 import type { DeviceModelInfo } from "./messages.ts";
+import { preparePictures } from "./pictures.ts";
 import { Turnstile } from "./queue.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import { renderChat, type ModelText, type Prompt } from "./text.ts";
@@ -17,23 +19,40 @@ import type {
   Usage,
 } from "./types.ts";
 
+export interface ModelOptions {
+  /** How many requests may wait. */
+  maxQueue: number;
+  images: ImageLimits;
+}
+
 export class LoadedModel implements Model {
   readonly info: ModelInfo;
   readonly #link: DeviceLink;
   readonly #model: number;
   readonly #text: ModelText;
   readonly #queue: Turnstile;
+  readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
   #unloaded = false;
 
-  constructor(link: DeviceLink, model: number, info: DeviceModelInfo, text: ModelText, maxQueue: number) {
+  constructor(
+    link: DeviceLink,
+    model: number,
+    info: DeviceModelInfo,
+    text: ModelText,
+    { maxQueue, images }: ModelOptions,
+  ) {
     this.#link = link;
     this.#model = model;
     this.#text = text;
     this.#queue = new Turnstile(maxQueue);
+    const vision = text.template.knowsImages ? info.vision : undefined;
+    const budget = Math.min(images.budget ?? Infinity, vision?.mostPixels ?? Infinity);
+    this.#preparer = vision && new ImagePreparer(vision.settings, { ...images, budget });
     this.info = {
       ...info,
-      capabilities: ["text"],
+      vision,
+      capabilities: vision ? ["text", "vision"] : ["text"],
       toolCalls: text.template.knowsTools,
       reasoning: text.template.knowsReasoning,
     };
@@ -44,8 +63,8 @@ export class LoadedModel implements Model {
   }
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
-    refuseImages(request);
-    const prompt = renderChat(this.#text, request);
+    this.#queue.admit(); // preparing pictures is work: not for a request that will be turned away
+    const prompt = await this.#prompt(request, signal);
     yield* this.#answer(prompt, request.options, signal, (logprobs) =>
       createTextStream({
         tokenizer: this.#text.tokenizer,
@@ -64,7 +83,7 @@ export class LoadedModel implements Model {
         ? tokenizer.encode(request.prompt, { special: true })
         : [...request.prompt];
     this.#checkIds(ids);
-    yield* this.#answer({ ids, reasoning: undefined }, request.options, signal, (logprobs) =>
+    yield* this.#answer({ ids, images: [], reasoning: undefined }, request.options, signal, (logprobs) =>
       createTextStream({
         tokenizer,
         stop: request.options.stop ?? [],
@@ -76,8 +95,8 @@ export class LoadedModel implements Model {
     );
   }
 
-  countTokens(request: ChatRequest): number {
-    return renderChat(this.#text, request).ids.length;
+  async countTokens(request: ChatRequest): Promise<number> {
+    return (await this.#prompt(request)).ids.length;
   }
 
   async unload(options: { force?: boolean } = {}): Promise<void> {
@@ -88,6 +107,12 @@ export class LoadedModel implements Model {
     this.#unloaded = true;
     for (const controller of this.#running) controller.abort();
     await this.#link.unload(this.#model);
+  }
+
+  async #prompt(request: ChatRequest, signal?: AbortSignal): Promise<Prompt> {
+    const pictures = await preparePictures(this.#preparer, request, signal);
+    const { vision } = this.info;
+    return renderChat(this.#text, request, vision && { imageToken: vision.imageToken, pictures });
   }
 
   #checkIds(ids: readonly number[]): void {
@@ -105,7 +130,7 @@ export class LoadedModel implements Model {
     signal: AbortSignal,
     open: (logprobs: boolean) => TextStream,
   ): AsyncGenerator<TextEvent> {
-    const request = this.#request(prompt.ids, options);
+    const request = this.#request(prompt, options);
     if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
     this.#queue.admit();
     const own = new AbortController();
@@ -155,11 +180,12 @@ export class LoadedModel implements Model {
     }
   }
 
-  #request(prompt: readonly number[], options: GenerationOptions): GenerateRequest {
+  #request({ ids, images }: Prompt, options: GenerationOptions): GenerateRequest {
     const { tokenizer, generationConfig } = this.#text;
-    const room = { contextLength: this.info.contextLength, promptTokens: prompt.length };
+    const room = { contextLength: this.info.contextLength, promptTokens: ids.length };
     return {
-      prompt,
+      prompt: ids,
+      images,
       maxTokens: resolveMaxTokens(options, generationConfig, room),
       sampling: resolveSampling(options, generationConfig),
       stopTokens: tokenizer.eosIds,
@@ -174,14 +200,6 @@ function* unfinished(pieces: readonly TextPiece[]): Generator<TextEvent> {
 
 function* finish(text: TextStream, reason: "stop" | "length", usage: Usage): Generator<TextEvent> {
   for (const piece of text.finish(reason)) yield piece.type === "finished" ? { ...piece, usage } : piece;
-}
-
-function refuseImages(request: ChatRequest): void {
-  const at = request.messages.findIndex(
-    ({ content }) => Array.isArray(content) && content.some((part) => part.type === "image_url"),
-  );
-  if (at < 0) return;
-  throw new EngineError("vision_unsupported", `messages[${at}] has an image and this model reads text only`);
 }
 
 /** Usage of an answer which ends here and not on the device. */

@@ -2,13 +2,15 @@
 // of tokens. Positions and lengths are written to small buffers ahead of each run; a plan itself never changes.
 import type { Gpu } from "../gpu/adapter.ts";
 import { Recording, type Plan } from "../gpu/plan.ts";
-import { bufferOf, readF32, readU32 } from "../gpu/readback.ts";
+import { readF32, readU32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
-import type { Inputs, Memory, Network } from "../models/network.ts";
+import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import * as op from "../ops/index.ts";
+import { createEntrance, createFeed, freeEntrance, writeInputs } from "./entrance.ts";
+import type { Entrance, Feed, FedPicture } from "./entrance.ts";
 
 export interface RunnerOptions {
   /** Tokens that the sequence may hold, prompt and answer together. */
@@ -17,6 +19,14 @@ export interface RunnerOptions {
   chunk: number;
   /** Estimated arithmetic of one submit, FLOP. */
   flopsPerSubmit: number;
+  /** Prompts may have pictures in them. */
+  pictures?: boolean;
+}
+
+/** Raised by the caller to stop between two runs of a long prompt; the pictures among its tokens, in order. */
+export interface FeedOptions {
+  signal?: AbortSignal;
+  pictures?: readonly FedPicture[];
 }
 
 interface Outputs {
@@ -24,13 +34,6 @@ interface Outputs {
   logits: Tensor;
   /** u32 [1] */
   next: Tensor;
-}
-
-/** A forward pass for up to `capacity` tokens and the buffers it reads. */
-export interface Entrance {
-  readonly capacity: number;
-  readonly step: Tensor;
-  readonly inputs: Inputs;
 }
 
 export class Runner {
@@ -43,6 +46,8 @@ export class Runner {
   readonly #decode: { entrance: Entrance; plan: Plan; outputs: Outputs };
   #last: Outputs | undefined;
   #length = 0;
+  /** By how much the next token's position differs from #length, on account of pictures before it. */
+  #delta = 0;
 
   private constructor(
     gpu: Gpu,
@@ -71,7 +76,9 @@ export class Runner {
     const memory = createMemory(gpu, config, options.contextLength);
     const table = ropeTable(config, options.contextLength);
     const rope = permanent(gpu, "rope", [options.contextLength, config.rope.dims / 2, 2], table);
-    const prefill = await recordPrefill(gpu, network, memory, createEntrance(gpu, options.chunk, rope));
+    const width = options.pictures ? config.hidden : undefined;
+    const entrance = createEntrance(gpu, options.chunk, rope, width);
+    const prefill = await recordPrefill(gpu, network, memory, entrance);
     const decode = await recordDecode(gpu, network, memory, createEntrance(gpu, 1, rope));
     const runner = new Runner(gpu, options, memory, rope, prefill, decode);
     await runner.#warmUp();
@@ -108,27 +115,20 @@ export class Runner {
   reset(): void {
     resetMemory(this.#gpu, this.#memory);
     this.#length = 0;
+    this.#delta = 0;
     this.#last = undefined;
   }
 
   /** Appends tokens to the sequence; afterwards the logits that follow the last one are on the device. */
-  async feed(ids: readonly number[], signal?: AbortSignal): Promise<void> {
+  async feed(ids: readonly number[], { signal, pictures = [] }: FeedOptions = {}): Promise<void> {
     if (ids.length === 0) throw new Error("no tokens to feed");
     if (this.#length + ids.length > this.contextLength) {
       throw new Error(`${this.#length} + ${ids.length} tokens in a context of ${this.contextLength}`);
     }
-    if (ids.length === 1) return this.#step(ids[0]!);
-    const { entrance, body, head, outputs } = this.#prefill;
-    for (let at = 0; at < ids.length; at += entrance.capacity) {
-      signal?.throwIfAborted();
-      const chunk = ids.slice(at, at + entrance.capacity);
-      writeInputs(this.#gpu, entrance, chunk, this.#length);
-      body.submit(chunk.length, this.#options.flopsPerSubmit);
-      this.#length += chunk.length;
-      if (at + chunk.length < ids.length) await this.#gpu.device.queue.onSubmittedWorkDone();
-    }
-    head.submit(1);
-    this.#last = outputs;
+    const feed = createFeed(ids, pictures, this.#length + this.#delta);
+    if (ids.length === 1 && pictures.length === 0) this.#step(feed);
+    else await this.#prompt(feed, signal);
+    this.#delta += feed.delta;
   }
 
   /** The likeliest next token. */
@@ -148,42 +148,31 @@ export class Runner {
     freeMemory(this.#memory);
   }
 
-  #step(id: number): void {
+  #step(feed: Feed): void {
     const { entrance, plan, outputs } = this.#decode;
-    writeInputs(this.#gpu, entrance, [id], this.#length);
+    writeInputs(this.#gpu, entrance, feed, { from: 0, count: 1, past: this.#length });
     plan.submit(1);
     this.#length += 1;
+    this.#last = outputs;
+  }
+
+  async #prompt(feed: Feed, signal: AbortSignal | undefined): Promise<void> {
+    const { entrance, body, head, outputs } = this.#prefill;
+    for (let from = 0; from < feed.ids.length; from += entrance.capacity) {
+      signal?.throwIfAborted();
+      const count = Math.min(entrance.capacity, feed.ids.length - from);
+      writeInputs(this.#gpu, entrance, feed, { from, count, past: this.#length });
+      body.submit(count, this.#options.flopsPerSubmit);
+      this.#length += count;
+      if (from + count < feed.ids.length) await this.#gpu.device.queue.onSubmittedWorkDone();
+    }
+    head.submit(1);
     this.#last = outputs;
   }
 
   #outputs(): Outputs {
     if (!this.#last) throw new Error("nothing was fed");
     return this.#last;
-  }
-}
-
-export function createEntrance(gpu: Gpu, capacity: number, rope: Tensor): Entrance {
-  const inputs = {
-    ids: permanent(gpu, "ids", [capacity], undefined, "u32"),
-    positions: permanent(gpu, "positions", [3, capacity], undefined, "u32"),
-    ropeTable: rope,
-  };
-  return { capacity, step: permanent(gpu, "step", [4], undefined, "u32"), inputs };
-}
-
-export function freeEntrance({ step, inputs }: Entrance): void {
-  free(step, inputs.ids, inputs.positions);
-}
-
-/** Tokens `ids` at positions past, past + 1, …, equal on all axes. */
-export function writeInputs(gpu: Gpu, entrance: Entrance, ids: readonly number[], past: number): void {
-  const { queue } = gpu.device;
-  const { capacity, step, inputs } = entrance;
-  queue.writeBuffer(bufferOf(step), 0, new Uint32Array([ids.length, past, 0, 0]));
-  queue.writeBuffer(bufferOf(inputs.ids), 0, Uint32Array.from(ids));
-  const positions = Uint32Array.from(ids, (_, t) => past + t);
-  for (let axis = 0; axis < 3; axis += 1) {
-    queue.writeBuffer(bufferOf(inputs.positions), axis * capacity * 4, positions);
   }
 }
 

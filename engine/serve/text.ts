@@ -6,7 +6,9 @@ import { EngineError } from "../errors.ts";
 import { reasoningOf, type ReasoningMarkers } from "../text/reasoning.ts";
 import { loadTemplate, type ChatTemplate } from "../text/template.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
-import type { ChatRequest } from "./types.ts";
+import type { PreparedImage } from "../image/prepare.ts";
+import { placePictures } from "./pictures.ts";
+import type { ChatRequest, RequestImage } from "./types.ts";
 
 export interface ModelText {
   readonly tokenizer: Tokenizer;
@@ -18,6 +20,7 @@ export interface ModelText {
 /** A prompt ready to run, and how its answer is to be read. */
 export interface Prompt {
   ids: number[];
+  images: RequestImage[];
   reasoning: (ReasoningMarkers & { startsOpen: boolean }) | undefined;
 }
 
@@ -31,17 +34,27 @@ export async function loadText(folder: string): Promise<ModelText> {
   return { tokenizer, template, generationConfig };
 }
 
+/** A request's pictures, prepared, and the token that stands for each in the template's text. */
+export interface PromptPictures {
+  imageToken: number;
+  pictures: readonly PreparedImage[];
+}
+
 /** Messages → token ids. Errors: template_failed, bad_request. */
-export function renderChat({ tokenizer, template }: ModelText, request: ChatRequest): Prompt {
+export function renderChat(
+  { tokenizer, template }: ModelText,
+  request: ChatRequest,
+  shown?: PromptPictures,
+): Prompt {
   const rendered = template.render(request.messages, {
     ...(request.tools ? { tools: request.tools } : {}),
     addGenerationPrompt: true,
     templateArguments: request.templateArguments ?? {},
   });
-  return {
-    ids: tokenizer.encode(rendered, { special: false }),
-    reasoning: reasoningOf(rendered, template.markers, tokenizer.idOf),
-  };
+  const ids = tokenizer.encode(rendered, { special: false });
+  const reasoning = reasoningOf(rendered, template.markers, tokenizer.idOf);
+  if (!shown || shown.pictures.length === 0) return { ids, images: [], reasoning };
+  return { ...placePictures(ids, shown.imageToken, shown.pictures), reasoning };
 }
 
 async function readOptionalJson(path: string): Promise<unknown> {

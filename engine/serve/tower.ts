@@ -14,7 +14,7 @@ import { patchPlaces, positionCorners, visionRopeTable } from "../models/visionT
 export interface TowerOptions {
   /** How pictures become patches; its sizes are the tower's own. */
   settings: ImageSettings;
-  /** Patches of the plans made at once, and of the largest that may be made. */
+  /** Patches of the plans made at once (0: with the first picture), and of the largest that may be made. */
   patches: number;
   mostPatches: number;
   /** Estimated arithmetic of one submit, FLOP. */
@@ -50,7 +50,7 @@ export class TowerRunner {
   /** None after a failure to make larger ones. */
   #plans: Plans | undefined;
 
-  private constructor(gpu: Gpu, tower: VisionTower, options: TowerOptions, plans: Plans) {
+  private constructor(gpu: Gpu, tower: VisionTower, options: TowerOptions, plans: Plans | undefined) {
     this.config = tower.config;
     this.#gpu = gpu;
     this.#tower = tower;
@@ -60,7 +60,8 @@ export class TowerRunner {
 
   static async create(gpu: Gpu, tower: VisionTower, options: TowerOptions): Promise<TowerRunner> {
     const capacity = Math.min(options.patches, options.mostPatches);
-    return new TowerRunner(gpu, tower, options, await recordPlans(gpu, tower, capacity, options));
+    const plans = capacity > 0 ? await recordPlans(gpu, tower, capacity, options) : undefined;
+    return new TowerRunner(gpu, tower, options, plans);
   }
 
   get scratchBytes(): number {

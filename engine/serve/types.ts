@@ -1,7 +1,8 @@
 // What a caller of the engine says and hears. Plain data only: all of it can cross a thread.
 import type { DeviceReport } from "../gpu/report.ts";
+import type { ImageSettings } from "../image/settings.ts";
 
-export type { DeviceReport };
+export type { DeviceReport, ImageSettings };
 
 /** How the next token is chosen; every field has its neutral value, so none is optional. */
 export interface Sampling {
@@ -34,6 +35,22 @@ export interface GenerateRequest {
   stopTokens: readonly number[];
   /** undefined: none; n: the drawn token's log-probability and those of the n likeliest. */
   topLogprobs: number | undefined;
+  /** In the order of their tokens. */
+  images: readonly RequestImage[];
+}
+
+/** A picture of a prompt, resized as the tower wants it. */
+export interface RequestImage {
+  /** [height, width, 3] */
+  rgb: Uint8Array;
+  height: number;
+  width: number;
+  /** Patches: frames (1), rows, columns. */
+  grid: readonly [1, number, number];
+  /** Of size and pixels: what embeddings are kept by. */
+  hash: string;
+  /** The first of its tokens in the prompt. */
+  at: number;
 }
 
 export interface Candidate {
@@ -53,8 +70,20 @@ export interface Usage {
   completionTokens: number;
   reasoningTokens: number;
   cachedTokens: number;
+  /** Without the pictures' encodeMs. */
   prefillMs: number;
   decodeMs: number;
+  /** Of the prompt's pictures; absent where it has none. */
+  images?: ImageUsage;
+}
+
+export interface ImageUsage {
+  count: number;
+  /** Part of promptTokens. */
+  tokens: number;
+  /** Pictures whose embeddings were at hand, so that the tower did not run. */
+  cached: number;
+  encodeMs: number;
 }
 
 /** What a request may set; an absent field falls back to generation_config.json, then to our default. */
@@ -140,17 +169,32 @@ export interface ModelInfo {
   cacheBytes: number;
   scratchBytes: number;
   dispatchesPerToken: number;
-  /** "text", and "vision" where the checkpoint and this engine have it. */
+  /** "text", and "vision" where the checkpoint has a tower. */
   capabilities: readonly string[];
+  /** How pictures are taken; undefined for a text model. */
+  vision: VisionInfo | undefined;
   /** True when the chat template knows tools. */
   toolCalls: boolean;
   /** True when the chat template can open a reasoning block. */
   reasoning: boolean;
 }
 
+/** What of a vision tower the preparation of pictures and prompts must know. */
+export interface VisionInfo {
+  settings: ImageSettings;
+  /** Patches on each side of a token. */
+  merge: number;
+  /** The token that stands for a piece of a picture. */
+  imageToken: number;
+  /** Pixels of the largest picture whose activations the device can bind. */
+  mostPixels: number;
+}
+
 export interface LoadOptions {
   /** Tokens of prompt and answer together that the cache holds; default: what the checkpoint allows, at most 8192. */
   contextLength?: number;
+  /** Bytes of picture embeddings kept on the device; default 128 MiB. */
+  imageCacheBytes?: number;
 }
 
 export interface LoadProgress {
@@ -177,8 +221,8 @@ export interface Model {
   /** Throws an EngineError (bad_request, context_length_exceeded, template_failed, …) before the first event. */
   chat(request: ChatRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
   complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
-  /** How many tokens the rendered prompt has. */
-  countTokens(request: ChatRequest): number;
+  /** How many tokens the rendered prompt has, those of its pictures among them. */
+  countTokens(request: ChatRequest): Promise<number>;
   /** Frees the device memory; refuses with model_busy while requests run, unless `force` cancels them. */
   unload(options?: { force?: boolean }): Promise<void>;
 }

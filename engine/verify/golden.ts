@@ -24,6 +24,7 @@ const Tolerance = v.looseObject({
   f32_delta_state_max_abs: v.optional(v.number()),
   bf16_engine_logits_rel_rms: v.optional(v.number()),
   bf16_greedy_gap: v.optional(v.number()),
+  bf16_vision_merged_rel_rms: v.optional(v.number()),
 });
 
 export type GoldenCase = v.InferOutput<typeof Case>;

@@ -2,13 +2,14 @@
 // what `verify` holds against a reference; it runs the same networks and kernels as serving does, in any cut.
 import type { Gpu } from "../gpu/adapter.ts";
 import { Recording, type Plan } from "../gpu/plan.ts";
-import { readF32 } from "../gpu/readback.ts";
-import { elements, free, permanent, type Tensor } from "../gpu/tensor.ts";
+import { readAllF32 } from "../gpu/readback.ts";
+import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
-import { createEntrance, freeEntrance, writeInputs, type Entrance } from "../serve/runner.ts";
+import { createEntrance, createFeed, freeEntrance, writeInputs } from "../serve/entrance.ts";
+import type { Entrance, FedPicture } from "../serve/entrance.ts";
 
 /** Values by the names of the reference's goldens; rows are tokens, in order, however the run was cut. */
 export type Trace = Map<string, Float32Array>;
@@ -28,6 +29,7 @@ export class Tracer {
   readonly #many: Traced;
   readonly #one: Traced;
   #length = 0;
+  #delta = 0;
 
   private constructor(gpu: Gpu, vocab: number, memory: Memory, rope: Tensor, many: Traced, one: Traced) {
     this.gpu = gpu;
@@ -44,32 +46,42 @@ export class Tracer {
     const rope = permanent(gpu, "rope", [capacity, config.rope.dims / 2, 2], ropeTable(config, capacity));
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const chunk = Math.max(1, Math.min(capacity, rows));
-    const many = await record(gpu, network, memory, createEntrance(gpu, chunk, rope));
-    const one = await record(gpu, network, memory, createEntrance(gpu, 1, rope));
+    const width = config.vision ? config.hidden : undefined;
+    const many = await record(gpu, network, memory, createEntrance(gpu, chunk, rope, width));
+    const one = await record(gpu, network, memory, createEntrance(gpu, 1, rope, width));
     return new Tracer(gpu, config.vocab, memory, rope, many, one);
   }
 
   reset(): void {
     resetMemory(this.gpu, this.memory);
     this.#length = 0;
+    this.#delta = 0;
   }
 
-  /** Feeds `ids` in runs of at most `chunk` tokens (1: the decode plan) and gathers what each run made. */
-  async feed(ids: readonly number[], chunk = Infinity): Promise<Trace> {
+  /**
+   * Feeds `ids`, `pictures` among them, in runs of at most `chunk` tokens (1: the decode plan) and gathers what each
+   * run made.
+   */
+  async feed(ids: readonly number[], chunk = Infinity, pictures: readonly FedPicture[] = []): Promise<Trace> {
+    const feed = createFeed(ids, pictures, this.#length + this.#delta);
     const traced = chunk === 1 ? this.#one : this.#many;
     const most = Math.min(chunk, traced.entrance.capacity);
     const pieces = new Map<string, Float32Array[]>();
     for (let at = 0; at < ids.length; at += most) {
-      const run = ids.slice(at, at + most);
-      writeInputs(this.gpu, traced.entrance, run, this.#length);
-      traced.plan.submit(run.length);
-      this.#length += run.length;
-      for (const [name, tensor] of traced.tensors) {
-        const width = elements(tensor.shape) / traced.entrance.capacity;
-        const values = (await readF32(this.gpu, tensor)).subarray(0, run.length * width);
-        pieces.set(name, [...(pieces.get(name) ?? []), values]);
+      const count = Math.min(most, ids.length - at);
+      writeInputs(this.gpu, traced.entrance, feed, { from: at, count, past: this.#length });
+      traced.plan.submit(count);
+      this.#length += count;
+      const read = await readAllF32(this.gpu, [...traced.tensors.values()]);
+      for (const [i, name] of [...traced.tensors.keys()].entries()) {
+        const width = read[i]!.length / traced.entrance.capacity;
+        const values = read[i]!.subarray(0, count * width);
+        const before = pieces.get(name);
+        if (before) before.push(values);
+        else pieces.set(name, [values]);
       }
     }
+    this.#delta += feed.delta;
     return new Map([...pieces].map(([name, parts]) => [name, joined(parts)]));
   }
 

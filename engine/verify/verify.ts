@@ -8,7 +8,9 @@ import { architectures } from "../models/registry.ts";
 import { argmax, argmaxAgreement, difference, greedyAgreement } from "./compare.ts";
 import type { Difference, GreedyAgreement } from "./compare.ts";
 import { readCases, readGolden, type GoldenCase, type GoldenTensor, type Tolerances } from "./golden.ts";
+import { loadVision, type Vision } from "../serve/vision.ts";
 import { asRead, readMemory } from "./memory.ts";
+import { pixelBound, runPictures } from "./pictures.ts";
 import { Tracer, type Trace } from "./trace.ts";
 
 export interface VerifyOptions {
@@ -55,13 +57,19 @@ export async function* verifyFolder(
   const checkpoint = await openCheckpoint(folder);
   const loader = new Loader(gpu, checkpoint);
   let tracer: Tracer | undefined;
+  let vision: Vision | undefined;
   try {
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
     const network = await architectures[config.modelType](loader, config);
     const longest = Math.max(...chosen.map((one) => one.input_ids.length + one.greedy_ids.length));
     tracer = await Tracer.create(gpu, network, config, longest);
-    for (const one of chosen) yield await verifyCase(tracer, folder, one, tolerance, options.mode);
+    if (chosen.some(({ images }) => images.length > 0)) {
+      const visionOptions = { contextLength: longest, flopsPerSubmit: 2e10, cacheBytes: 0, keep: true };
+      vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
+    }
+    for (const one of chosen) yield await verifyCase(tracer, vision, folder, one, tolerance, options.mode);
   } finally {
+    vision?.destroy();
     tracer?.destroy();
     loader.dispose();
     await checkpoint.close();
@@ -78,21 +86,31 @@ function choose(cases: readonly GoldenCase[], names: readonly string[] | undefin
 
 async function verifyCase(
   tracer: Tracer,
+  vision: Vision | undefined,
   folder: string,
   one: GoldenCase,
   tolerance: Tolerances,
   mode: VerifyOptions["mode"],
 ): Promise<CaseReport> {
   const base = { name: one.name, promptTokens: one.input_ids.length };
-  if (one.images.length > 0) return { ...base, passed: false, notRun: "it has images", cuts: [] };
+  if (one.images.length > 0 && !vision) {
+    return { ...base, passed: false, notRun: "it has pictures, and the model no vision tower", cuts: [] };
+  }
   const golden = await readGolden(folder, one);
+  const pictures =
+    vision && one.images.length > 0 ? await runPictures(tracer.gpu, vision, folder, one) : undefined;
   const reports: CutReport[] = [];
-  for (const cut of Object.keys(cuts) as Cut[]) {
-    tracer.reset();
-    const trace = await tracer.feed(one.input_ids, cuts[cut]);
-    const memory = await readMemory(tracer, one.input_ids.length);
-    const greedy = await continueGreedily(tracer, trace.get("logits")!, one.greedy_ids.length);
-    reports.push(judge(cut, one, golden, new Map([...trace, ...memory]), greedy, tolerance, mode));
+  try {
+    for (const cut of Object.keys(cuts) as Cut[]) {
+      tracer.reset();
+      const trace = await tracer.feed(one.input_ids, cuts[cut], pictures?.fed);
+      const memory = await readMemory(tracer, one.input_ids.length);
+      const greedy = await continueGreedily(tracer, trace.get("logits")!, one.greedy_ids.length);
+      const all = new Map([...(pictures?.trace ?? []), ...trace, ...memory]);
+      reports.push(judge(cut, one, golden, all, greedy, tolerance, mode));
+    }
+  } finally {
+    pictures?.free();
   }
   return { ...base, passed: reports.every(({ passed }) => passed), cuts: reports };
 }
@@ -158,6 +176,11 @@ function failuresOf(
   if (greedy.gap !== undefined) {
     const most = mode === "f32" ? tolerance.f32_greedy_gap : tolerance.bf16_greedy_gap;
     bound(`greedy gap at token ${greedy.agreed + 1}`, greedy.gap, most);
+  }
+  const { pixel_values: pixels, "vision.merged": merged } = intermediates;
+  if (pixels) bound("pixel_values", pixels.maxAbs, pixelBound);
+  if (merged && mode === "bf16") {
+    bound("relative rms of vision.merged", merged.relativeRms, tolerance.bf16_vision_merged_rel_rms);
   }
   if (mode === "f32" && tolerance.f32_delta_state_max_abs !== undefined) {
     for (const [name, { maxAbs }] of Object.entries(intermediates)) {

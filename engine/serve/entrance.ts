@@ -1,0 +1,100 @@
+// Where tokens enter a plan: their ids, positions and the pictures among them, in small buffers that are written
+// ahead of each run. A run may be any piece of what is fed.
+import type { Gpu } from "../gpu/adapter.ts";
+import { bufferOf } from "../gpu/readback.ts";
+import { free, permanent, type Tensor } from "../gpu/tensor.ts";
+import { mropePositions, type ImageSpan } from "../models/mrope.ts";
+import type { Inputs } from "../models/network.ts";
+
+/** The buffers that a forward pass for up to `capacity` tokens reads. */
+export interface Entrance {
+  readonly capacity: number;
+  readonly step: Tensor;
+  readonly inputs: Inputs;
+}
+
+/** A picture among the tokens: `embedding`, [rows · columns, H], takes their place. */
+export interface FedPicture extends ImageSpan {
+  embedding: Tensor;
+}
+
+/** Tokens to append to a sequence. */
+export interface Feed {
+  ids: readonly number[];
+  /** [3, ids.length] */
+  positions: Uint32Array<ArrayBuffer>;
+  pictures: readonly FedPicture[];
+  /** By how much the position after them differs from their number; 0 without pictures. */
+  delta: number;
+}
+
+/** `start`: the position of the first token. */
+export function createFeed(ids: readonly number[], pictures: readonly FedPicture[], start: number): Feed {
+  return { ids, pictures, ...mropePositions(ids.length, pictures, start) };
+}
+
+/** `pictureWidth`: H, where the tokens may have pictures among them. */
+export function createEntrance(gpu: Gpu, capacity: number, rope: Tensor, pictureWidth?: number): Entrance {
+  const whole = (label: string, ...shape: number[]) => permanent(gpu, label, shape, undefined, "u32");
+  const inputs: Inputs = {
+    ids: whole("ids", capacity),
+    positions: whole("positions", 3, capacity),
+    ropeTable: rope,
+    ...(pictureWidth === undefined
+      ? {}
+      : {
+          pictures: {
+            rows: permanent(gpu, "picture rows", [capacity, pictureWidth]),
+            chosen: whole("picture tokens", capacity),
+          },
+        }),
+  };
+  return { capacity, step: whole("step", 4), inputs };
+}
+
+export function freeEntrance({ step, inputs }: Entrance): void {
+  const { rows, chosen } = inputs.pictures ?? {};
+  free(step, inputs.ids, inputs.positions, ...(rows && chosen ? [rows, chosen] : []));
+}
+
+/** Writes tokens from … from + count − 1 of the feed, for a run behind `past` tokens. */
+export function writeInputs(
+  gpu: Gpu,
+  { capacity, step, inputs }: Entrance,
+  feed: Feed,
+  { from, count, past }: { from: number; count: number; past: number },
+): void {
+  const { queue } = gpu.device;
+  const T = feed.ids.length;
+  queue.writeBuffer(bufferOf(step), 0, new Uint32Array([count, past, 0, 0]));
+  queue.writeBuffer(bufferOf(inputs.ids), 0, Uint32Array.from(feed.ids.slice(from, from + count)));
+  for (let axis = 0; axis < 3; axis += 1) {
+    const positions = feed.positions.subarray(axis * T + from, axis * T + from + count);
+    queue.writeBuffer(bufferOf(inputs.positions), axis * capacity * 4, positions);
+  }
+  if (inputs.pictures) placePictures(gpu, inputs.pictures, feed.pictures, from, count);
+  else if (feed.pictures.length > 0) throw new Error("pictures for a plan that takes none");
+}
+
+/** Copies the rows of the pictures' tokens beside the run's tokens, and marks those. */
+function placePictures(
+  gpu: Gpu,
+  { rows, chosen }: NonNullable<Inputs["pictures"]>,
+  pictures: readonly FedPicture[],
+  from: number,
+  count: number,
+): void {
+  const marks = new Uint32Array(count);
+  const encoder = gpu.device.createCommandEncoder();
+  for (const { at, embedding } of pictures) {
+    const [tokens, width] = embedding.shape as [number, number];
+    const [first, last] = [Math.max(at, from), Math.min(at + tokens, from + count)];
+    if (first >= last) continue;
+    marks.fill(1, first - from, last - from);
+    const bytes = 4 * width;
+    const [source, target] = [(first - at) * bytes, (first - from) * bytes];
+    encoder.copyBufferToBuffer(bufferOf(embedding), source, bufferOf(rows), target, (last - first) * bytes);
+  }
+  gpu.device.queue.writeBuffer(bufferOf(chosen), 0, marks);
+  gpu.device.queue.submit([encoder.finish()]);
+}
