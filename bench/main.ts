@@ -1,0 +1,33 @@
+// npm run bench -- COMMAND: a table for people, and as its last line one of JSON for bench/results.
+import { parseArgs } from "node:util";
+import { openGpu } from "../engine/gpu/adapter.ts";
+import { kernels } from "./kernels.ts";
+import { models, printModels } from "./models.ts";
+import { shapes } from "./shapes.ts";
+import { synth } from "./synth.ts";
+
+const usage = `usage: npm run bench -- kernels [--adapter NAME]
+       npm run bench -- models FOLDER [--adapter NAME]
+       npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})`;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { adapter: { type: "string" } },
+  });
+  const [command, first, second] = positionals;
+  if (command === "synth" && first && second) {
+    console.log(`${second}: ${((await synth(first, second)) / 1e9).toFixed(2)} GB`);
+    return;
+  }
+  if (command !== "kernels" && !(command === "models" && first)) throw new Error(usage);
+  const gpu = await openGpu({ adapter: values.adapter });
+  if (command === "kernels") await kernels(gpu);
+  else printModels(gpu, await models(gpu, first!));
+  gpu.destroy();
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});
