@@ -4,14 +4,13 @@
 //   and dims ≥ R pass.   p = positions[axis(i), t]: interleaved M-RoPE, axis(i) = h where i%3 = 1 and i < 3·SECTION_H,
 //   w where i%3 = 2 and i < 3·SECTION_W, else t; sections of 0 make it plain rope.
 //   qkv: [T, PACKED] = q | k | v, q per head [D] or, with output gates, [D query | D gate] (Q_STRIDE = 2D)
-//   positions: [3, POSITIONS] u32 (t, h, w)    table: [positions, R/2, 2] (cos, sin)    q: [T, Nh, D]    K, V: the cache
+//   positions: [3, T of the plan] u32 (t, h, w)    table: [positions, R/2, 2] (cos, sin)    q: [T, Nh, D]    K, V: the cache
 //   a workgroup takes ROWS heads of token group.y, LANES lanes a head; uses step, kv_cache and qkv_norm or qkv_plain
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
 override Q_STRIDE: u32;
 override PACKED: u32;
-override POSITIONS: u32;
 override R: u32;
 override SECTION_H: u32 = 0;
 override SECTION_W: u32 = 0;
@@ -40,7 +39,7 @@ fn turned(t: u32, base: u32, is_key: bool, i: u32, scale: f32) -> f32 {
   let pair = select(i - R / 2u, i, first);
   let partner = select(pair, i + R / 2u, first);
   let other = qkv[base + partner] * scale * head_weight(is_key, partner);
-  let turn = table[positions[axis(pair) * POSITIONS + t] * (R / 2u) + pair];
+  let turn = table[positions[axis(pair) * (arrayLength(&positions) / 3u) + t] * (R / 2u) + pair];
   return x * turn.x + select(other, -other, first) * turn.y;
 }
 

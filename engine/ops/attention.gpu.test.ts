@@ -80,11 +80,8 @@ describe.each(["itself", "as a card"] as const)("the device %s", (device) => {
     });
   });
 
-  const shapes: [heads: number, kvHeads: number, headDim: number][] = [
-    [14, 2, 64],
-    [9, 3, 4],
-  ];
-  if (device === "itself") shapes.push([1, 1, 32], [5, 1, 80], [4, 2, 96], [16, 2, 36]);
+  const shapes: [heads: number, kvHeads: number, headDim: number][] = [[14, 2, 64]];
+  if (device === "itself") shapes.push([9, 3, 4], [1, 1, 32], [5, 1, 80], [4, 2, 96], [16, 2, 36]);
   test.each(shapes)("%d heads on %d, width %d", async (heads, kvHeads, headDim) => {
     for (const T of [1, 19]) {
       const given = inputs(T, 70, headDim, true, heads, kvHeads);

@@ -27,6 +27,7 @@ export interface AttentionOptions extends Heads {
 
 const widest = 256; // what a tile's registers are laid out for
 const tileRows = 32; // (token, head) rows of an attention_tile workgroup
+const laneRows = 4; // and of an attention_lanes one
 const tileKeys = 64; // the least keys worth a workgroup of attention_split
 const blockHeads = 4; // most query heads of one attention_split workgroup
 
@@ -119,8 +120,7 @@ function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions)
 }
 
 function lanes(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, LANES: number): Tensor {
-  const ROWS = pass.capacity * (options.heads / options.kvHeads) <= 4 ? 4 : 8;
-  return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: ROWS, constants: { LANES, ROWS } });
+  return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: laneRows, constants: { LANES } });
 }
 
 interface Walk {

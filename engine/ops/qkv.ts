@@ -46,7 +46,6 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
       D,
       Q_STRIDE: gate ? 2 * D : D,
       PACKED: packedWidth(options, gate),
-      POSITIONS: pass.capacity,
       R: rope.dims,
       SECTION_H: h,
       SECTION_W: w,
