@@ -18,19 +18,10 @@ const STRIDE = SIDE / 4u; // in vec4f
 // x as [k][t / 4], behind it W as [k][n / 4]; at the end the results.
 var<workgroup> tile: array<vec4f, 2u * DEPTH * STRIDE>;
 
-// Rows past the end read the last one and are not stored.
-fn x8OrZero(t: u32, piece: u32) -> Eight {
-  if (piece >= (K + 7u) / 8u) {
-    return Eight();
-  }
-  return x8(min(t, step.tokens - 1u), piece);
-}
-
-fn weight8OrZero(row: u32, piece: u32) -> Eight {
-  if (piece >= (K + 7u) / 8u) {
-    return Eight();
-  }
-  return weight8(min(row, ROWS - 1u), piece);
+// The last step may reach past the rows' end: with pieces that the next row begins with, which count as 0.
+fn within(value: Eight, piece: u32) -> Eight {
+  let inside = K % DEPTH == 0u || piece < (K + 7u) / 8u;
+  return Eight(select(vec4f(), value.lo, inside), select(vec4f(), value.hi, inside));
 }
 
 // Four rows' piece, turned so that a vector holds one k of all four.
@@ -45,23 +36,26 @@ fn putTurned(at: u32, a: Eight, b: Eight, c: Eight, d: Eight) {
   tile[at + 7u * STRIDE] = vec4f(a.hi.w, b.hi.w, c.hi.w, d.hi.w);
 }
 
+// Rows past the end read the last one and are not stored.
 fn loadX(t: u32, piece: u32, at: u32) {
+  let last = step.tokens - 1u;
   putTurned(
     at,
-    x8OrZero(t, piece),
-    x8OrZero(t + 1u, piece),
-    x8OrZero(t + 2u, piece),
-    x8OrZero(t + 3u, piece),
+    within(x8(min(t, last), piece), piece),
+    within(x8(min(t + 1u, last), piece), piece),
+    within(x8(min(t + 2u, last), piece), piece),
+    within(x8(min(t + 3u, last), piece), piece),
   );
 }
 
 fn loadW(row: u32, piece: u32, at: u32) {
+  let last = ROWS - 1u;
   putTurned(
     DEPTH * STRIDE + at,
-    weight8OrZero(row, piece),
-    weight8OrZero(row + 1u, piece),
-    weight8OrZero(row + 2u, piece),
-    weight8OrZero(row + 3u, piece),
+    within(weight8(min(row, last), piece), piece),
+    within(weight8(min(row + 1u, last), piece), piece),
+    within(weight8(min(row + 2u, last), piece), piece),
+    within(weight8(min(row + 3u, last), piece), piece),
   );
 }
 

@@ -1,6 +1,6 @@
 // matmul_lanes: y[t,n] = epilogue(Σk x[t,k] · W[n,k])   for many tokens, on a software adapter
 //   x: [T, K] f32    W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
-//   one workgroup of exactly one subgroup (LANES wide) per 4·LANES columns and 2·SPAN tokens; a lane owns 4 columns.
+//   one workgroup of exactly one subgroup (LANES wide) per 4·LANES columns and SPANS·SPAN tokens; a lane owns 4 columns.
 // A processor's vector unit adds and multiplies fast, but a load per lane is slow (some 50 multiply-adds), be it from
 // workgroup memory; so each lane loads one token's piece and shuffles hand it to the others. No loops over registers
 // and no arrays of them: not every driver unrolls. Uses rows/*, weights/* and epilogue/*
@@ -11,7 +11,8 @@ override N: u32;
 override FIRST: u32;
 override ROWS: u32;
 override LANES: u32;
-override SPAN: u32; // min(LANES, 8), tokens that one shuffled register serves
+override SPAN: u32;  // min(LANES, 8), tokens that one shuffled register serves
+override SPANS: u32; // 2, or 1 where a run never has more tokens than one register serves
 
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
@@ -36,12 +37,19 @@ fn added(sums: vec4f, w: Columns, held: Eight, source: u32) -> vec4f {
 }
 
 // What the lanes have summed, to be stored in a loop: sixteen copies of an epilogue would compile for seconds.
-var<workgroup> results: array<vec4f, 2u * SPAN * LANES>;
+var<workgroup> results: array<vec4f, SPANS * SPAN * LANES>;
+
+fn keep4(at: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
+  results[at] = a;
+  results[at + LANES] = b;
+  results[at + 2u * LANES] = c;
+  results[at + 3u * LANES] = d;
+}
 
 @compute @workgroup_size(LANES)
 fn matmul_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let row = 4u * (group.y * LANES + lane);
-  let t = 2u * SPAN * group.x;
+  let t = SPANS * SPAN * group.x;
   let lastRow = ROWS - 1u; // rows and tokens past the end read the last one and are not stored
   let lastToken = step.tokens - 1u;
   var a0 = vec4f();
@@ -68,45 +76,41 @@ fn matmul_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocatio
       weight8(min(row + 3u, lastRow), piece),
     );
     let first = x8(min(t + lane % SPAN, lastToken), piece);
-    let second = x8(min(t + SPAN + lane % SPAN, lastToken), piece);
     a0 = added(a0, w, first, 0u);
     a1 = added(a1, w, first, 1u);
     a2 = added(a2, w, first, 2u);
     a3 = added(a3, w, first, 3u);
-    b0 = added(b0, w, second, 0u);
-    b1 = added(b1, w, second, 1u);
-    b2 = added(b2, w, second, 2u);
-    b3 = added(b3, w, second, 3u);
     if (SPAN == 8u) {
       a4 = added(a4, w, first, 4u);
       a5 = added(a5, w, first, 5u);
       a6 = added(a6, w, first, 6u);
       a7 = added(a7, w, first, 7u);
-      b4 = added(b4, w, second, 4u);
-      b5 = added(b5, w, second, 5u);
-      b6 = added(b6, w, second, 6u);
-      b7 = added(b7, w, second, 7u);
+    }
+    if (SPANS == 2u) {
+      let second = x8(min(t + SPAN + lane % SPAN, lastToken), piece);
+      b0 = added(b0, w, second, 0u);
+      b1 = added(b1, w, second, 1u);
+      b2 = added(b2, w, second, 2u);
+      b3 = added(b3, w, second, 3u);
+      if (SPAN == 8u) {
+        b4 = added(b4, w, second, 4u);
+        b5 = added(b5, w, second, 5u);
+        b6 = added(b6, w, second, 6u);
+        b7 = added(b7, w, second, 7u);
+      }
     }
   }
-  results[lane] = a0;
-  results[LANES + lane] = a1;
-  results[2u * LANES + lane] = a2;
-  results[3u * LANES + lane] = a3;
-  results[SPAN * LANES + lane] = b0;
-  results[(SPAN + 1u) * LANES + lane] = b1;
-  results[(SPAN + 2u) * LANES + lane] = b2;
-  results[(SPAN + 3u) * LANES + lane] = b3;
+  keep4(lane, a0, a1, a2, a3);
   if (SPAN == 8u) {
-    results[4u * LANES + lane] = a4;
-    results[5u * LANES + lane] = a5;
-    results[6u * LANES + lane] = a6;
-    results[7u * LANES + lane] = a7;
-    results[12u * LANES + lane] = b4;
-    results[13u * LANES + lane] = b5;
-    results[14u * LANES + lane] = b6;
-    results[15u * LANES + lane] = b7;
+    keep4(4u * LANES + lane, a4, a5, a6, a7);
   }
-  for (var i = 0u; i < min(2u * SPAN, step.tokens - t); i++) {
+  if (SPANS == 2u) {
+    keep4(SPAN * LANES + lane, b0, b1, b2, b3);
+    if (SPAN == 8u) {
+      keep4(12u * LANES + lane, b4, b5, b6, b7);
+    }
+  }
+  for (var i = 0u; i < min(SPANS * SPAN, step.tokens - t); i++) {
     store4(t + i, row, results[i * LANES + lane]);
   }
 }

@@ -79,17 +79,34 @@ test.each(devices)("everything else on %s", async (_, kind, width) => {
   }
 });
 
-test("a norm before a projection is one dispatch more", async () => {
-  for (const T of [1, 5]) {
-    const pass = recording(gpu, T);
-    const x = permanent(gpu, "x", [T, 64]);
-    const norm = permanent(gpu, "norm", [64]);
-    const W = createWeight(gpu, "W", [30, 64], "bf16");
-    const options = { eps: 1e-6, offset: 0 } as const;
-    const bias = permanent(gpu, "bias", [30]);
-    const outputs = [normLinear(pass, x, norm, options, W, { bias }), normSwiglu(pass, x, norm, options, W)];
-    expect((await pass.finish(outputs)).kernels).toHaveLength(4);
+/** The kernels of the two projections behind a norm. */
+async function normedProjections(on: Gpu, T: number, K: number, format: WeightFormat) {
+  const pass = recording(on, T);
+  const x = permanent(on, "x", [T, K]);
+  const norm = permanent(on, "norm", [K]);
+  const W = createWeight(on, "W", [30, K], format);
+  const options = { eps: 1e-6, offset: 0 } as const;
+  const bias = permanent(on, "bias", [30]);
+  const linears = normLinear(pass, x, norm, options, W, { bias });
+  return (await pass.finish([linears, normSwiglu(pass, x, norm, options, W)])).kernels;
+}
+
+test.each(devices)("a norm before a projection on %s", async (_, kind, width, many) => {
+  const on = guise(kind, width);
+  for (const format of ["f32", "f16", "bf16"] as const) {
+    for (const K of [64, 70]) {
+      const one = kind === "software" ? ["matvec", "matvec"] : ["rms_norm", "matvec", "rms_norm", "matvec"];
+      expect(await normedProjections(on, 1, K, format)).toEqual(one);
+      expect(await normedProjections(on, 5, K, format)).toEqual(["rms_norm", many, "rms_norm", many]);
+    }
   }
+  const tooWide = on.limits.maxComputeWorkgroupStorageSize / 4; // nothing would be left to sum in
+  expect(await normedProjections(on, 1, tooWide, "bf16")).toEqual([
+    "rms_norm",
+    "matvec",
+    "rms_norm",
+    "matvec",
+  ]);
 });
 
 test("a workgroup is a subgroup only where every subgroup is that wide", () => {

@@ -27,15 +27,22 @@ fn better(a: Best, b: Best) -> Best {
 
 var<workgroup> candidates: array<Best, LANES>;
 
-// The best of every lane's candidate, in every lane; LANES is a power of two.
+// The best of every lane's candidate, in lane 0; LANES is a multiple of 8.
 fn bestOfLanes(mine: Best, lane: u32) -> Best {
   candidates[lane] = mine;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) {
-      candidates[lane] = better(candidates[lane], candidates[lane + half]);
+  workgroupBarrier();
+  var best = mine;
+  if (lane < 8u) {
+    for (var i = lane + 8u; i < LANES; i += 8u) {
+      best = better(best, candidates[i]);
     }
+    candidates[lane] = best;
   }
   workgroupBarrier();
-  return candidates[0];
+  if (lane == 0u) {
+    for (var i = 1u; i < 8u; i++) {
+      best = better(best, candidates[i]);
+    }
+  }
+  return best;
 }

@@ -3,6 +3,7 @@
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> W: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
+@group(0) @binding(6) var<storage, read> gain: array<f32>;
 
 fn xAt(t: u32, k: u32) -> f32 {
   if (k >= K) {
@@ -17,6 +18,21 @@ fn x4(t: u32, k: u32) -> vec4f {
 
 fn x8(t: u32, piece: u32) -> Eight {
   return Eight(x4(t, 8u * piece), x4(t, 8u * piece + 4u));
+}
+
+fn gainAt(k: u32) -> f32 {
+  if (k >= K) {
+    return 0.0;
+  }
+  return gain[k];
+}
+
+fn gain4(k: u32) -> vec4f {
+  return vec4f(gainAt(k), gainAt(k + 1u), gainAt(k + 2u), gainAt(k + 3u));
+}
+
+fn gain8(piece: u32) -> Eight {
+  return Eight(gain4(8u * piece), gain4(8u * piece + 4u));
 }
 
 fn wordAt(row: u32, i: u32, words: u32) -> u32 {

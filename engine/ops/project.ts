@@ -1,0 +1,107 @@
+// The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
+// tile it (matmul); on a software adapter several tokens go through shuffled registers (matmul_lanes).
+import type { Pass } from "../gpu/plan.ts";
+import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { rmsNorm, type NormOptions } from "./norm.ts";
+import { isSoftware, rowLanes, rowsPart, spread, subgroupWidth } from "./variants.ts";
+
+/** What is multiplied: x [T, K], or its norm, which the mat-vec then computes on the way. */
+export interface Source {
+  readonly x: Tensor;
+  readonly norm?: NormOptions & { readonly w: Tensor };
+}
+
+/** What becomes of the product: the parts say how it ends in y. */
+export interface Ending {
+  readonly y: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly add: Tensor | undefined;
+  readonly parts: readonly string[];
+}
+
+/**
+ * The norm of x as a source. The mat-vec computes it itself on a software adapter, where that is faster than a dispatch
+ * for it (bench/LOG.md), if a row fits workgroup memory.
+ */
+export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Source {
+  const [T, K] = dims(x, 2);
+  expectShape(w, [K]);
+  const fits = Math.ceil(K / 8) * 32 + 2048 <= pass.gpu.limits.maxComputeWorkgroupStorageSize; // 2 KiB to sum in
+  if (T === 1 && fits && isSoftware(pass.gpu)) return { x, norm: { ...norm, w } };
+  return { x: rmsNorm(pass, x, w, norm) };
+}
+
+interface Kernel {
+  readonly name: "matvec" | "matmul" | "matmul_lanes";
+  readonly parts: readonly string[];
+  readonly constants: Readonly<Record<string, number>>;
+  /** Workgroups for a shard's rows. */
+  groups(shard: Shard): Parameters<Pass["dispatch"]>[2]["groups"];
+}
+
+/** y = x · Wᵀ: one dispatch per shard, each writing its own columns of y. */
+export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Ending): void {
+  const [T, K] = dims(x, 2);
+  const [N] = W.shape;
+  const { y, bias, add } = ending;
+  expectShape(W, [N, K]);
+  if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
+  const kernel = T === 1 ? matvec(pass, N, norm) : matmul(pass, N);
+  const step = T === 1 ? undefined : pass.step;
+  for (const shard of W.shards) {
+    pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w], {
+      parts: ["rows/eight", rowsPart(K), `weights/${W.format}`, ...kernel.parts, ...ending.parts],
+      constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...kernel.constants },
+      groups: kernel.groups(shard),
+      flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
+    });
+  }
+}
+
+function matvec(pass: Pass, N: number, norm: Source["norm"]): Kernel {
+  const { LANES, reduce } = rowLanes(pass.gpu);
+  const QUADS = quads(pass, N, norm !== undefined);
+  return {
+    name: "matvec",
+    parts: [reduce, norm ? "inputs/norm" : "inputs/direct"],
+    constants: { LANES, QUADS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
+    groups: ({ rows }) => spread(Math.ceil(rows / (4 * QUADS))),
+  };
+}
+
+/**
+ * Fours of rows to a workgroup. A card wants workgroups; a processor has few cores and gains by fewer, all the more
+ * where each computes the norm for itself, as long as there are some for every core.
+ */
+function quads(pass: Pass, N: number, norm: boolean): number {
+  if (!isSoftware(pass.gpu)) return 1;
+  return norm ? Math.min(64, Math.max(4, Math.ceil(N / 4 / 32))) : 4;
+}
+
+function matmul(pass: Pass, N: number): Kernel {
+  const width = subgroupWidth(pass.gpu);
+  const lanes = isSoftware(pass.gpu) && width !== undefined;
+  return lanes ? matmulLanes(pass.capacity, width) : matmulTiles(pass.capacity, N);
+}
+
+function matmulLanes(T: number, LANES: number): Kernel {
+  const SPAN = Math.min(LANES, 8);
+  const SPANS = T > SPAN ? 2 : 1;
+  return {
+    name: "matmul_lanes",
+    parts: ["step"],
+    constants: { LANES, SPAN, SPANS },
+    groups: ({ rows }) => [(tokens) => Math.ceil(tokens / (SPANS * SPAN)), Math.ceil(rows / (4 * LANES))],
+  };
+}
+
+/** Large tiles read less, small ones keep a card busy: large ones only where there are enough of them. */
+function matmulTiles(T: number, N: number): Kernel {
+  const side = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128 ? 64 : 32;
+  return {
+    name: "matmul",
+    parts: ["step", `tiles/${side}`],
+    constants: {},
+    groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
+  };
+}
