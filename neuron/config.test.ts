@@ -23,6 +23,14 @@ const defaults = {
   log_level: "info",
   log_format: "text",
   http: { body_limit_mb: 32, keepalive_s: 5, stall_s: 30, drain_s: 5 },
+  images: {
+    max_mb: 20,
+    max_megapixels: 50,
+    max_per_request: 32,
+    cache_mb: 128,
+    fetch: false,
+    fetch_timeout_s: 10,
+  },
   hub: {},
   default_models: [],
 };
@@ -40,6 +48,7 @@ test("the example is valid, shows the defaults, and its comments hold valid keys
     device: 0,
     adapter: "radeon",
     context_length: 8192,
+    images: { budget_pixels: 1_048_576 },
     hub: { endpoint: "https://hub.example.org", cache_folder: "/srv/models", offline: true },
     default_models: [
       { model_id: "demo" },

@@ -42,6 +42,24 @@ export const Config = v.strictObject({
     }),
     {},
   ),
+  /** What pictures may cost. A request above a limit is refused with the limit's value. */
+  images: v.optional(
+    v.strictObject({
+      /** One encoded picture, MiB. */
+      max_mb: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1024)), 20),
+      /** Width × height as stored, millions. */
+      max_megapixels: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1000)), 50),
+      max_per_request: v.optional(v.pipe(Count, v.minValue(1)), 32),
+      /** Most pixels that the model sees of a picture; default: what its checkpoint says. */
+      budget_pixels: v.exactOptional(v.pipe(Count, v.minValue(1024))),
+      /** Embeddings kept on the device for each model, MiB. */
+      cache_mb: v.optional(v.pipe(v.number(), v.minValue(0)), 128),
+      /** Fetch http(s) addresses from the public internet; otherwise only data: URIs are read. */
+      fetch: v.optional(v.boolean(), false),
+      fetch_timeout_s: v.optional(v.pipe(Seconds, v.maxValue(300)), 10),
+    }),
+    {},
+  ),
   /** What the environment of Hugging Face's tools says, unless said here. */
   hub: v.optional(
     v.strictObject({

@@ -43,13 +43,20 @@ afterEach(() => {
 
 test("says where it listens, what it serves and how", async () => {
   const model = emptyModelFolder();
-  const flags = { device: 1, adapter: "fake", context_length: 999, max_queue: 3 };
+  const images = { max_mb: 1.5, max_megapixels: 2, max_per_request: 4, budget_pixels: 5000, cache_mb: 6 };
+  const flags = { device: 1, adapter: "fake", context_length: 999, max_queue: 3, images };
   const { url, activated, models } = await start({
     ...flags,
     default_models: [{ model_id: "m", source: model }],
   });
   await activated;
-  expect(asked).toEqual({ device: 1, adapter: "fake", maxQueue: 3 });
+  const limits = { bytes: 1.5 * 2 ** 20, pixels: 2e6, perRequest: 4, budget: 5000, cacheBytes: 6 * 2 ** 20 };
+  expect(asked).toEqual({
+    device: 1,
+    adapter: "fake",
+    maxQueue: 3,
+    images: { ...limits, remote: undefined },
+  });
   expect(engine.options).toEqual([{ contextLength: 999 }]);
   expect(lines).toEqual([
     `listening on ${url}`,

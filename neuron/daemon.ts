@@ -40,7 +40,7 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   // A typing error should show at once, not after the device has been opened.
   for (const model of wanted) parseReference(model.source ?? model.id);
   const { device, adapter, max_queue: maxQueue } = config;
-  const engine = await openEngine({ device, adapter, maxQueue });
+  const engine = await openEngine({ device, adapter, maxQueue, images: imageLimits(config.images) });
   const memory = watchMemory(engine.device);
   const models = new Models(engine, fetcher(config, env, log), config.context_length);
   tell(models, log);
@@ -89,6 +89,18 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
 
   let ending: Promise<void> | undefined;
   return { url, models, activated, stop: () => (ending ??= end()) };
+}
+
+function imageLimits(images: Config["images"]): NonNullable<EngineOptions["images"]> {
+  const { max_mb, max_megapixels, max_per_request, budget_pixels, cache_mb, fetch, fetch_timeout_s } = images;
+  return {
+    bytes: Math.floor(max_mb * 2 ** 20),
+    pixels: Math.floor(max_megapixels * 1e6),
+    perRequest: max_per_request,
+    budget: budget_pixels,
+    cacheBytes: Math.floor(cache_mb * 2 ** 20),
+    remote: fetch ? { timeoutMs: fetch_timeout_s * 1000, redirects: 3 } : undefined,
+  };
 }
 
 function wantedModel({ model_id, source, context_length }: Config["default_models"][number]): Wanted {

@@ -2,7 +2,7 @@
 // takes only names of models that were found, so a client cannot grow the set.
 
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
-import type { TextEvent, Usage } from "../engine/serve/types.ts";
+import type { ImageUsage, TextEvent, Usage } from "../engine/serve/types.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Entry, Models } from "./models.ts";
 
@@ -33,8 +33,19 @@ export function createMetrics(models: Models, memory: () => MemoryFigures) {
     errors: counter("errors_total", "Requests of any route that failed, by error code.", ["code"]),
     tokens: counter(
       "tokens_total",
-      "Tokens by kind: prompt (cached ones too), cached, completion, reasoning.",
+      "Tokens by kind: prompt (cached ones and those of images too), cached, image, completion, reasoning.",
       ["model", "kind"],
+    ),
+    images: counter(
+      "images_total",
+      "Images of prompts by outcome: encoded by the vision tower, or cached embeddings.",
+      ["model", "outcome"],
+    ),
+    imageEncode: histogram(
+      "image_encode_seconds",
+      "The vision tower's time for the images of a prompt that were not cached.",
+      ["model"],
+      latencies,
     ),
     firstToken: histogram(
       "time_to_first_token_seconds",
@@ -149,6 +160,7 @@ function countTokens(metrics: Metrics, entry: Entry, usage: Usage): void {
   metrics.tokens.inc({ model, kind: "cached" }, usage.cachedTokens);
   metrics.tokens.inc({ model, kind: "completion" }, usage.completionTokens);
   metrics.tokens.inc({ model, kind: "reasoning" }, usage.reasoningTokens);
+  if (usage.images) countImages(metrics, model, usage.images);
   const decode = perSecond(usage.completionTokens - 1, usage.decodeMs);
   const prefill = perSecond(usage.promptTokens - usage.cachedTokens, usage.prefillMs);
   if (decode !== undefined) metrics.rate.observe({ model }, decode);
@@ -156,6 +168,13 @@ function countTokens(metrics: Metrics, entry: Entry, usage: Usage): void {
     decode: average(entry.speed.decode, decode),
     prefill: average(entry.speed.prefill, prefill),
   };
+}
+
+function countImages(metrics: Metrics, model: string, { count, cached, tokens, encodeMs }: ImageUsage): void {
+  metrics.tokens.inc({ model, kind: "image" }, tokens);
+  metrics.images.inc({ model, outcome: "cached" }, cached);
+  metrics.images.inc({ model, outcome: "encoded" }, count - cached);
+  if (count > cached) metrics.imageEncode.observe({ model }, encodeMs / 1000);
 }
 
 function perSecond(count: number, ms: number): number | undefined {

@@ -11,6 +11,8 @@ export interface ImageLimits {
   budget: number | undefined;
   /** http(s) addresses; undefined: refused. */
   remote: RemoteLimits | undefined;
+  /** Bytes of embeddings that stay on the device, for each model. */
+  cacheBytes: number;
 }
 
 export interface RemoteLimits {
@@ -25,6 +27,5 @@ export const defaultImageLimits: ImageLimits = {
   perRequest: 32,
   budget: undefined,
   remote: undefined,
+  cacheBytes: 128 * 2 ** 20,
 };
-
-export const defaultRemoteLimits: RemoteLimits = { timeoutMs: 10_000, redirects: 3 };

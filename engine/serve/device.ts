@@ -5,6 +5,7 @@ import type { MessagePort } from "node:worker_threads";
 import { EngineError, toPlainError } from "../errors.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
+import { defaultImageLimits } from "../image/limits.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
@@ -12,7 +13,7 @@ import { generate } from "./generate.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
 import { Runner } from "./runner.ts";
 import type { GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
-import { defaultImageCacheBytes, loadVision, type Vision } from "./vision.ts";
+import { loadVision, type Vision } from "./vision.ts";
 
 export interface DeviceModel {
   readonly config: ModelConfig;
@@ -52,7 +53,7 @@ export async function loadModel(
     const software = gpu.report.kind === "software";
     const flopsPerSubmit = software ? 2e10 : 5e11;
     const network = await checked(gpu, () => architectures[config.modelType](loader, config));
-    const cacheBytes = options.imageCacheBytes ?? defaultImageCacheBytes;
+    const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
     const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
     vision = await checked(gpu, () => loadVision(gpu, checkpoint, loader, config, visionOptions));
     onProgress({ ...progress, phase: "compiling" });

@@ -63,7 +63,8 @@ class DeviceEngine implements Engine {
   ): Promise<Model> {
     await planFolder(folder); // a folder that is no model's is told as that, not by the first file it lacks
     const text = await loadText(folder);
-    const { model, info } = await this.#link.load(folder, options, onProgress);
+    const imageCacheBytes = this.#modelOptions.images.cacheBytes;
+    const { model, info } = await this.#link.load(folder, { imageCacheBytes, ...options }, onProgress);
     return new LoadedModel(this.#link, model, info, text, this.#modelOptions);
   }
 

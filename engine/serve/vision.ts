@@ -28,8 +28,6 @@ export interface VisionOptions {
 /** What the plans made at load are for, on a card; software compiles so slowly that the first picture waits for it. */
 const patchesAtLoad = { hardware: 1024, software: 0 };
 
-export const defaultImageCacheBytes = 128 * 2 ** 20;
-
 export class Vision {
   readonly info: VisionInfo;
   readonly tower: TowerRunner;
