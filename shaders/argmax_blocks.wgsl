@@ -1,6 +1,6 @@
 // argmax_blocks: the best logit of each of GROUPS stretches of a row.   First of two stages.
-//   x: [1, K] f32    blocks: [GROUPS] of (key, index)
-//   one workgroup per stretch of PIECES pieces; uses reduce/best and rows/*
+//   x: [T, K] f32    blocks: [T, GROUPS] of (key, index)
+//   one workgroup per stretch of PIECES pieces and row; uses reduce/best and rows/*
 override K: u32;       // V, the vocabulary
 override PIECES: u32;  // pieces of 8 to a workgroup
 override LANES: u32;
@@ -13,12 +13,16 @@ fn consider(best: Best, value: f32, index: u32) -> Best {
 }
 
 @compute @workgroup_size(LANES)
-fn argmax_blocks(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn argmax_blocks(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
   let first = group.x * PIECES;
   let end = min(first + PIECES, (K + 7u) / 8u);
   var best = Best(0u, 8u * first);
   for (var piece = first + lane; piece < end; piece += LANES) {
-    let values = x8(0u, piece);
+    let values = x8(group.y, piece);
     let index = 8u * piece;
     best = consider(best, values.lo.x, index);
     best = consider(best, values.lo.y, index + 1u);
@@ -31,6 +35,6 @@ fn argmax_blocks(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   }
   best = bestOfLanes(best, lane);
   if (lane == 0u) {
-    blocks[group.x] = best;
+    blocks[group.y * groups.x + group.x] = best;
   }
 }

@@ -1,12 +1,12 @@
 // attention_lanes: attention on a software adapter, for one token or many:
 //   y[t,h] = Σ_k softmax_k(q[t,h]·K_k · D^-½) · V_k,   k = 0 … past + t
-//   q: [T, Nh, D]    K, V: the cache    y: [T, Nh·D]
-//   one workgroup of exactly one subgroup (LANES wide) per four rows of a kv head, a row being a (token, query head of
+//   q: [T, Nh, D]    K, V: the cache    y: [T, Nh·D]    past: of the token's own sequence
+//   one workgroup of exactly one subgroup (LANES wide) per four rows of a sequence's kv head, a row being a (token, query head of
 //   the group) pair, token-major. For scores a lane takes a key, for values four dims.
 // A processor's vector unit multiplies fast, but a load per lane costs some 50 multiply-adds, and barriers make it switch
 // between invocations: so there are none, and what a lane has loaded goes to the others by shuffles. Inner loops are
 // bounded by the subgroup's size, which no compiler knows: unrolled they take eight times as long to compile and run a
-// tenth faster. Uses step, kv_cache and attention_gate or attention_plain
+// tenth faster. Uses steps/*, kv_cache and attention_gate or attention_plain
 enable subgroups;
 
 override HEADS: u32;
@@ -26,10 +26,10 @@ const SPAN = 4u;                            // vec4s of head width that the lane
 override D4: u32 = D / 4u;
 override GROUP: u32 = HEADS / KV_HEADS;
 
-// where the queries of four rows begin; rows past the last repeat it and are not stored
-fn starts(row: u32, last_row: u32, kv_head: u32) -> vec4u {
+// where the queries of four rows, counted from token `first` on, begin; rows past the last repeat it and are not stored
+fn starts(first: u32, row: u32, last_row: u32, kv_head: u32) -> vec4u {
   let rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(last_row));
-  return (rows / GROUP * HEADS + kv_head * GROUP + rows % GROUP) * D4;
+  return ((first + rows / GROUP) * HEADS + kv_head * GROUP + rows % GROUP) * D4;
 }
 
 // four dims of four rows' queries, a column a row
@@ -62,14 +62,16 @@ fn attention_lanes(
   @builtin(subgroup_invocation_id) lane: u32,
   @builtin(subgroup_size) width: u32,                      // LANES
 ) {
-  let rows = step.tokens * GROUP;
+  let first = first_of(group.z);
+  let slot = slot_of(first);
+  let rows = count_of(group.z) * GROUP;
   let row = (groups.x - 1u - group.x) * ROWS;              // the longest first
   let last_row = min(row + ROWS, rows) - 1u;
-  let last_key = step.past + last_row / GROUP;
+  let last_key = row_of(first) + last_row / GROUP;
   let kv_head = group.y;
   let span = SPAN * width / LANES;                         // SPAN
-  let start = starts(row, last_row, kv_head);
-  let horizon = step.past + vec4u(row, row + 1u, row + 2u, row + 3u) / GROUP;   // the last key that a row sees
+  let start = starts(first, row, last_row, kv_head);
+  let horizon = row_of(first) + vec4u(row, row + 1u, row + 2u, row + 3u) / GROUP;   // the last key that a row sees
 
   var m = vec4f(LOWEST);                                   // a component a row
   var l = vec4f(0.0);                                      // of this lane's keys
@@ -80,7 +82,7 @@ fn attention_lanes(
     var top = m;
     for (var g = 0u; g * LANES < keys; g++) {
       let key = base + g * LANES + lane;
-      let at = cache_row(kv_head, min(key, last_key)) * D4;   // rows past the last may hold anything
+      let at = cache_row(slot, kv_head, min(key, last_key)) * D4;   // rows past the last may hold anything
       var s = vec4f(0.0);
       for (var d4 = 0u; d4 < D4; d4 += SPAN) {
         let held = hold(start, d4 + lane % SPAN);
@@ -106,7 +108,7 @@ fn attention_lanes(
         let weights = p[g];
         for (var j = 0u; j < width; j++) {
           let key = min(base + g * LANES + j, last_key);
-          o += outer(subgroupShuffle(weights, j), V[cache_row(kv_head, key) * D4 + d4]);
+          o += outer(subgroupShuffle(weights, j), V[cache_row(slot, kv_head, key) * D4 + d4]);
         }
       }
       sums[column / LANES] = o;
@@ -117,7 +119,7 @@ fn attention_lanes(
   for (var d4 = lane; d4 < D4; d4 += LANES) {
     let o = scale_rows(sums[d4 / LANES], 1.0 / l);
     for (var j = 0u; row + j <= last_row; j++) {
-      let t = (row + j) / GROUP;
+      let t = first + (row + j) / GROUP;
       let head = kv_head * GROUP + (row + j) % GROUP;
       y[(t * HEADS + head) * D4 + d4] = gated(o[j], t, head, d4);
     }

@@ -1,6 +1,7 @@
 // attention_merge: the parts of attention_split, joined:   y_h = Σ_s e^(m_s − m)·acc_s / Σ_s e^(m_s − m)·l_s,  m = max m_s
-//   acc: [Nh, SPLITS, D]    stats: [Nh, SPLITS] of (m, l)    y: [1, Nh·D]
-//   one workgroup a head, four dims a lane; uses step, attention_chunk and attention_gate or attention_plain
+//   acc: [T, Nh, SPLITS, D]    stats: [T, Nh, SPLITS] of (m, l)    y: [T, Nh·D], a token of each sequence
+//   one workgroup a head and token, four dims a lane; uses steps/*, attention_chunk and attention_gate or attention_plain
+override HEADS: u32;
 override D: u32;
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> acc: array<vec4f>;
@@ -11,8 +12,9 @@ override D4: u32 = D / 4u;
 @compute @workgroup_size(64)
 fn attention_merge(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) d4: u32) {
   if (d4 >= D4) { return; }
-  let head = group.x;
-  let length = step.past + 1u;
+  let t = group.y;
+  let head = t * HEADS + group.x;                 // through the heads of all tokens
+  let length = row_of(t) + 1u;
   let chunk = chunk_of(length);
   let used = (length + chunk - 1u) / chunk;       // later splits had no keys and wrote nothing
   var m = stats[head * SPLITS].x;
@@ -27,5 +29,5 @@ fn attention_merge(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     l += scale * part.y;
     sum += scale * acc[(head * SPLITS + s) * D4 + d4];
   }
-  y[head * D4 + d4] = gated(sum / l, 0u, head, d4);
+  y[head * D4 + d4] = gated(sum / l, t, group.x, d4);
 }

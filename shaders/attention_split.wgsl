@@ -1,12 +1,13 @@
-// attention_split: one query token against a part of the cache; attention_merge joins the parts.
+// attention_split: the query of one token of each sequence against a part of its cache; attention_merge joins the parts.
 //   s_k = q_h·K_k · D^-½    m = max s    l = Σ exp(s_k − m)    acc = Σ exp(s_k − m) · V_k    over the keys k of split s
-//   q: [1, Nh, D]    K, V: the cache    acc: [Nh, SPLITS, D]    stats: [Nh, SPLITS] of (m, l)
-//   workgroup (split, kv head, block): GROUPED ≤ 4 query heads of the kv head share its reads, one component of a
-//   vec4 each. Scores: 4 lanes a key. Values: a lane owns 4 dims of every slots-th key.  Uses step, kv_cache, attention_chunk
+//   q: [T, Nh, D]    K, V: the cache    acc: [T, Nh, SPLITS, D]    stats: [T, Nh, SPLITS] of (m, l)
+//   workgroup (split, kv head, block of token): GROUPED ≤ 4 query heads of the kv head share its reads, one component of a
+//   vec4 each. Scores: 4 lanes a key. Values: a lane owns 4 dims of every SLOTS-th key.  Uses steps/*, kv_cache, attention_chunk
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
 override GROUPED: u32;     // query heads of a workgroup
+override BLOCKS: u32;      // workgroups that share a token's kv head
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(2) var<storage, read> K: array<vec4f>;
@@ -24,6 +25,7 @@ var<workgroup> sums: array<vec4f, 4u * WG>;       // [lane][key] of a tile; in t
 var<workgroup> weights: array<vec4f, KEYS>;       // scores, then exp(score − max), of a tile
 var<workgroup> tops: array<vec4f, 8>;             // largest score of every 8 keys
 
+// first_head counts through the heads of all tokens
 fn load_query(first_head: u32, count: u32, i: u32) {
   for (var at = i; at < 4u * D4; at += WG) {
     let head = at % 4u;
@@ -62,13 +64,16 @@ fn lane_scores(lane: u32, row0: u32, row1: u32) -> array<vec4f, 2> {
 
 @compute @workgroup_size(WG)
 fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) i: u32) {
-  let length = step.past + 1u;
+  let t = group.z / BLOCKS;
+  let block = group.z % BLOCKS;
+  let cache_slot = slot_of(t);
+  let length = row_of(t) + 1u;
   let chunk = chunk_of(length);
   let first = group.x * chunk;
   if (first >= length) { return; }
   let end = min(first + chunk, length);
-  let first_head = group.y * GROUP + group.z * GROUPED;
-  let count = min(GROUPED, GROUP - group.z * GROUPED);
+  let first_head = t * HEADS + group.y * GROUP + block * GROUPED;
+  let count = min(GROUPED, GROUP - block * GROUPED);
   load_query(first_head, count, i);
   workgroupBarrier();
 
@@ -84,7 +89,7 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     let keys = min(KEYS, end - base);             // rows past the end may hold anything: never read
     let lane = i % 4u;
     let key = i / 4u;
-    let s = lane_scores(lane, cache_row(group.y, min(base + key, end - 1u)), cache_row(group.y, min(base + key + 32u, end - 1u)));
+    let s = lane_scores(lane, cache_row(cache_slot, group.y, min(base + key, end - 1u)), cache_row(cache_slot, group.y, min(base + key + 32u, end - 1u)));
     sums[lane * KEYS + key] = s[0];
     sums[lane * KEYS + key + 32u] = s[1];
     workgroupBarrier();
@@ -121,7 +126,7 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     acc3 *= shrink.w;
     if (slot < SLOTS) {
       for (var k = slot; k < keys; k += SLOTS) {
-        let v = V[cache_row(group.y, base + k) * D4 + d4];
+        let v = V[cache_row(cache_slot, group.y, base + k) * D4 + d4];
         let p = weights[k];
         acc0 += p.x * v;
         if (GROUPED > 1u) { acc1 += p.y * v; }

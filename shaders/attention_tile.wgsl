@@ -3,7 +3,7 @@
 //   q: [T, Nh, D]    K, V: the cache    y: [T, Nh·D]
 //   A workgroup takes ROWS rows of one kv head, a row being a (token, query head of the group) pair, token-major, and
 //   walks the keys in tiles of KEYS. Lane (c, r) computes scores of rows 4r … 4r+3 and keys c, c+16, c+32, c+48, and owns
-//   columns 4·(c + 16j), j < 4, of those rows' output.  Uses step, kv_cache and attention_gate or attention_plain
+//   columns 4·(c + 16j), j < 4, of those rows' output.  Uses steps/sequence, kv_cache and attention_gate or attention_plain
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
@@ -33,7 +33,7 @@ fn stage(first_row: u32, last_row: u32, kv_head: u32, base: u32, last_key: u32, 
   queries[i] = select(vec4f(0.0), q[start + min(at, D4 - 1u)], at < D4);
   for (var j = i; j < KEYS * DEPTH; j += WG) {
     let depth = d4 + j % DEPTH;
-    let key = cache_row(kv_head, min(base + j / DEPTH, last_key));
+    let key = cache_row(step.slot, kv_head, min(base + j / DEPTH, last_key));
     keys[j % DEPTH * KEYS + j / DEPTH] = select(vec4f(0.0), K[key * D4 + min(depth, D4 - 1u)], depth < D4);
   }
 }
@@ -131,7 +131,7 @@ fn attention_tile(
     let count = min(KEYS, last_key + 1u - base);               // rows of V past the end may hold anything
     for (var k = 0u; k < count; k++) {
       let w = weights[k * 8u + r];
-      let row = cache_row(kv_head, base + k) * D4;
+      let row = cache_row(step.slot, kv_head, base + k) * D4;
       o0 += outer(w, V[row + min(c, D4 - 1u)]);
       if (D4 > 16u) { o1 += outer(w, V[row + min(c + 16u, D4 - 1u)]); }
       if (D4 > 32u) { o2 += outer(w, V[row + min(c + 32u, D4 - 1u)]); }

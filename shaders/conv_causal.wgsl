@@ -1,6 +1,6 @@
 // conv_causal: y[t,c] = silu(Σ_j weight[c,j] · x[t−3+j,c]), x = the carried window before u's first C columns
 //   u: [T, STRIDE] f32    weight: [C, 4]    memory: its window is read, and moves on    y: [T, C]
-//   one invocation per four channels and TILE tokens; uses step, conv
+//   one invocation per four channels and TILE tokens; uses steps/sequence, conv
 //   The invocation of the first tile alone reads the window, and it alone writes the new columns, after reading.
 override STRIDE: u32;      // row width of u
 override TILE: u32 = 16u;
@@ -27,11 +27,11 @@ fn conv_causal(@builtin(global_invocation_id) id: vec3u) {
   if (first > 0u) { return; }
   for (var back = min(3u, step.tokens); back > 0u; back--) {
     let t = step.tokens - back;
-    memory[ring(step.past + t, c4)] = u[t * (STRIDE / 4u) + c4];
+    memory[ring(step.slot, step.past + t, c4)] = u[t * (STRIDE / 4u) + c4];
   }
 }
 
 fn column(t: u32, back: u32, c4: u32) -> vec4f {   // u at token t − back, or the window where that is before u
   if (t >= back) { return u[(t - back) * (STRIDE / 4u) + c4]; }
-  return memory[ring(step.past + t - back, c4)];
+  return memory[ring(step.slot, step.past + t - back, c4)];
 }

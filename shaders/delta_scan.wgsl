@@ -1,13 +1,14 @@
 // delta_scan: carries the state over the chunks that delta_chunk prepared. Per chunk, with the decays of its header:
 //   X = V − e^G·K S;  U = M beta X;  o = e^G·Q S + P U;  S ← e^(G_31)·S + Kᵀ e^(G_31−G) U
 //   qkv: [T, C]    inner: [chunks, Nv, 64, 32]    factors: [chunks, Nv, 32, 4]
-//   memory: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place    o: [T, Nv·Dv]
+//   memory: [slots, STATE]: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place    o: [T, Nv·Dv]
 //   one workgroup per (tile of 4·QUADS columns of S, head), chunks one after another; invocation (r, c) has four
 //   columns c, the r-th group of four rows of the chunk, and every eighth group of four rows of S
-//   uses step, delta_rows
+//   uses steps/sequence, delta_rows
 // o holds e^G·Q S from the first stage to the third, written and read by the same invocation.
 const ROW_LANES = 8u;
 override QUADS: u32;
+override STATE: u32;   // vec4s of a slot's memory
 override TILE: u32 = DK * QUADS;
 override ROW_TILE: u32 = CHUNK * QUADS;
 override WG: u32 = ROW_LANES * QUADS;
@@ -43,8 +44,9 @@ struct Place {
 fn delta_scan(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let c = lane % QUADS;
   let column = group.x * QUADS + c;
+  let base = step.slot * STATE + C;
   let p = Place(group.y, c, min(column, VALUE_QUADS - 1u), column < VALUE_QUADS, lane / QUADS);
-  for (var i = p.r; i < DK; i += ROW_LANES) { state[i * QUADS + c] = memory[C + (p.head * DK + i) * VALUE_QUADS + p.column]; }
+  for (var i = p.r; i < DK; i += ROW_LANES) { state[i * QUADS + c] = memory[base + (p.head * DK + i) * VALUE_QUADS + p.column]; }
   workgroupBarrier();
   for (var chunk = 0u; chunk * CHUNK < step.tokens; chunk++) {
     let token = chunk * CHUNK;
@@ -60,7 +62,7 @@ fn delta_scan(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
     workgroupBarrier();
   }
   if (!p.inside) { return; }
-  for (var i = p.r; i < DK; i += ROW_LANES) { memory[C + (p.head * DK + i) * VALUE_QUADS + p.column] = state[i * QUADS + c]; }
+  for (var i = p.r; i < DK; i += ROW_LANES) { memory[base + (p.head * DK + i) * VALUE_QUADS + p.column] = state[i * QUADS + c]; }
 }
 
 fn addRow(sum: vec4f, row: vec4f, m: Square) -> vec4f {

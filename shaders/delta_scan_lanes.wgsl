@@ -1,13 +1,14 @@
 // delta_scan_lanes: delta_scan for a software adapter. Per chunk, with the decays that delta_chunk made:
 //   X = V − e^G·K S;  U = M beta X;  o = e^G·Q S + P U;  S ← e^(G_31)·S + Kᵀ e^(G_31−G) U
 //   qkv: [T, C]    inner: [chunks, Nv, 64, 32]    factors: [chunks, Nv, 32, 4]
-//   memory: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place    o: [T, Nv·Dv]
+//   memory: [slots, STATE]: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place    o: [T, Nv·Dv]
 //   one workgroup of exactly one subgroup (LANES wide) per (tile of 4·LANES columns of S, head); a lane owns four
-//   columns of S, X, U and o, so nothing waits for another lane; uses step, delta_rows
+//   columns of S, X, U and o, so nothing waits for another lane; uses steps/sequence, delta_rows
 // Where a load costs some 50 multiply-adds, each lane loads one row's piece and shuffles hand it to the others.
 enable subgroups;
 
 override LANES: u32;
+override STATE: u32;   // vec4s of a slot's memory
 override SPAN: u32;    // min(LANES, 8), rows that one shuffled register serves
 override TILE: u32 = DK * LANES;
 override ROW_TILE: u32 = CHUNK * LANES;
@@ -41,8 +42,9 @@ struct Place {
 @compute @workgroup_size(LANES)
 fn delta_scan_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let column = group.x * LANES + lane;
+  let base = step.slot * STATE + C;
   let p = Place(lane, group.y, min(column, VALUE_QUADS - 1u), column < VALUE_QUADS);
-  for (var i = 0u; i < 4u * keyQuads(); i++) { state[i * LANES + lane] = memory[C + (p.head * DK + i) * VALUE_QUADS + p.column]; }
+  for (var i = 0u; i < 4u * keyQuads(); i++) { state[i * LANES + lane] = memory[base + (p.head * DK + i) * VALUE_QUADS + p.column]; }
   for (var chunk = 0u; chunk * CHUNK < step.tokens; chunk++) {
     let at = (chunk * VALUE_HEADS + p.head) * CHUNK;
     let token = chunk * CHUNK;
@@ -53,7 +55,7 @@ fn delta_scan_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invoc
     for (var n = 0u; n < keyQuads(); n += 2u) { advance(p, token, rows, at, n); }
   }
   if (!p.inside) { return; }
-  for (var i = 0u; i < 4u * keyQuads(); i++) { memory[C + (p.head * DK + i) * VALUE_QUADS + p.column] = state[i * LANES + lane]; }
+  for (var i = 0u; i < 4u * keyQuads(); i++) { memory[base + (p.head * DK + i) * VALUE_QUADS + p.column] = state[i * LANES + lane]; }
 }
 
 // sums + rows first … first + 3 of those held, times the four rows m

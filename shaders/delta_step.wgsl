@@ -2,9 +2,9 @@
 //   qn = q / √(Σq² + 1e-6) · SCALE,  kn = k / √(Σk² + 1e-6):
 //   S ← e^g·S;  d = beta·(v − Sᵀkn);  S ← S + kn dᵀ;  o = Sᵀqn;  y = o / rms(o) · norm · silu(z)
 //   u: [T, STRIDE] = q|k|v (C) | z (Nv·Dv) | b (Nv) | a (Nv)    y: [T, Nv·Dv]
-//   memory: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place
-//   one workgroup per value head; invocation (r, c) has four columns c of S and every ROWS-th group of four rows
-//   uses step, delta_gates, and conv + delta_conv_now or delta_conv_done
+//   memory: [slots, STATE]: the convolution's window [4, C], then S [Nv, Dk, Dv], updated in place
+//   one workgroup per value head and sequence; invocation (r, c) has four columns c of S and every ROWS-th group of four rows
+//   uses steps/*, delta_gates, and conv + delta_conv_now or delta_conv_done
 // S is read once for both products: Sᵀqn after the update is e^g·(Sᵀqn) + d·(kn·qn). Norms are applied to the sums.
 override STRIDE: u32;
 override KEY_HEADS: u32;
@@ -40,10 +40,12 @@ fn delta_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
   let head = group.x;
   let c = lane % QUADS;
   let r = lane / QUADS;
-  for (var t = 0u; t < step.tokens; t++) {
+  let first = first_of(group.y);
+  let base = slot_of(first) * STATE + C;
+  for (var t = first; t < first + count_of(group.y); t++) {
     loadHead(t, head, lane);
     workgroupBarrier();
-    partialSums(head, r, c);
+    partialSums(base, head, r, c);
     workgroupBarrier();
     let row = t * (STRIDE / 4u);
     let b = scalar(t * STRIDE + STRIDE - 2u * VALUE_HEADS + head);
@@ -52,7 +54,7 @@ fn delta_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
     var o = vec4f(0.0);
     if (r == 0u) { o = readOut(c, decay, sigmoid(b)); }
     workgroupBarrier();
-    update(head, r, c, decay);
+    update(base, head, r, c, decay);
     if (r == 0u) {
       let z = u[row + (STRIDE - 2u * VALUE_HEADS) / 4u - (VALUE_HEADS - head) * QUADS + c];
       y[(t * VALUE_HEADS + head) * QUADS + c] = o * inverseRms() * norm[c] * silu4(z);
@@ -75,11 +77,11 @@ fn loadHead(t: u32, head: u32, lane: u32) {
   }
 }
 
-fn partialSums(head: u32, r: u32, c: u32) {
+fn partialSums(base: u32, head: u32, r: u32, c: u32) {
   var sk = vec4f(0.0);
   var sq = vec4f(0.0);
   for (var i = r; i < KEY_QUADS; i += ROWS) {
-    let at = C + (head * DK + 4u * i) * QUADS + c;
+    let at = base + (head * DK + 4u * i) * QUADS + c;
     let s0 = memory[at];
     let s1 = memory[at + QUADS];
     let s2 = memory[at + 2u * QUADS];
@@ -118,10 +120,10 @@ fn readOut(c: u32, decay: f32, beta: f32) -> vec4f {
   return o;
 }
 
-fn update(head: u32, r: u32, c: u32, decay: f32) {
+fn update(base: u32, head: u32, r: u32, c: u32, decay: f32) {
   let d = delta[c];
   for (var i = r; i < KEY_QUADS; i += ROWS) {
-    let at = C + (head * DK + 4u * i) * QUADS + c;
+    let at = base + (head * DK + 4u * i) * QUADS + c;
     let ki = k[i];
     memory[at] = decay * memory[at] + ki.x * d;
     memory[at + QUADS] = decay * memory[at + QUADS] + ki.y * d;

@@ -1,11 +1,11 @@
 // qkv_prepare: from the packed projection to attention's inputs, head by head:
-//   q[t,h] = rope(norm(qkv[t, q of h]))    K[past+t] = rope(norm(qkv[t, k]))    V[past+t] = qkv[t, v]
+//   q[t,h] = rope(norm(qkv[t, q of h]))    K[row of t] = rope(norm(qkv[t, k]))    V[row of t] = qkv[t, v]
 //   rope, pairs (i, i+R/2), i < R/2, (c, s) = table[p, i]:   y_i = x_i·c − x_{i+R/2}·s    y_{i+R/2} = x_{i+R/2}·c + x_i·s
 //   and dims ≥ R pass.   p = positions[axis(i), t]: interleaved M-RoPE, axis(i) = h where i%3 = 1 and i < 3·SECTION_H,
 //   w where i%3 = 2 and i < 3·SECTION_W, else t; sections of 0 make it plain rope.
 //   qkv: [T, PACKED] = q | k | v, q per head [D] or, with output gates, [D query | D gate] (Q_STRIDE = 2D)
 //   positions: [3, T of the plan] u32 (t, h, w)    table: [positions, R/2, 2] (cos, sin)    q: [T, Nh, D]    K, V: the cache
-//   a workgroup takes ROWS heads of token group.y, LANES lanes a head; uses step, kv_cache and qkv_norm or qkv_plain
+//   a workgroup takes ROWS heads of token group.y, LANES lanes a head; uses steps/*, kv_cache and qkv_norm or qkv_plain
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
@@ -53,7 +53,7 @@ fn qkv_prepare(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id
   let scale = head_scale(base, local);                         // holds a barrier: no lane has left yet
   if (slot != head || t >= step.tokens) { return; }
 
-  let row = cache_row(after_q % KV_HEADS, step.past + t) * D;
+  let row = cache_row(slot_of(t), after_q % KV_HEADS, row_of(t)) * D;
   for (var i = local.x; i < D; i += LANES) {
     if (head < HEADS) {
       q[(t * HEADS + head) * D + i] = turned(t, base, false, i, scale);

@@ -2,6 +2,7 @@
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { Recording, type Pass } from "../engine/gpu/plan.ts";
 import { readBytes } from "../engine/gpu/readback.ts";
+import { mostSequences, stepValues, type Place } from "../engine/gpu/step.ts";
 import { createBuffer, free, permanent, weightBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
 import type { WeightFormat } from "../engine/gpu/tensor.ts";
 import { createWeight, writeRows } from "../engine/gpu/weight.ts";
@@ -13,6 +14,10 @@ export interface RunOptions {
   tokens?: number;
   /** Tokens already in the cache; default 0. */
   past?: number;
+  /** Where the sequence's memory lies; default 0. */
+  slot?: number;
+  /** A token of each of several sequences, instead of `tokens` behind `past`. */
+  each?: readonly Place[];
 }
 
 /** Records, runs, and returns the values of the tensors that `record` returned, each as f32 (or u32 bits). */
@@ -21,9 +26,12 @@ export async function runOps(
   options: RunOptions,
   record: (pass: Pass) => readonly Tensor[],
 ): Promise<(Float32Array | Uint32Array)[]> {
-  const tokens = options.tokens ?? options.capacity;
-  const step = permanent(gpu, "step", [4], new Uint32Array([tokens, options.past ?? 0, 0, 0]));
-  const recording = new Recording(gpu, { capacity: options.capacity, step });
+  const { capacity, each, past = 0, slot = 0 } = options;
+  const tokens = each?.length ?? options.tokens ?? capacity;
+  const values = new Uint32Array(each ? 4 + 4 * mostSequences : 4);
+  values.set(stepValues(each ? { each } : { tokens, past, slot }));
+  const step = permanent(gpu, "step", [values.length], values);
+  const recording = new Recording(gpu, { capacity, step, batch: each !== undefined });
   const outputs = record(recording);
   const plan = await recording.finish(outputs);
   try {

@@ -24,9 +24,11 @@ export type Binding = Tensor | GPUBuffer;
 /** What ops write on. */
 export interface Pass {
   readonly gpu: Gpu;
-  /** The most tokens a run may carry; 1 for the decode plan. */
+  /** The most tokens a run may carry. */
   readonly capacity: number;
-  /** u32 [4]: tokens of this run, tokens already in the cache, 0, 0 (shaders/step.wgsl). */
+  /** Whether a run's tokens are of as many sequences (gpu/step.ts), or of one, one behind another. */
+  readonly batch: boolean;
+  /** How many tokens this run has, whose, and behind how many (gpu/step.ts). */
   readonly step: Tensor;
   /** A tensor that lives from its first to its last use in the plan. */
   scratch(shape: readonly number[], label?: string, format?: Format): Tensor;
@@ -54,6 +56,8 @@ interface Step {
 export interface RecordOptions {
   capacity: number;
   step: Tensor;
+  /** Each token of a run is of a sequence of its own. */
+  batch?: boolean;
   /** Keep the tensors named by `Pass.keep` readable after a run. */
   keep?: boolean;
 }
@@ -61,6 +65,7 @@ export interface RecordOptions {
 export class Recording implements Pass {
   readonly gpu: Gpu;
   readonly capacity: number;
+  readonly batch: boolean;
   readonly step: Tensor;
   readonly #keep: boolean;
   readonly #dispatches: Recorded[] = [];
@@ -70,6 +75,7 @@ export class Recording implements Pass {
   constructor(gpu: Gpu, options: RecordOptions) {
     this.gpu = gpu;
     this.capacity = options.capacity;
+    this.batch = options.batch ?? false;
     this.step = options.step;
     this.#keep = options.keep ?? false;
   }

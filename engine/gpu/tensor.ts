@@ -45,6 +45,10 @@ export function elements(shape: readonly number[]): number {
 export function dims(tensor: { readonly shape: readonly number[] }, rank: 1): [number];
 export function dims(tensor: { readonly shape: readonly number[] }, rank: 2): [number, number];
 export function dims(tensor: { readonly shape: readonly number[] }, rank: 3): [number, number, number];
+export function dims(
+  tensor: { readonly shape: readonly number[] },
+  rank: 4,
+): [number, number, number, number];
 export function dims(tensor: { readonly shape: readonly number[] }, rank: number): number[] {
   if (tensor.shape.length !== rank)
     throw new Error(`expected rank ${rank}, got shape [${tensor.shape.join(", ")}]`);

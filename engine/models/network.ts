@@ -5,13 +5,15 @@ import type { KvCache } from "../ops/attention.ts";
 import type { Pass } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
-/** What one sequence remembers in one layer. */
+/** What the sequences remember in one layer. */
 export type LayerMemory = { kind: "attention"; cache: KvCache } | { kind: "delta"; state: DeltaState };
 
-/** One sequence's memory, a layer each, and how long it may grow. */
+/** The memory of several sequences, a layer each, and how long each may grow. */
 export interface Memory {
   readonly layers: readonly LayerMemory[];
-  /** Tokens that the caches hold. */
+  /** Sequences. */
+  readonly slots: number;
+  /** Tokens of each that the caches hold. */
   readonly capacity: number;
   readonly bytes: number;
 }

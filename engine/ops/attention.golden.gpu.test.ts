@@ -99,8 +99,8 @@ async function run(layer: Layer, pieces: readonly number[], { unturned = false }
   const still = layer.table.map((_, i) => (i % 2 ? 0 : 1));
   const permanent = {
     table: [[64, rope.dims / 2, 2], unturned ? still : layer.table],
-    k: [[kvHeads, capacity, headDim], new Float32Array(kvHeads * capacity * headDim).fill(NaN)],
-    v: [[kvHeads, capacity, headDim], new Float32Array(kvHeads * capacity * headDim).fill(NaN)],
+    k: [[1, kvHeads, capacity, headDim], new Float32Array(kvHeads * capacity * headDim).fill(NaN)],
+    v: [[1, kvHeads, capacity, headDim], new Float32Array(kvHeads * capacity * headDim).fill(NaN)],
     qNorm: [[headDim], layer.qNorm ?? new Float32Array(headDim)],
     kNorm: [[headDim], layer.kNorm ?? new Float32Array(headDim)],
   } as const;

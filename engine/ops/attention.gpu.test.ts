@@ -45,7 +45,7 @@ async function run(device: Device, given: Inputs, capacity = given.shape.T): Pro
   const { shape, q, k, v, gate } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
   const width = packedWidth(shape, true);
-  const cacheShape = [kvHeads, shape.capacity, headDim];
+  const cacheShape = [1, kvHeads, shape.capacity, headDim];
   const data = {
     q: [[capacity, heads, headDim], padded(q, capacity * heads * headDim)],
     k: [cacheShape, k],

@@ -4,13 +4,22 @@
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
-import { dims, expectShape, permanent, type Tensor } from "../gpu/tensor.ts";
+import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
+import { dims, elements, expectShape, permanent, type Tensor } from "../gpu/tensor.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";
 
-/** Keys (after norm and rope) and values of one layer, each [Nkv, capacity, D] (shaders/kv_cache.wgsl). */
+/** Keys (after norm and rope) and values of one layer, each [slots, Nkv, capacity, D] (shaders/kv_cache.wgsl). */
 export interface KvCache {
   readonly k: Tensor;
   readonly v: Tensor;
+}
+
+/** What a layer's cache holds: `slots` sequences (1 if absent) of up to `capacity` tokens. */
+export interface CacheSize {
+  slots?: number;
+  capacity: number;
+  kvHeads: number;
+  headDim: number;
 }
 
 /** Head counts and width: query head h reads kv head ⌊h / (heads / kvHeads)⌋. */
@@ -31,36 +40,33 @@ const laneRows = 4; // and of an attention_lanes one
 const tileKeys = 64; // the least keys worth a workgroup of attention_split
 const blockHeads = 4; // most query heads of one attention_split workgroup
 
-/** An empty cache of `capacity` tokens for one layer. Errors: out_of_memory. */
-export function createKvCache(
-  gpu: Gpu,
-  { capacity, kvHeads, headDim }: { capacity: number; kvHeads: number; headDim: number },
-): KvCache {
-  const shape = [kvHeads, capacity, headDim];
-  const bytes = kvHeads * capacity * headDim * 4;
+/** An empty cache for one layer of `slots` sequences, each of up to `capacity` tokens. Errors: out_of_memory. */
+export function createKvCache(gpu: Gpu, { slots = 1, capacity, kvHeads, headDim }: CacheSize): KvCache {
+  const shape = [slots, kvHeads, capacity, headDim];
+  const bytes = elements(shape) * 4;
   const limit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
   if (bytes > limit) {
-    const size = `a key cache of ${capacity} tokens × ${kvHeads} heads × ${headDim} needs ${bytes} bytes a layer`;
+    const size = `a key cache of ${slots} × ${capacity} tokens × ${kvHeads} heads × ${headDim} needs ${bytes} bytes a layer`;
     throw new EngineError("out_of_memory", `${size}, and ${gpu.report.name} binds at most ${limit}`);
   }
   return { k: permanent(gpu, "cache.k", shape), v: permanent(gpu, "cache.v", shape) };
 }
 
 /**
- * y[t,h] = Σ_k softmax_k(q[t,h] · K_k · D^-½) · V_k over the cached keys 0 … past + t, times sigmoid(gate) if given.
+ * y[t,h] = Σ_k softmax_k(q[t,h] · K_k · D^-½) · V_k over the keys that its sequence has up to t, times sigmoid(gate) if given.
  * q: [T, Nh, D], scaled by nothing   → [T, Nh·D]   The run's own keys and values are in the cache already.
  */
 export function attention(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
   checkHeads(options);
   const { heads, kvHeads, headDim, gate } = options;
-  const [, capacity] = dims(cache.k, 3);
+  const [slots, , capacity] = dims(cache.k, 4);
   expectShape(q, [pass.capacity, heads, headDim]);
-  expectShape(cache.k, [kvHeads, capacity, headDim]);
-  expectShape(cache.v, [kvHeads, capacity, headDim]);
+  expectShape(cache.k, [slots, kvHeads, capacity, headDim]);
+  expectShape(cache.v, [slots, kvHeads, capacity, headDim]);
   if (gate) expectShape(gate, [pass.capacity, packedWidth(options, true)]);
   const width = subgroupWidth(pass.gpu);
   if (isSoftware(pass.gpu) && width !== undefined) return lanes(pass, q, cache, options, width);
-  return pass.capacity === 1 ? split(pass, q, cache, options) : tiles(pass, q, cache, options);
+  return decodes(pass) ? split(pass, q, cache, options) : tiles(pass, q, cache, options);
 }
 
 /** Width of the packed projection q | k | v, with a gate half in every query head or without. */
@@ -86,25 +92,25 @@ export function checkHeads({ heads, kvHeads, headDim }: Heads): void {
 
 function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
-  const CAPACITY = cache.k.shape[1]!;
+  const CAPACITY = cache.k.shape[2]!;
   const blocks = Math.ceil(heads / kvHeads / blockHeads);
   const GROUPED = Math.ceil(heads / kvHeads / blocks);
   const SPLITS = splitsOf(CAPACITY, kvHeads * blocks);
-  const acc = pass.scratch([heads, SPLITS, D]);
-  const stats = pass.scratch([heads, SPLITS, 2]);
+  const acc = pass.scratch([pass.capacity, heads, SPLITS, D]);
+  const stats = pass.scratch([pass.capacity, heads, SPLITS, 2]);
   pass.dispatch("attention_split", [pass.step, q, cache.k, cache.v, acc, stats], {
-    parts: ["step", "kv_cache", "attention_chunk"],
-    constants: { HEADS: heads, KV_HEADS: kvHeads, D, GROUPED, CAPACITY, SPLITS },
-    groups: [SPLITS, kvHeads, blocks],
-    flops: 4 * heads * D * CAPACITY,
+    parts: [stepPart(pass), "kv_cache", "attention_chunk"],
+    constants: { HEADS: heads, KV_HEADS: kvHeads, D, GROUPED, BLOCKS: blocks, CAPACITY, SPLITS },
+    groups: [SPLITS, kvHeads, (tokens) => tokens * blocks],
+    flops: (tokens) => 4 * tokens * heads * D * CAPACITY,
   });
-  const y = pass.scratch([1, heads * D]);
+  const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
   pass.dispatch("attention_merge", [pass.step, acc, stats, y, undefined, undefined, gate], {
-    parts: ["step", "attention_chunk", gating.part],
-    constants: { D, SPLITS, ...gating.constants },
-    groups: [heads],
-    flops: 2 * heads * D * SPLITS,
+    parts: [stepPart(pass), "attention_chunk", gating.part],
+    constants: { HEADS: heads, D, SPLITS, ...gating.constants },
+    groups: [heads, (tokens) => tokens],
+    flops: (tokens) => 2 * tokens * heads * D * SPLITS,
   });
   return y;
 }
@@ -130,16 +136,20 @@ interface Walk {
   constants: Record<string, number>;
 }
 
-/** A workgroup per kv head and so many rows, each walking all keys that its rows see. */
+/** A workgroup per sequence, kv head and so many rows, each walking all keys that its rows see. */
 function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, by: Walk): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
-  const CAPACITY = cache.k.shape[1]!;
+  const CAPACITY = cache.k.shape[2]!;
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
   pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate], {
-    parts: ["step", "kv_cache", gating.part],
+    parts: [stepPart(pass), "kv_cache", gating.part],
     constants: { HEADS: heads, KV_HEADS: kvHeads, D, CAPACITY, ...by.constants, ...gating.constants },
-    groups: [(tokens) => Math.ceil((tokens * heads) / kvHeads / by.rows), kvHeads],
+    groups: [
+      (tokens) => Math.ceil(((pass.batch ? 1 : tokens) * heads) / kvHeads / by.rows),
+      kvHeads,
+      sequencesOf(pass),
+    ],
     flops: (tokens) => 4 * heads * D * tokens * CAPACITY, // what it is when the cache is full
   });
   return y;

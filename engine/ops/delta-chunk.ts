@@ -2,6 +2,7 @@
 // from chunk to chunk, then the gated norm.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
+import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
 import { isSoftware, rowLanes, subgroupWidth } from "./variants.ts";
@@ -69,9 +70,10 @@ export function deltaScan(
   const lanes = "lanes" in variant;
   const tile = 4 * (lanes ? variant.lanes : variant.quads);
   pass.dispatch(lanes ? "delta_scan_lanes" : "delta_scan", [qkv, inner, factors, memory, o, pass.step], {
-    parts: ["step", "delta_rows"],
+    parts: [stepPart(pass), "delta_rows"],
     constants: {
       ...headConstants(config),
+      STATE: dims(memory, 2)[1] / 4,
       ...(lanes ? laneConstants(variant.lanes) : { QUADS: variant.quads }),
     },
     groups: [Math.ceil(valueDim / tile), valueHeads],

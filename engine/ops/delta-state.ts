@@ -1,8 +1,8 @@
 // The shape of a gated delta net layer, and what a sequence carries through it from step to step.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { bufferOf, readF32 } from "../gpu/readback.ts";
-import { permanent, type Tensor } from "../gpu/tensor.ts";
+import { bufferOf, readBytes } from "../gpu/readback.ts";
+import { dims, permanent, type Tensor } from "../gpu/tensor.ts";
 
 /** Nk key heads of width Dk, Nv value heads of width Dv (Nv a multiple of Nk), a convolution of four taps. */
 export interface DeltaConfig {
@@ -13,11 +13,11 @@ export interface DeltaConfig {
   readonly conv: number;
 }
 
-/** What one layer carries for one sequence. */
+/** What one layer carries for the sequence of each slot. */
 export interface DeltaState {
   /**
-   * First the window [4, C] of columns before the convolution, a ring: position p (counted from the sequence's
-   * start, as `step.past` counts) lies in row p mod 4, and the three latest matter. Then S [Nv, Dk, Dv].
+   * [slots, …]: first the window [4, C] of columns before the convolution, a ring: position p (counted from the sequence's
+   * start) lies in row p mod 4, and the three latest matter. Then S [Nv, Dk, Dv].
    */
   readonly memory: Tensor;
   /** C */
@@ -50,26 +50,35 @@ export function deltaWidths(config: DeltaConfig): DeltaWidths {
   return { channels, values, row: channels + values + 2 * valueHeads };
 }
 
-/** A cleared state: the start of a sequence. */
-export function createDeltaState(gpu: Gpu, config: DeltaConfig, label = "delta"): DeltaState {
-  const memory = permanent(gpu, label, [deltaStateBytes(config) / 4]);
+/** Cleared states for `slots` sequences: the start of each. */
+export function createDeltaState(gpu: Gpu, config: DeltaConfig, slots = 1): DeltaState {
+  const memory = permanent(gpu, "delta", [slots, deltaStateBytes(config) / 4]);
   return { memory, channels: deltaWidths(config).channels };
 }
 
-/** Back to the start of a sequence; ordered with the queue's other work. */
-export function resetDeltaState(gpu: Gpu, ...states: readonly DeltaState[]): void {
+/** A slot back to the start of a sequence, in some layers; ordered with the queue's other work. */
+export function resetDeltaState(gpu: Gpu, slot: number, ...states: readonly DeltaState[]): void {
   const encoder = gpu.device.createCommandEncoder({ label: "reset delta state" });
-  for (const { memory } of states) encoder.clearBuffer(bufferOf(memory));
+  for (const { memory } of states) {
+    const bytes = slotBytes(memory);
+    encoder.clearBuffer(bufferOf(memory), slot * bytes, bytes);
+  }
   gpu.device.queue.submit([encoder.finish()]);
 }
 
-/** A state on the host: the ring of columns [4, C], position p in row p mod 4, and S [Nv, Dk, Dv]. */
+/** A slot's state on the host: the ring of columns [4, C], position p in row p mod 4, and S [Nv, Dk, Dv]. */
 export async function readDeltaState(
   gpu: Gpu,
   { memory, channels }: DeltaState,
+  slot = 0,
 ): Promise<{ ring: Float32Array; S: Float32Array }> {
-  const values = await readF32(gpu, memory);
+  const bytes = slotBytes(memory);
+  const values = new Float32Array(await readBytes(gpu, bufferOf(memory), bytes, slot * bytes));
   return { ring: values.subarray(0, 4 * channels), S: values.subarray(4 * channels) };
+}
+
+function slotBytes(memory: Tensor): number {
+  return 4 * dims(memory, 2)[1];
 }
 
 /** Bytes of one state on the device. */

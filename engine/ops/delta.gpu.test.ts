@@ -121,7 +121,7 @@ test("a state reset is a new sequence", async () => {
   const layer = layerOf(inputs);
   const first = await layer.run(34);
   layer.rewind();
-  resetDeltaState(gpu, layer.state);
+  resetDeltaState(gpu, 0, layer.state);
   expectClose(await layer.run(34), first, 0);
 });
 

@@ -1,6 +1,7 @@
 // The gated delta net between its two projections: causal convolution, delta rule, gated norm. One token takes one
 // dispatch; a few go through the same kernel one after another; many go by chunks of 32, all of a chunk's tokens at once.
 import type { Pass } from "../gpu/plan.ts";
+import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
 import { isSoftware } from "./variants.ts";
@@ -42,8 +43,8 @@ export function deltaRule(
   expectShape(weights.convWeight, [channels, 4]);
   for (const w of [weights.A_log, weights.dt_bias]) expectShape(w, [valueHeads]);
   expectShape(weights.norm, [valueDim]);
-  expectShape(state.memory, [deltaStateBytes(config) / 4]);
-  if (pass.capacity === 1) return deltaStep(pass, u, undefined, weights, config, state);
+  expectShape(state.memory, [dims(state.memory, 2)[0], deltaStateBytes(config) / 4]);
+  if (decodes(pass)) return deltaStep(pass, u, undefined, weights, config, state);
   const qkv = causalConv(pass, u, weights.convWeight, state);
   if (pass.capacity <= serialTokens) return deltaStep(pass, u, qkv, weights, config, state);
   const chunks = deltaChunks(pass, qkv, u, weights, config);
@@ -59,8 +60,8 @@ export function causalConv(pass: Pass, u: Tensor, weight: Tensor, { memory }: De
   const y = pass.scratch([T, C], "conv");
   const tile = 16;
   pass.dispatch("conv_causal", [u, weight, memory, y, pass.step], {
-    parts: ["step", "delta_gates", "conv"],
-    constants: { C, STRIDE: stride, TILE: tile },
+    parts: [stepPart(pass), "delta_gates", "conv"],
+    constants: { C, STATE: dims(memory, 2)[1] / 4, STRIDE: stride, TILE: tile },
     groups: [Math.ceil(C / 4 / 64), (tokens) => Math.ceil(tokens / tile)],
     flops: (tokens) => tokens * C * 12,
   });
@@ -68,7 +69,7 @@ export function causalConv(pass: Pass, u: Tensor, weight: Tensor, { memory }: De
 }
 
 /**
- * The rule token by token with the gated norm, in one dispatch. Without `qkv` (one token only) the convolution is
+ * The rule token by token with the gated norm, in one dispatch. Without `qkv` (one token of a sequence only) the convolution is
  * part of it; with qkv [T, C], made by causalConv, any number of tokens.   y: [T, Nv·Dv]
  */
 export function deltaStep(
@@ -80,15 +81,16 @@ export function deltaStep(
   { memory }: DeltaState,
   rowLanes = isSoftware(pass.gpu) ? 1 : cardRowLanes(config),
 ): Tensor {
-  if (!qkv && pass.capacity !== 1) throw new Error(`a fused convolution for ${pass.capacity} tokens`);
+  if (!qkv && !decodes(pass)) throw new Error(`a fused convolution for ${pass.capacity} tokens`);
   const { keyHeads, valueHeads, keyDim, valueDim } = config;
   const { channels, values, row } = deltaWidths(config);
   const y = pass.scratch([pass.capacity, values], "delta");
   const bindings = [u, qkv ?? convWeight, A_log, dt_bias, norm, memory, y, pass.step];
   pass.dispatch("delta_step", bindings, {
-    parts: ["step", "delta_gates", ...(qkv ? ["delta_conv_done"] : ["conv", "delta_conv_now"])],
+    parts: [stepPart(pass), "delta_gates", ...(qkv ? ["delta_conv_done"] : ["conv", "delta_conv_now"])],
     constants: {
       C: channels,
+      STATE: dims(memory, 2)[1] / 4,
       STRIDE: row,
       KEY_HEADS: keyHeads,
       VALUE_HEADS: valueHeads,
@@ -98,7 +100,7 @@ export function deltaStep(
       EPS: eps,
       ROWS: rowLanes,
     },
-    groups: [valueHeads],
+    groups: [valueHeads, sequencesOf(pass)],
     flops: (tokens) => tokens * values * keyDim * 7,
   });
   return y;

@@ -1,6 +1,8 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
-// tile it (matmul); on a software adapter several tokens go through shuffled registers (matmul_lanes).
+// tile it (matmul); on a software adapter several tokens go through shuffled registers (matmul_lanes). One token of each
+// of several sequences: mat-vec for several columns (matvec_batch), in the order of one.
 import type { Pass } from "../gpu/plan.ts";
+import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import { isSoftware, rowLanes, rowsPart, spread, subgroupWidth } from "./variants.ts";
@@ -24,15 +26,15 @@ export interface Ending {
  * for it (bench/LOG.md), if a row fits workgroup memory.
  */
 export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Source {
-  const [T, K] = dims(x, 2);
+  const [, K] = dims(x, 2);
   expectShape(w, [K]);
   const fits = Math.ceil(K / 8) * 32 + 2048 <= pass.gpu.limits.maxComputeWorkgroupStorageSize; // 2 KiB to sum in
-  if (T === 1 && fits && isSoftware(pass.gpu)) return { x, norm: { ...norm, w } };
+  if (decodes(pass) && fits && isSoftware(pass.gpu)) return { x, norm: { ...norm, w } };
   return { x: rmsNorm(pass, x, w, norm) };
 }
 
 interface Kernel {
-  readonly name: "matvec" | "matmul" | "matmul_lanes";
+  readonly name: "matvec" | "matvec_batch" | "matmul" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
   /** Workgroups for a shard's rows. */
@@ -46,7 +48,7 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   const { y, bias, add } = ending;
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
-  const kernel = T === 1 ? matvec(pass, N, norm) : matmul(pass, N);
+  const kernel = T === 1 ? matvec(pass, N, norm) : pass.batch ? matvecBatch(pass, N, norm) : matmul(pass, N);
   const step = T === 1 ? undefined : pass.step;
   for (const shard of W.shards) {
     pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w], {
@@ -66,6 +68,23 @@ function matvec(pass: Pass, N: number, norm: Source["norm"]): Kernel {
     parts: [reduce, norm ? "inputs/norm" : "inputs/direct"],
     constants: { LANES, QUADS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
     groups: ({ rows }) => spread(Math.ceil(rows / (4 * QUADS))),
+  };
+}
+
+const mostColumns = 8; // of matvec_batch
+
+/** Longer batches are cut, and read W once for every eight tokens: a matmul would sum in another order. */
+function matvecBatch(pass: Pass, N: number, norm: Source["norm"]): Kernel {
+  const one = matvec(pass, N, norm);
+  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(pass.capacity)));
+  return {
+    name: "matvec_batch",
+    parts: ["step", rowLanes(pass.gpu).reduce, norm ? "inputs/norm_rows" : "inputs/direct_rows"],
+    constants: { ...one.constants, COLUMNS },
+    groups: (shard) => {
+      const [x, y = 1] = one.groups(shard);
+      return [x, y, (tokens) => Math.ceil(tokens / COLUMNS)];
+    },
   };
 }
 

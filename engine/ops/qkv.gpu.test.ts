@@ -70,7 +70,7 @@ function twin(given: Inputs): Outputs {
 async function run(given: Inputs, capacity = given.shape.T): Promise<Outputs> {
   const { shape, gate, qNorm, kNorm, eps, rope, positions } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
-  const cacheShape = [kvHeads, shape.capacity, headDim];
+  const cacheShape = [1, kvHeads, shape.capacity, headDim];
   const sevens = new Float32Array(kvHeads * shape.capacity * headDim).fill(7);
   const width = packedWidth(shape, gate);
   const spread = new Uint32Array(3 * capacity).fill(2 ** 31);

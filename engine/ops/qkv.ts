@@ -2,6 +2,7 @@
 // values written behind those already cached.
 import { EngineError } from "../errors.ts";
 import type { Pass } from "../gpu/plan.ts";
+import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { checkHeads, packedWidth, type Heads, type KvCache } from "./attention.ts";
 
@@ -30,7 +31,7 @@ const headsPerWorkgroup = 8; // ROWS of qkv_prepare
 
 /**
  * qkv: [T, PACKED], q | k | v   → q: [T, Nh, D], normed and turned, not scaled.
- * Keys (normed and turned) and values go to the cache's positions past … past + T − 1.
+ * Keys (normed and turned) and values go behind those that the tokens' sequences have in the cache.
  */
 export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor {
   check(pass, qkv, options);
@@ -39,7 +40,7 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
   const q = pass.scratch([pass.capacity, heads, D]);
   const normed = qNorm !== undefined;
   pass.dispatch("qkv_prepare", [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, qNorm, kNorm], {
-    parts: ["step", "kv_cache", normed ? "qkv_norm" : "qkv_plain"],
+    parts: [stepPart(pass), "kv_cache", normed ? "qkv_norm" : "qkv_plain"],
     constants: {
       HEADS: heads,
       KV_HEADS: kvHeads,
@@ -49,7 +50,7 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
       R: rope.dims,
       SECTION_H: h,
       SECTION_W: w,
-      CAPACITY: dims(cache.k, 3)[1],
+      CAPACITY: dims(cache.k, 4)[2],
       ...(normed ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
     },
     groups: [Math.ceil((heads + 2 * kvHeads) / headsPerWorkgroup), (tokens) => tokens],
@@ -61,11 +62,11 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
 function check(pass: Pass, qkv: Tensor, options: QkvOptions): void {
   checkHeads(options);
   const { kvHeads, headDim, gate, qNorm, kNorm, rope, positions, cache } = options;
-  const [, capacity] = dims(cache.k, 3);
+  const [slots, , capacity] = dims(cache.k, 4);
   expectShape(qkv, [pass.capacity, packedWidth(options, gate)]);
   expectShape(positions, [3, pass.capacity]);
-  expectShape(cache.k, [kvHeads, capacity, headDim]);
-  expectShape(cache.v, [kvHeads, capacity, headDim]);
+  expectShape(cache.k, [slots, kvHeads, capacity, headDim]);
+  expectShape(cache.v, [slots, kvHeads, capacity, headDim]);
   expectShape(rope.table, [dims(rope.table, 3)[0], rope.dims / 2, 2]);
   if ((qNorm === undefined) !== (kNorm === undefined)) throw new Error("qNorm and kNorm come together");
   if (qNorm) expectShape(qNorm, [headDim]);

@@ -34,7 +34,7 @@ async function readLayer(
 ): Promise<[string, Float32Array][]> {
   if (layer.kind === "attention") {
     const { k, v } = layer.cache;
-    const [, capacity, D] = dims(k, 3);
+    const [, , capacity, D] = dims(k, 4);
     return [
       ["k", firstRows(await readF32(gpu, k), capacity * D, tokens * D)],
       ["v", firstRows(await readF32(gpu, v), capacity * D, tokens * D)],
