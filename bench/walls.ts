@@ -36,7 +36,7 @@ export async function readCase(gpu: Gpu): Promise<Case> {
   const W = createBuffer(gpu, "read", bytes);
   const plan = await record(gpu, 1, 4, (pass) => {
     const y = pass.scratch([groups]);
-    const constants = { PER_GROUP: perGroup };
+    const constants = { PER_GROUP: perGroup, LANES: isCard(gpu) ? 64 : 8 };
     pass.dispatch("bench_read", [W, y], { constants, groups: [groups] });
     return y;
   });

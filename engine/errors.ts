@@ -21,6 +21,7 @@ export const errorCodes = [
   "disk_full",
   "port_in_use",
   "queue_full",
+  "rate_limit_exceeded", // one principal has its share already
   "shutting_down",
   "cancelled",
   "internal",

@@ -17,6 +17,8 @@ export interface Usage {
 export interface Seen {
   firstDeltaAt: number | undefined;
   lastDeltaAt: number | undefined;
+  /** Events from the first delta on: about as many as tokens. */
+  deltas: number;
   usage: Usage | undefined;
   /** The code of an error that the neuron sent within its stream. */
   errorCode: string | undefined;
@@ -26,7 +28,7 @@ const LF = 10;
 const CR = 13;
 const colon = 58;
 /** An event longer than this goes out in pieces, unread. */
-const longestEvent = 1 << 20;
+export const longestEvent = 1 << 20;
 /** Of a whole JSON answer, the end is kept: usage stands after the choices. */
 const tailLength = 1 << 16;
 const nothing = Buffer.alloc(0);
@@ -91,8 +93,10 @@ export class EventStream {
     }
     if (event.includes('"prompt_tokens"') && this.readUsage(event)) return !this.hideUsage;
     if (event.includes('"error"')) this.readError(event);
-    if (this.seen.firstDeltaAt !== undefined) this.seen.lastDeltaAt = this.now();
-    else if (hasDelta(parse(event))) this.seen.lastDeltaAt = this.seen.firstDeltaAt = this.now();
+    if (this.seen.firstDeltaAt === undefined && !hasDelta(parse(event))) return true;
+    this.seen.deltas++;
+    this.seen.lastDeltaAt = this.now();
+    this.seen.firstDeltaAt ??= this.seen.lastDeltaAt;
     return true;
   }
 
@@ -137,12 +141,13 @@ export function codeOf(error: unknown): string {
   return typeof code === "string" && /^[a-z0-9_.-]{1,64}$/i.test(code) ? code : "upstream_error";
 }
 
-function blank(): Seen {
-  return { firstDeltaAt: undefined, lastDeltaAt: undefined, usage: undefined, errorCode: undefined };
+export function blank(): Seen {
+  const unknown = { firstDeltaAt: undefined, lastDeltaAt: undefined, usage: undefined, errorCode: undefined };
+  return { ...unknown, deltas: 0 };
 }
 
 /** The index behind the first blank line at or after `from`, or -1. */
-function eventEnd(bytes: Buffer, from: number): number {
+export function eventEnd(bytes: Buffer, from: number): number {
   for (let i = bytes.indexOf(LF, from); i !== -1; i = bytes.indexOf(LF, i + 1)) {
     if (bytes[i + 1] === LF) return i + 2;
     if (bytes[i + 1] === CR && bytes[i + 2] === LF) return i + 3;
@@ -150,13 +155,14 @@ function eventEnd(bytes: Buffer, from: number): number {
   return -1;
 }
 
-interface Chunk {
+export interface Chunk {
   choices?: unknown;
   usage?: unknown;
   error?: unknown;
 }
 
-function parse(event: Buffer): Chunk | undefined {
+/** The data of one event, where it is a JSON object. */
+export function parse(event: Buffer): Chunk | undefined {
   const lines = event.toString().split(/\r?\n/);
   const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
   const value = parseJson(data.join("\n"));

@@ -2,12 +2,20 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Fastify from "fastify";
-import { modelItems } from "./catalogue.ts";
 import { completionRoutes } from "./completions.ts";
-import { envelope, GatewayError, toGatewayError } from "./errors.ts";
+import { anthropicError, openAiError } from "./dialects/failures.ts";
+import { speaksAnthropic } from "./dialects/speaker.ts";
+import { GatewayError, toGatewayError } from "./errors.ts";
+import { failureOf, retryHeaders } from "./failure.ts";
+import { fleetReport } from "./fleet-report.ts";
 import type { Gateway } from "./gateway.ts";
 import { fleetHealth } from "./health.ts";
+import { newId } from "./ids.ts";
+import { messagesRoutes } from "./messages-routes.ts";
 import type { Metrics } from "./metrics.ts";
+import { modelRoutes } from "./model-routes.ts";
+import { pageRoutes, sendPage, wantsPage } from "./page.ts";
+import { responsesRoutes } from "./responses-routes.ts";
 import { NeuronRefusal } from "./upstream.ts";
 
 export async function openApp(gateway: Gateway): Promise<FastifyInstance> {
@@ -26,7 +34,11 @@ export async function openApp(gateway: Gateway): Promise<FastifyInstance> {
     throw new GatewayError("not_found", `There is no ${method} ${url.slice(0, 200)} here.`);
   });
   await app.register(completionRoutes, { gateway });
+  await app.register(messagesRoutes, { gateway });
+  await app.register(responsesRoutes, { gateway });
+  await app.register(modelRoutes, { gateway });
   await app.register(statusRoutes, { gateway });
+  if (gateway.page) await app.register(pageRoutes, { page: gateway.page });
   return app;
 }
 
@@ -40,38 +52,34 @@ export async function openMetricsApp(metrics: Metrics): Promise<FastifyInstance>
 }
 
 async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
-  const { fleet, models, version, startedAt } = gateway;
-  const items = () => modelItems(fleet.neurons, models, Math.floor(startedAt / 1000));
-  const health = async () => fleetHealth(fleet, { version, uptimeS: (Date.now() - startedAt) / 1000 });
-  app.get("/", health);
-  app.get("/health", health);
-  app.get("/v1/models", async () => ({ object: "list", data: items() }));
-  app.get<{ Params: { "*": string } }>("/v1/models/*", async ({ params }) => {
-    const item = items().find(({ id }) => id === params["*"]);
-    if (item) return item;
-    throw new GatewayError(
-      "model_not_found",
-      `The model '${params["*"].slice(0, 200)}' does not exist.`,
-      "model",
-    );
+  const { fleet, models, version, startedAt, page, traffic } = gateway;
+  const uptimeS = () => (Date.now() - startedAt) / 1000;
+  const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS() });
+  app.get("/", async (request, reply) => {
+    reply.header("vary", "accept");
+    return page && wantsPage(request) ? sendPage(page, request, reply) : health();
+  });
+  app.get("/health", async () => health());
+  app.get("/api/fleet", async (_request, reply) => {
+    reply.header("cache-control", "no-store");
+    return fleetReport(fleet, { version, uptimeS: uptimeS(), models, traffic: traffic.report() });
   });
 }
 
 function answerError(gateway: Gateway, thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const error = thrown instanceof NeuronRefusal ? thrown : toGatewayError(thrown);
   if (request.exchange) request.exchange.errorCode = error.code;
-  if (error instanceof NeuronRefusal) {
-    if (error.retryAfter !== undefined) reply.header("retry-after", error.retryAfter);
-    reply.code(error.status).type("application/json").send(error.body);
-    return;
-  }
   if (error.code === "internal") gateway.log.error("internal error", { reason: stackOf(thrown) });
-  const { status, retryAfterS } = error.kind;
-  if (retryAfterS !== undefined) reply.header("retry-after", retryAfterS);
+  const failure = failureOf(error);
+  const anthropic = speaksAnthropic(request.url, request.headers);
+  // A neuron's own words in OpenAI's dialect may hold more than every dialect can tell.
+  const openAi = () => (error instanceof NeuronRefusal ? error.body : JSON.stringify(openAiError(failure)));
+  const id = request.exchange?.id ?? newId("req_");
   reply
-    .code(status)
+    .code(failure.status)
+    .headers(retryHeaders(error))
     .type("application/json")
-    .send(JSON.stringify(envelope(error)));
+    .send(anthropic ? JSON.stringify(anthropicError(failure, id)) : openAi());
 }
 
 function stackOf(thrown: unknown): string {

@@ -10,6 +10,7 @@ export interface Ask {
   body: Buffer;
   text: string;
   streamOptions: unknown;
+  prompt_cache_key: unknown;
 }
 
 export interface Outgoing {
@@ -22,7 +23,7 @@ export interface Outgoing {
 export function readAsk(body: Buffer | undefined): Ask {
   const text = body?.toString() ?? "";
   const fields = parseObject(text);
-  const { model, stream, stream_options: streamOptions } = fields;
+  const { model, stream, stream_options: streamOptions, prompt_cache_key } = fields;
   if (model === undefined || model === null || model === "")
     throw new GatewayError(
       "missing_model_field",
@@ -31,7 +32,7 @@ export function readAsk(body: Buffer | undefined): Ask {
     );
   if (typeof model !== "string")
     throw new GatewayError("invalid_request_body", `model: expected a string, not ${typeof model}`, "model");
-  return { model, stream: stream === true, body: body!, text, streamOptions };
+  return { model, stream: stream === true, body: body!, text, streamOptions, prompt_cache_key };
 }
 
 /** The body for the neuron: byte for byte the client's, but for an alias's model and the wish for usage. */
@@ -51,6 +52,11 @@ function lacksUsage(options: unknown): boolean {
   if (typeof options !== "object" || Array.isArray(options)) return false;
   const { include_usage } = options as { include_usage?: unknown };
   return include_usage === undefined || include_usage === null || include_usage === false;
+}
+
+/** A request's JSON object; throws malformed_json or invalid_request_body. */
+export function readJson(body: unknown): Record<string, unknown> {
+  return parseObject(Buffer.isBuffer(body) ? body.toString() : "");
 }
 
 function parseObject(text: string): Record<string, unknown> {

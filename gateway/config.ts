@@ -35,6 +35,8 @@ export const CortexConfig = v.pipe(
         response_timeout_s: v.optional(Seconds, 1800),
         /** The longest silence within an answer; there is no limit on its whole length. */
         idle_timeout_s: v.optional(Seconds, 300),
+        /** The longest silence within a stream that is translated; some clients leave after two minutes of it. */
+        keepalive_s: v.optional(v.pipe(Seconds, v.maxValue(60)), 10),
         body_limit_mb: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1024)), 32),
         /** How long running requests may take to end after SIGTERM. */
         drain_s: v.optional(v.pipe(v.number(), v.minValue(0)), 5),
@@ -52,6 +54,15 @@ export const CortexConfig = v.pipe(
         timeout_s: v.optional(Seconds, 5),
         /** Failed polls in a row that make a neuron unreachable; one success heals it. */
         strikes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 3),
+      }),
+      {},
+    ),
+    /** Responses that clients may refer to later (previous_response_id). */
+    responses: v.optional(
+      v.strictObject({
+        keep_h: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(720)), 24),
+        /** The oldest go first. */
+        max_mb: v.optional(v.pipe(v.number(), v.gtValue(0)), 64),
       }),
       {},
     ),

@@ -1,7 +1,6 @@
 // From a routed request to a neuron's answer: until a byte has gone to the client, a failed neuron is replaced, once.
 
 import type { Dispatcher } from "undici";
-import type { Outgoing } from "./ask.ts";
 import { GatewayError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Gateway } from "./gateway.ts";
@@ -13,10 +12,11 @@ import { isRetryable, readRefusal, send } from "./upstream.ts";
 
 const mostAttempts = 2;
 
-export interface Sending extends Outgoing {
+export interface Sending extends Pick<UpstreamRequest, "path" | "body" | "headers"> {
   /** The concrete id. */
   model: string;
-  headers: UpstreamRequest["headers"];
+  /** Requests of one conversation have the same. */
+  affinity: string | undefined;
   /** Aborted by the client's hang-up, or with a GatewayError that ends the request. */
   stop: AbortController;
 }
@@ -41,14 +41,14 @@ export async function findAnswer(
   const tried = new Set<string>();
   let failure: NeuronRefusal | GatewayError | undefined;
   while (tried.size < mostAttempts) {
-    const decision = route(fleet.neurons, sending.model, tried);
+    const decision = route(fleet.neurons, sending.model, tried, sending.affinity);
     if (decision.kind !== "send")
       throw failure ?? refusalOf(decision, sending.model, { neurons: fleet.neurons, models });
     const { neuron, url } = decision;
     tried.add(neuron);
     Object.assign(exchange, { model: sending.model, neuron, attempts: tried.size });
     const release = fleet.claim(neuron, sending.model);
-    const answer = await attempt(gateway, exchange, sending, url);
+    const answer = await attempt(gateway, sending, url);
     if (answer !== undefined && !(answer instanceof Error)) return { answer, release };
     release();
     if (answer === undefined) return undefined;
@@ -63,8 +63,7 @@ export async function findAnswer(
 /** Asks one neuron: its answer, or why there is none; undefined when the client is gone. Never throws. */
 async function attempt(
   { dispatcher, options }: Gateway,
-  { path }: Exchange,
-  { body, headers, stop }: Sending,
+  { path, body, headers, stop }: Sending,
   url: string,
 ): Promise<Dispatcher.ResponseData | NeuronRefusal | GatewayError | undefined> {
   const timer = setTimeout(() => stop.abort(tooLate()), options.responseTimeoutMs);

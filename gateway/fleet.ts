@@ -25,6 +25,20 @@ export interface ModelView {
   /** 0…100 while it is loading and the neuron knows. */
   percent: number | undefined;
   error: string | undefined;
+  figures: ModelFigures;
+}
+
+/** What nobody decides by; to be shown. */
+export interface ModelFigures {
+  /** Indices of the neuron's devices. */
+  devices: readonly number[];
+  /** Weights, cache and scratch; null until loaded. */
+  memoryMb: number | null;
+  /** Tokens a second, averaged over past requests; null before the first. */
+  prefillRate: number | null;
+  decodeRate: number | null;
+  /** How far a load has come. */
+  phase: string | undefined;
 }
 
 export interface DeviceView {
@@ -63,14 +77,17 @@ export interface Report {
 /** A neuron's words as we take them: a status may be one that only a newer neuron knows. */
 export interface SeenModel extends Pick<
   ModelEntry,
-  "id" | "capabilities" | "limit" | "tool_call" | "reasoning"
+  "id" | "capabilities" | "limit" | "tool_call" | "reasoning" | "devices" | "vram_used_mb"
 > {
   status: string;
   loading?: Progress | undefined;
   error?: string | undefined;
 }
-export type ModelLoad = Pick<ModelHealth, "id" | "in_flight" | "queue_depth">;
-export type Progress = Pick<Loading, "bytes" | "total_bytes">;
+export type ModelLoad = Pick<
+  ModelHealth,
+  "id" | "in_flight" | "queue_depth" | "tok_s_prefill" | "tok_s_decode"
+>;
+export type Progress = Pick<Loading, "bytes" | "total_bytes"> & { phase: string };
 
 interface Entry {
   view: NeuronView;
@@ -194,6 +211,10 @@ function modelViews({ health, models, urls }: Report): ModelView[] {
       ...{ toolCalls: model.tool_call, reasoning: model.reasoning, error: model.error },
       ...{ inFlight: load?.in_flight ?? 0, queueDepth: load?.queue_depth ?? 0, ahead: 0 },
       percent: percentOf(model.loading),
+      figures: {
+        ...{ devices: model.devices, memoryMb: model.vram_used_mb, phase: model.loading?.phase },
+        ...{ prefillRate: load?.tok_s_prefill ?? null, decodeRate: load?.tok_s_decode ?? null },
+      },
     };
   });
 }

@@ -23,12 +23,13 @@ export interface Settings {
   cortex?: Record<string, Record<string, unknown>>;
   models?: Record<string, unknown>;
   neuronScript?: string;
+  pageFolder?: string;
   /** Wait until every neuron has been polled; default true. */
   settled?: boolean;
 }
 
 export async function openGateway(settings: Settings = {}): Promise<TestGateway> {
-  const { neurons = {}, cortex = {}, models = {}, neuronScript, settled = true } = settings;
+  const { neurons = {}, cortex = {}, models = {}, neuronScript, pageFolder, settled = true } = settings;
   const lines: string[] = [];
   const logs: Record<string, unknown>[] = [];
   const fatal: string[] = [];
@@ -52,6 +53,7 @@ export async function openGateway(settings: Settings = {}): Promise<TestGateway>
     write: (line) => logs.push(JSON.parse(line) as Record<string, unknown>),
     onFatal: (message) => fatal.push(message),
     ...(neuronScript !== undefined && { neuronScript }),
+    ...(pageFolder !== undefined && { pageFolder }),
   });
   onTestFinished(() => running.stop());
   if (settled && neuronScript === undefined)

@@ -5,6 +5,10 @@ import type { ModelsConfig } from "./config.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Page } from "./page.ts";
+import type { Store } from "./store.ts";
+import type { StoredResponses } from "./stored-responses.ts";
+import type { Traffic } from "./traffic.ts";
 
 export interface Gateway {
   fleet: Fleet;
@@ -12,7 +16,18 @@ export interface Gateway {
   dispatcher: Dispatcher;
   log: Log;
   metrics: Metrics;
-  options: { responseTimeoutMs: number; idleMs: number; bodyLimitBytes: number };
+  traffic: Traffic;
+  /** Undefined where it has not been built. */
+  page: Page | undefined;
+  store: Store;
+  responses: StoredResponses;
+  options: {
+    responseTimeoutMs: number;
+    idleMs: number;
+    bodyLimitBytes: number;
+    /** The longest silence towards a client whose stream we write; also, how long its headers may wait. */
+    keepaliveMs: number;
+  };
   version: string;
   /** Date.now() of the start. */
   startedAt: number;

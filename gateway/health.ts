@@ -46,7 +46,7 @@ export function fleetHealth(fleet: Fleet, about: { version: string; uptimeS: num
   };
 }
 
-function statusOf(neurons: readonly NeuronView[]): FleetHealth["status"] {
+export function statusOf(neurons: readonly NeuronView[]): FleetHealth["status"] {
   const ill = (n: NeuronView) =>
     n.state === "unreachable" || n.draining || n.models.some(({ status }) => status === "failed");
   if (neurons.length === 0 || neurons.some(ill)) return "degraded";

@@ -16,9 +16,11 @@ const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "cortex-main-"));
 
 beforeAll(() => {
-  for (const room of ["gateway", "neuron"]) mkdirSync(join(folder, room), { recursive: true });
-  for (const file of readdirSync(import.meta.dirname))
-    if (/^[\w-]+\.ts$/.test(file)) strip(`gateway/${file}`);
+  for (const room of ["gateway", "gateway/dialects", "neuron"]) {
+    mkdirSync(join(folder, room), { recursive: true });
+    if (room === "neuron") continue;
+    for (const file of readdirSync(join(root, room))) if (/^[\w-]+\.ts$/.test(file)) strip(`${room}/${file}`);
+  }
   strip("neuron/protocol.ts");
   copyFileSync(join(root, "package.json"), join(folder, "package.json"));
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));

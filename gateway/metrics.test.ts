@@ -138,7 +138,7 @@ test.each([
   const exchange = {
     ...openExchange("/", undefined),
     startedAt: 1000,
-    seen: { ...times, usage, errorCode: undefined },
+    seen: { ...times, usage, deltas: 0, errorCode: undefined },
   };
   expect(timingOf(exchange, 4000)).toMatchObject({ durationS: 3, ...want });
 });

@@ -6,7 +6,11 @@ import { Discovery, Endpoint, Health, Loading, ModelEntry, ModelHealth } from ".
 import type { Report } from "./fleet.ts";
 
 // A newer neuron may know statuses and phases that we do not; that is no reason to lose sight of it.
-const Progress = v.looseObject({ bytes: Loading.entries.bytes, total_bytes: Loading.entries.total_bytes });
+const Progress = v.looseObject({
+  phase: v.string(),
+  bytes: Loading.entries.bytes,
+  total_bytes: Loading.entries.total_bytes,
+});
 const SeenModels = v.array(
   v.looseObject({ ...ModelEntry.entries, status: v.string(), loading: v.optional(Progress) }),
 );
@@ -19,6 +23,8 @@ const SeenHealth = v.looseObject({
       id: ModelHealth.entries.id,
       in_flight: ModelHealth.entries.in_flight,
       queue_depth: ModelHealth.entries.queue_depth,
+      tok_s_prefill: ModelHealth.entries.tok_s_prefill,
+      tok_s_decode: ModelHealth.entries.tok_s_decode,
     }),
   ),
 });

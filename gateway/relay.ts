@@ -1,7 +1,12 @@
 // An answer on its way from neuron to client: no faster than the client reads, no longer silent than allowed.
 
 import type { ServerResponse } from "node:http";
-import type { EventStream, JsonBody } from "./answer.ts";
+
+/** Takes bytes of the neuron, gives those that the client may have now. */
+export interface Reading {
+  push(chunk: Buffer): Buffer | string;
+  end(): Buffer | string;
+}
 
 /**
  * Forwards `body` until it ends or the client is gone. Throws when the neuron's connection breaks or is aborted.
@@ -10,7 +15,7 @@ import type { EventStream, JsonBody } from "./answer.ts";
 export async function relay(
   body: AsyncIterable<Buffer>,
   client: ServerResponse,
-  reading: EventStream | JsonBody,
+  reading: Reading,
   idle: { ms: number; onIdle: () => void },
 ): Promise<void> {
   const watchdog = setTimeout(() => {

@@ -6,7 +6,9 @@ function model(id: string, status = "loaded", more: Partial<ModelView> = {}): Mo
   return {
     ...{ id, status, url: status === "loaded" ? `http://${id}` : undefined, capabilities: ["text"] },
     ...{ limit: undefined, toolCalls: false, reasoning: false, percent: undefined, error: undefined },
-    ...{ inFlight: 0, queueDepth: 0, ahead: 0, ...more },
+    ...{ inFlight: 0, queueDepth: 0, ahead: 0 },
+    figures: { devices: [0], memoryMb: null, prefillRate: null, decodeRate: null, phase: undefined },
+    ...more,
   };
 }
 

@@ -13,8 +13,13 @@ import type { Gateway } from "./gateway.ts";
 import { LocalNeuron } from "./local-neuron.ts";
 import { createLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
+import { readPage } from "./page.ts";
 import { Poller } from "./poller.ts";
+import { MemoryStore } from "./store.ts";
+import { responsePrefix, StoredResponses } from "./stored-responses.ts";
+import { Traffic } from "./traffic.ts";
 import { openDispatcher } from "./upstream.ts";
+import { packageRoot } from "./version.ts";
 
 export interface ServeOptions extends Config {
   version: string;
@@ -26,6 +31,8 @@ export interface ServeOptions extends Config {
   onFatal: (message: string) => void;
   /** The neuron's program; default: the one built beside the gateway. */
   neuronScript?: string;
+  /** The built page; default: the one of this package. */
+  pageFolder?: string;
 }
 
 export interface Running {
@@ -70,20 +77,27 @@ export async function serve(options: ServeOptions): Promise<Running> {
   return { url, metricsUrl, gateway, stop };
 }
 
-function openGateway({ cortex, models, version, write }: ServeOptions): Gateway {
+function openGateway(options: ServeOptions): Gateway {
+  const { cortex, models, version, write } = options;
   const { gateway: set, poll, neurons } = cortex;
   const fleet = new Fleet(poll.strikes);
   for (const { name, endpoint } of neurons) fleet.add(name, endpoint);
   const metrics = new Metrics(fleet);
   metrics.watchProcess();
+  const store = new MemoryStore({
+    bounds: [{ prefix: responsePrefix, maxBytes: cortex.responses.max_mb * 2 ** 20 }],
+  });
   return {
-    ...{ fleet, models, metrics, version },
+    ...{ store, responses: new StoredResponses(store, cortex.responses.keep_h * 3_600_000) },
+    ...{ fleet, models, metrics, version, traffic: new Traffic() },
+    page: readPage(options.pageFolder ?? join(packageRoot(), "dist/gateway/web")),
     dispatcher: openDispatcher(),
     log: createLog({ level: set.log_level, format: set.log_format, ...(write && { write }) }),
     options: {
       responseTimeoutMs: set.response_timeout_s * 1000,
       idleMs: set.idle_timeout_s * 1000,
       bodyLimitBytes: Math.floor(set.body_limit_mb * 2 ** 20),
+      keepaliveMs: set.keepalive_s * 1000,
     },
     ...{ startedAt: Date.now(), draining: false, running: new Set(), nudge: () => {} },
   };
@@ -137,8 +151,9 @@ function warnOfOpenDoors({ cortex: { gateway } }: ServeOptions, print: (line: st
 }
 
 /** One line once the first model answers, with something to try. */
-function announce({ fleet }: Gateway, poller: Poller, url: string, print: (line: string) => void): void {
-  const first = () => fleet.neurons.flatMap((n) => n.models).find((m) => m.status === "loaded" && m.url);
+function announce(gateway: Gateway, poller: Poller, url: string, print: (line: string) => void): void {
+  const first = () =>
+    gateway.fleet.neurons.flatMap((n) => n.models).find((m) => m.status === "loaded" && m.url);
   void poller
     .until(() => first() !== undefined)
     .then(() => {
@@ -146,6 +161,7 @@ function announce({ fleet }: Gateway, poller: Poller, url: string, print: (line:
       const body = JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] });
       const at = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
       print(`ready: ${model} answers on ${at}/v1. Try:`);
+      if (gateway.page) print(`  ${at} in a browser, or`);
       print(`  curl ${at}/v1/chat/completions -H 'content-type: application/json' -d '${body}'`);
     });
 }
@@ -166,6 +182,7 @@ async function takeDown({ gateway, poller, local, apps, options }: Parts): Promi
   await drained(gateway, lastWordsMs);
   await Promise.all([poller.stop(), local?.stop(), ...apps.map((app) => app.close())]);
   await gateway.dispatcher.close();
+  await gateway.store.close();
 }
 
 /** Waits until no request is under way, or the time is up. */

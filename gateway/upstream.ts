@@ -73,13 +73,16 @@ export class NeuronRefusal extends Error {
   readonly code: string;
   readonly body: Buffer;
   readonly retryAfter: string | undefined;
+  /** X-Should-Retry, where the neuron knows better than the status says. */
+  readonly shouldRetry: string | undefined;
 
-  constructor(status: number, code: string, body: Buffer, retryAfter: string | undefined) {
+  constructor(status: number, code: string, body: Buffer, retryAfter?: string, shouldRetry?: string) {
     super(`a neuron answered ${status} ${code}`);
     this.status = status;
     this.code = code;
     this.body = body;
     this.retryAfter = retryAfter;
+    this.shouldRetry = shouldRetry;
   }
 }
 
@@ -93,9 +96,8 @@ export async function readRefusal(answer: Dispatcher.ResponseData): Promise<Neur
   const { statusCode, headers } = answer;
   if (body === undefined || error === undefined || statusCode < 400)
     return new GatewayError("upstream_failed", "The neuron with this model gave no valid answer.");
-  const retryAfter = headers["retry-after"];
-  const known = typeof retryAfter === "string" ? retryAfter : undefined;
-  return new NeuronRefusal(statusCode, codeOf(error), body, known);
+  const header = (name: string) => [headers[name]].flat()[0];
+  return new NeuronRefusal(statusCode, codeOf(error), body, header("retry-after"), header("x-should-retry"));
 }
 
 async function readAtMost(most: number, body: AsyncIterable<Buffer>): Promise<Buffer | undefined> {

@@ -8,7 +8,13 @@ import type { ErrorEnvelope } from "./protocol.ts";
 
 interface Answer {
   status: number;
-  type: "invalid_request_error" | "not_found_error" | "conflict_error" | "server_error" | "overloaded_error";
+  type:
+    | "invalid_request_error"
+    | "not_found_error"
+    | "conflict_error"
+    | "server_error"
+    | "overloaded_error"
+    | "rate_limit_error";
   /** Seconds after which asking again may help; absent where waiting alone changes nothing. */
   retryAfter?: number;
 }
@@ -32,6 +38,7 @@ export const answers: Record<ErrorCode, Answer> = {
   disk_full: { status: 507, type: "server_error" },
   port_in_use: { status: 500, type: "server_error" },
   queue_full: { status: 503, type: "overloaded_error", retryAfter: 2 },
+  rate_limit_exceeded: { status: 429, type: "rate_limit_error", retryAfter: 2 },
   shutting_down: { status: 503, type: "overloaded_error", retryAfter: 15 },
   // Who closed the connection reads no answer, so this one is for requests that a forced unload ended.
   cancelled: { status: 503, type: "server_error", retryAfter: 2 },
@@ -87,7 +94,7 @@ function malformedUrl(error: unknown): { status: number; code: string; message?:
 function wording(error: EngineError): string {
   const { max, promptTokens } = error.details;
   if (error.code !== "context_length_exceeded" || typeof max !== "number") return error.message;
-  return `This model's maximum context length is ${max} tokens, but the prompt has ${String(promptTokens)} tokens. ${error.message}`;
+  return `This model's maximum context length is ${max} tokens, but the prompt has ${String(promptTokens)} tokens. Please shorten the messages.`;
 }
 
 function envelope(message: string, type: string, code: string, param: unknown): ErrorEnvelope {

@@ -1,7 +1,7 @@
 // Events as OpenAI's chat completion, in chunks or whole.
 
 import type { TextEvent, TokenLogprob } from "../engine/serve/types.ts";
-import { wireTimings, wireUsage } from "./openai-answer.ts";
+import { promptUsage, wireTimings, wireUsage } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 
 /** role chunk → reasoning_content, content and tool_calls deltas → finish_reason → usage, where asked for. */
@@ -28,7 +28,7 @@ export function chatEncoder(head: Head): Encoder {
   function event(e: TextEvent): Frame[] {
     switch (e.type) {
       case "started":
-        return [];
+        return head.promptUsage ? [{ ...delta({ content: "" }), usage: promptUsage(e.promptTokens) }] : [];
       case "reasoning":
         return e.text === "" ? [] : [delta({ reasoning_content: e.text })];
       case "content":

@@ -2,7 +2,7 @@
 
 import type { TextEvent, TokenLogprob } from "../engine/serve/types.ts";
 import { stopReason } from "./chat-answer.ts";
-import { wireTimings, wireUsage } from "./openai-answer.ts";
+import { promptUsage, wireTimings, wireUsage } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 
 /** `echo` is the prompt, where the caller wants it before the answer. */
@@ -34,6 +34,7 @@ export function completionEncoder(head: Head, echo: string): Encoder {
         return head.includeUsage ? [last, chunk([], { usage: wireUsage(e.usage) })] : [last];
       }
       case "started":
+        return head.promptUsage ? [{ ...piece(""), usage: promptUsage(e.promptTokens) }] : [];
       case "tool_call":
       case "tool_arguments":
         return [];

@@ -10,6 +10,8 @@ export interface Head {
   created: number;
   model: string;
   includeUsage: boolean;
+  /** The prompt's length is told at the start. */
+  promptUsage: boolean;
   logprobs: boolean;
 }
 
@@ -29,13 +31,27 @@ export function wireUsage(usage: Usage): WireUsage {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
-    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+    prompt_tokens_details: {
+      cached_tokens: usage.cachedTokens,
+      ...(usage.images ? { image_tokens: usage.images.tokens } : {}),
+    },
     completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
   };
 }
 
+/** Before anything was generated. */
+export function promptUsage(promptTokens: number): WireUsage {
+  return { prompt_tokens: promptTokens, completion_tokens: 0, total_tokens: promptTokens };
+}
+
 export function wireTimings(usage: Usage): Timings {
-  return { prefill_ms: usage.prefillMs, decode_ms: usage.decodeMs };
+  const { prefillMs, decodeMs, images } = usage;
+  const encoding = images && {
+    images: images.count,
+    images_cached: images.cached,
+    image_encode_ms: images.encodeMs,
+  };
+  return { prefill_ms: prefillMs, decode_ms: decodeMs, ...encoding };
 }
 
 /** A whole answer. */

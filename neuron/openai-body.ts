@@ -72,7 +72,7 @@ const TokenId = v.pipe(Text, v.regex(/^\d+$/, "expected a token id as the key"))
 const common = {
   model: v.pipe(Text, v.nonEmpty()),
   stream: v.nullish(Flag),
-  stream_options: v.nullish(v.looseObject({ include_usage: v.nullish(Flag) })),
+  stream_options: v.nullish(v.looseObject({ include_usage: v.nullish(Flag), prompt_usage: v.nullish(Flag) })),
   max_tokens: v.nullish(v.pipe(Integer, v.minValue(1))),
   temperature: v.nullish(between(0, 2)),
   top_p: v.nullish(between(0, 1)),

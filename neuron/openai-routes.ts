@@ -1,4 +1,4 @@
-// POST /v1/chat/completions and /v1/completions: check, translate, ask the model, answer in chunks or whole.
+// POST /v1/chat/completions (and how long its prompt is) and /v1/completions: check, translate, ask the model, answer in chunks or whole.
 
 import { randomUUID } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
@@ -16,6 +16,7 @@ import type { Entry, Models } from "./models.ts";
 import { gather } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 import { ChatBody, CompletionBody } from "./openai-body.ts";
+import type { InputTokens } from "./protocol.ts";
 import { echoed, toChat, toCompletion } from "./openai-request.ts";
 import { stream } from "./sse.ts";
 
@@ -55,6 +56,12 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
     });
   });
 
+  app.post("/v1/chat/completions/input_tokens", async (request) => {
+    const body = check(ChatBody, request.body);
+    const { model } = deps.models.get(body.model);
+    return { input_tokens: await model.countTokens(toChat(body, model.info)) } satisfies InputTokens;
+  });
+
   app.post("/v1/completions", async (request, reply) => {
     const body = check(CompletionBody, request.body);
     const entry = deps.models.get(body.model);
@@ -77,6 +84,7 @@ function headOf(prefix: string, body: ChatBody | CompletionBody, logprobs: boole
     created: Math.floor(Date.now() / 1000),
     model: body.model,
     includeUsage: body.stream_options?.include_usage === true,
+    promptUsage: body.stream_options?.prompt_usage === true,
     logprobs,
   };
 }

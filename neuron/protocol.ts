@@ -180,6 +180,7 @@ export type ErrorEnvelope = v.InferOutput<typeof ErrorEnvelope>;
 //   - `timings` beside `choices`, in the chunk that carries finish_reason and in a whole answer
 //   - `stop_reason` in a choice that a stop string ended: that string
 //   - usage comes in a stream only when asked for by stream_options.include_usage, as OpenAI does it
+//   - stream_options.prompt_usage asks for a chunk with usage before the first delta: the prompt's tokens, none completed
 //   - while nothing flows, a stream repeats a chunk with an empty delta at least every ten seconds
 
 export const Timings = v.looseObject({ prefill_ms: v.number(), decode_ms: v.number() });
@@ -193,3 +194,7 @@ export const Usage = v.looseObject({
   completion_tokens_details: v.exactOptional(v.looseObject({ reasoning_tokens: Count })),
 });
 export type Usage = v.InferOutput<typeof Usage>;
+
+/** POST /v1/chat/completions/input_tokens, with the body of a chat completion: how long its prompt would be. */
+export const InputTokens = v.looseObject({ input_tokens: Count });
+export type InputTokens = v.InferOutput<typeof InputTokens>;

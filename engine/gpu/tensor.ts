@@ -1,6 +1,8 @@
 // A tensor is a shape, an element format and a storage: a GPU buffer, or, while a plan is being recorded,
 // the promise of one. A weight is a matrix in the checkpoint's own format, split by rows where one buffer
 // may not be bound whole.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { EngineError } from "../errors.ts";
 import type { Gpu } from "./adapter.ts";
 
 export type Format = "f32" | "u32";
@@ -77,14 +79,37 @@ export function permanent(
   return { shape: [...shape], format, storage: { label, bytes, buffer } };
 }
 
+const allocations = new AsyncLocalStorage<Set<GPUBuffer>>();
+
+/**
+ * Runs `make`, which creates buffers. If it throws, or the device had no room (Dawn tells that to an error scope, not
+ * where it happens), every buffer that it made is destroyed. One at a time on a device: error scopes are a stack.
+ * Errors: what `make` throws; out_of_memory.
+ */
+export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
+  const made = new Set<GPUBuffer>();
+  gpu.device.pushErrorScope("out-of-memory");
+  const outcome = await allocations.run(made, make).then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  const scope = await gpu.device.popErrorScope();
+  if ("value" in outcome && !scope) return outcome.value;
+  for (const buffer of made) buffer.destroy();
+  if (scope) throw new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`);
+  throw (outcome as { error: unknown }).error;
+}
+
 /** A storage (or, where a kernel is short of storage bindings, uniform) buffer which can be copied from and to. */
 export function createBuffer(gpu: Gpu, label: string, bytes: number): GPUBuffer {
-  return gpu.device.createBuffer({
+  const buffer = gpu.device.createBuffer({
     label,
     size: Math.max(16, Math.ceil(bytes / 16) * 16),
     usage:
       GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
   });
+  allocations.getStore()?.add(buffer);
+  return buffer;
 }
 
 export function free(...tensors: readonly (Tensor | Weight)[]): void {

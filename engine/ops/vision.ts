@@ -2,7 +2,7 @@
 import { EngineError } from "../errors.ts";
 import type { Extent, Pass } from "../gpu/plan.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
-import { wideLanes } from "./variants.ts";
+import { isSoftware, subgroupWidth, wideLanes } from "./variants.ts";
 
 export interface VisionHeads {
   heads: number;
@@ -23,6 +23,7 @@ export interface VisionPlaces {
 
 const gridAxis = 65_535; // workgroups that one axis of a grid holds
 const tileRows = 32; // ROWS of vision_attention
+const laneRows = 4; // and of vision_attention_lanes
 const widestHead = 128;
 const mostFlops = 5e11; // of one dispatch: a second on a slow card
 
@@ -89,17 +90,17 @@ export function visionRope(
 export function visionAttention(pass: Pass, qkv: Tensor, shape: VisionHeads): Tensor {
   const { heads, headDim: D } = checked(pass, qkv, shape);
   const y = pass.scratch([pass.capacity, heads * D], "vision_attention");
+  const width = subgroupWidth(pass.gpu);
+  const lanes = isSoftware(pass.gpu) && width !== undefined;
+  const [kernel, group] = lanes ? ["vision_attention_lanes", laneRows] : ["vision_attention", tileRows];
   // A large picture's attention would hold the card for longer than its driver allows: it goes in parts.
-  const part = Math.max(
-    tileRows,
-    Math.floor(mostFlops / (4 * pass.capacity * heads * D) / tileRows) * tileRows,
-  );
+  const part = Math.max(1, Math.floor(mostFlops / (4 * pass.capacity * heads * D) / tileRows)) * tileRows;
   for (let first = 0; first < pass.capacity; first += part) {
     const rows = (tokens: number) => Math.min(Math.max(tokens - first, 0), part);
-    pass.dispatch("vision_attention", [qkv, y, pass.step], {
+    pass.dispatch(kernel, [qkv, y, pass.step], {
       parts: ["step"],
-      constants: { HEADS: heads, D, FIRST: first },
-      groups: [(tokens) => Math.ceil(rows(tokens) / tileRows), heads],
+      constants: { HEADS: heads, D, FIRST: first, ...(lanes ? { LANES: width } : {}) },
+      groups: [(tokens) => Math.ceil(rows(tokens) / group), heads],
       flops: (tokens) => 4 * heads * D * tokens * rows(tokens),
     });
   }

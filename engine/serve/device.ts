@@ -3,8 +3,9 @@
 import { setPriority } from "node:os";
 import type { MessagePort } from "node:worker_threads";
 import { EngineError, toPlainError } from "../errors.ts";
-import { openCheckpoint } from "../formats/checkpoint.ts";
+import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
+import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
@@ -34,6 +35,19 @@ export async function loadModel(
   onProgress: (progress: LoadProgress) => void = () => undefined,
 ): Promise<DeviceModel> {
   const checkpoint = await openCheckpoint(folder);
+  try {
+    return await allocating(gpu, () => buildModel(gpu, checkpoint, options, onProgress));
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function buildModel(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+  onProgress: (progress: LoadProgress) => void,
+): Promise<DeviceModel> {
   const progress: LoadProgress = {
     phase: "reading",
     bytes: 0,
@@ -46,34 +60,25 @@ export async function loadModel(
     if (tensor) progress.tensors += 1;
     onProgress({ ...progress });
   });
-  let vision: Vision | undefined;
-  try {
-    const config = parseConfig(checkpoint.config, `${folder}/config.json`);
-    const contextLength = contextOf(config, options);
-    const software = gpu.report.kind === "software";
-    const flopsPerSubmit = software ? 2e10 : 5e11;
-    const network = await checked(gpu, () => architectures[config.modelType](loader, config));
-    const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
-    const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
-    vision = await checked(gpu, () => loadVision(gpu, checkpoint, loader, config, visionOptions));
-    onProgress({ ...progress, phase: "compiling" });
-    const pictures = vision !== undefined;
-    const runnerOptions = { contextLength, chunk: software ? 256 : 512, flopsPerSubmit, pictures };
-    const runner = await checked(gpu, () => Runner.create(gpu, network, config, runnerOptions));
-    onProgress({ ...progress, phase: "ready" });
-    const destroy = () => {
-      runner.destroy();
-      vision?.destroy();
-      loader.dispose();
-    };
-    return { config, runner, vision, info: infoOf(config, loader, runner, vision), destroy };
-  } catch (error) {
+  const config = parseConfig(checkpoint.config, checkpoint.configFile);
+  const contextLength = contextOf(config, options);
+  const software = gpu.report.kind === "software";
+  const flopsPerSubmit = software ? 2e10 : 5e11;
+  const network = await architectures[config.modelType](loader, config);
+  const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
+  const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
+  const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
+  onProgress({ ...progress, phase: "compiling" });
+  const pictures = vision !== undefined;
+  const runnerOptions = { contextLength, chunk: software ? 256 : 512, flopsPerSubmit, pictures };
+  const runner = await Runner.create(gpu, network, config, runnerOptions);
+  onProgress({ ...progress, phase: "ready" });
+  const destroy = () => {
+    runner.destroy();
     vision?.destroy();
     loader.dispose();
-    throw error;
-  } finally {
-    await checkpoint.close();
-  }
+  };
+  return { config, runner, vision, info: infoOf(config, loader, runner, vision), destroy };
 }
 
 function contextOf(config: ModelConfig, { contextLength }: LoadOptions): number {
@@ -100,22 +105,6 @@ function infoOf(
     dispatchesPerToken: runner.decodeKernels.length,
     vision: vision?.info,
   };
-}
-
-/** Runs a step in an out-of-memory scope: Dawn reports a failed allocation there, not where it happens. */
-async function checked<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
-  gpu.device.pushErrorScope("out-of-memory");
-  let made: T | undefined;
-  let failure: unknown;
-  try {
-    made = await make();
-  } catch (error) {
-    failure = error;
-  }
-  const scope = await gpu.device.popErrorScope();
-  if (scope) throw new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`);
-  if (failure !== undefined) throw failure;
-  return made as T;
 }
 
 /** Serves a port until it is told to close. */

@@ -86,7 +86,7 @@ test("a prompt that fills the context is refused with both figures", () => {
   const error = errorOf(() => resolveMaxTokens({}, {}, { contextLength: 100, promptTokens: 100 }));
   expect(error.code).toBe("context_length_exceeded");
   expect(error.details).toEqual({ max: 100, promptTokens: 100 });
-  expect(error.message).toMatch(/maximum context length is 100 tokens.*100 tokens/);
+  expect(error.message).toMatch(/prompt has 100 tokens.*context of 100 tokens/);
 });
 
 function errorOf(act: () => unknown): EngineError {

@@ -70,8 +70,7 @@ export function resolveMaxTokens(
   if (promptTokens >= max)
     throw new EngineError(
       "context_length_exceeded",
-      `This model's maximum context length is ${max} tokens, but the prompt has ${promptTokens} tokens` +
-        ` and the answer needs at least one. Please shorten the messages.`,
+      `the prompt has ${promptTokens} tokens, which leaves no room for an answer in a context of ${max} tokens`,
       { max, promptTokens },
     );
   const advised = recommended(asRecord(generationConfig), { ...ranges.maxTokens, name: "max_new_tokens" });

@@ -1,0 +1,140 @@
+// What the scheduler is told and what it decides, as plain data: a turn can be logged, compared and replayed.
+import type { Picture } from "./content.ts";
+import type { Reuse } from "./prefix.ts";
+
+export interface SchedulerOptions {
+  /** Sequences that run at once. */
+  slots: number;
+  /** Of the KV cache; at least those of one full context, so that a sequence alone always comes to its end. */
+  pages: number;
+  /** Tokens of prompt and answer together. */
+  contextLength: number;
+  /** Most tokens of a prefill run; whole pages. */
+  chunk: number;
+  /** Sequences that may wait beside those that run. */
+  maxQueue: number;
+  /** Sequences that one principal may have, running and waiting; Infinity for no limit. */
+  maxPerPrincipal: number;
+  /** Whether the model has layers whose state belongs to a slot (delta nets), besides pages. */
+  states: boolean;
+  prefixCache: boolean;
+  /** Slots for saved states; 0 where the model has none. */
+  snapshots: number;
+  /** See snapshotPoints. */
+  specialTokens: readonly number[];
+}
+
+export interface SequenceRequest {
+  /** One id for each answer wanted; they share the prompt. Ids of others that are here must not come again. */
+  ids: readonly number[];
+  /** Whose limit it counts against; none without. */
+  principal?: string;
+  prompt: readonly number[];
+  /** In order; their tokens are in the prompt. */
+  pictures?: readonly Picture[];
+  /** At least 1. The context bounds it as well. */
+  maxTokens: number;
+}
+
+export interface Usage {
+  promptTokens: number;
+  completionTokens: number;
+  /** Of the prompt, not computed when the sequence first got a slot. */
+  cachedTokens: number;
+}
+
+/** A sequence that is no longer here; its slot and pages may belong to others from the next step on. */
+export interface Ended {
+  sequence: number;
+  reason: "stop" | "length" | "cancelled" | "failed";
+  usage: Usage;
+}
+
+/** A sequence that got a slot, for the first time or again after a preemption. */
+export interface Started {
+  sequence: number;
+  slot: number;
+  /** Tokens whose pages and state are there already; what follows is computed. */
+  from: number;
+  /** Position of token `from` less `from`, where no picture is cut there. */
+  ropeDelta: number;
+}
+
+/** Whole pages in every attention layer, or the state of a sequence in every delta-net layer. */
+export type Copy =
+  | { kind: "page"; from: number; to: number }
+  | { kind: "clear"; slot: number }
+  | { kind: "restore"; snapshot: number; slot: number }
+  | { kind: "fork"; from: number; slot: number };
+
+/** Entries first … of the slot's row in the page table. */
+export interface TableWrite {
+  slot: number;
+  first: number;
+  pages: number[];
+}
+
+/** One token of one sequence: its keys and values go to row `row`, and it yields logits. */
+export interface DecodeRow {
+  sequence: number;
+  slot: number;
+  row: number;
+  token: number;
+}
+
+/** Tokens of one sequence: rows from … to − 1. */
+export interface Prefill {
+  sequence: number;
+  slot: number;
+  from: number;
+  to: number;
+  tokens: number[];
+  /** Whether the logits behind the last token are wanted: the prompt ends here. */
+  logits: boolean;
+  /** Slot to which the state is saved afterwards. */
+  snapshot: number | undefined;
+}
+
+/**
+ * A turn. The device does, in this order: the table writes, the copies one after another, the decode run, the prefill
+ * run, the snapshot. Nothing in a later step may overtake.
+ */
+export interface Step {
+  turn: number;
+  /** Cancelled since the last step. */
+  ended: Ended[];
+  /** Back to the queue with all their tokens, slot and pages gone. */
+  preempted: number[];
+  started: Started[];
+  tables: TableWrite[];
+  copies: Copy[];
+  /** By slot; at most one row a slot. */
+  decode: DecodeRow[];
+  prefill: Prefill | undefined;
+}
+
+/** What was drawn for a sequence that the step gave logits. */
+export interface Drawn {
+  sequence: number;
+  token: number;
+  /** It was the last, whatever the scheduler's own limits say. */
+  stop: boolean;
+}
+
+export interface SchedulerStats {
+  running: number;
+  waiting: number;
+  preemptions: number;
+  pages: { total: number; used: number; idle: number; free: number };
+  prefix: { lookups: number; hits: number; lookedUpTokens: number; reusedTokens: number } & {
+    pages: number;
+    snapshots: number;
+  };
+}
+
+/** What the prefix cache can reuse of a model. */
+export function reuseOf({ prefixCache, states, snapshots }: SchedulerOptions): Reuse {
+  if (!prefixCache) return "nothing";
+  if (!states) return "pages";
+  return snapshots > 0 ? "states" : "nothing";
+}

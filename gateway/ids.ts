@@ -1,0 +1,6 @@
+import { randomUUID } from "node:crypto";
+
+/** "resp_" and 32 hex digits, for "resp_". */
+export function newId(prefix: string): string {
+  return prefix + randomUUID().replaceAll("-", "");
+}

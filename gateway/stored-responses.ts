@@ -1,0 +1,71 @@
+// The responses that clients may come back to, by id, in the store that the gateways share.
+
+import type { Recalled } from "./dialects/responses-request.ts";
+import { referredIds } from "./dialects/responses-request.ts";
+import type { InputItem, ResponsesBody } from "./dialects/responses-body.ts";
+import type { Stored } from "./dialects/responses-stored.ts";
+import { itemsOf, responseOf } from "./dialects/responses-stored.ts";
+import { GatewayError } from "./errors.ts";
+import type { Store } from "./store.ts";
+
+export const responsePrefix = "resp.";
+
+export class StoredResponses {
+  private readonly store: Store;
+  private readonly ttlMs: number;
+
+  constructor(store: Store, ttlMs: number) {
+    this.store = store;
+    this.ttlMs = ttlMs;
+  }
+
+  async keep(stored: Stored): Promise<void> {
+    await this.store.put(responsePrefix + stored.response.id, JSON.stringify(stored), { ttlMs: this.ttlMs });
+  }
+
+  /** Throws response_not_found. */
+  async get(id: string): Promise<Stored> {
+    const stored = await this.find(id);
+    if (stored) return stored;
+    throw new GatewayError("response_not_found", `Response with id '${id.slice(0, 80)}' not found.`);
+  }
+
+  /** Throws response_not_found. */
+  async delete(id: string): Promise<void> {
+    if (await this.store.delete(responsePrefix + id)) return;
+    throw new GatewayError("response_not_found", `Response with id '${id.slice(0, 80)}' not found.`);
+  }
+
+  /** What a request refers to; throws previous_response_not_found. */
+  async recall(body: ResponsesBody): Promise<Recalled & { affinity: string | undefined }> {
+    const chain: Stored[] = [];
+    for (let id = body.previous_response_id; id; id = chain[0]!.response.previous_response_id) {
+      const stored = await this.find(id);
+      if (!stored) throw lost(id);
+      chain.unshift(stored);
+    }
+    const history = chain.flatMap(itemsOf);
+    return { history, items: await this.referred(body), affinity: chain.at(-1)?.affinity };
+  }
+
+  private async referred(body: ResponsesBody): Promise<Map<string, InputItem>> {
+    const ids = referredIds(body.input);
+    const owners = new Set(ids.flatMap((id) => responseOf(id) ?? []));
+    const stored = await Promise.all([...owners].map((id) => this.find(id)));
+    const items = stored.flatMap((one) => (one ? itemsOf(one) : []));
+    return new Map(items.flatMap((item) => (item.id ? [[item.id, item] as const] : [])));
+  }
+
+  private async find(id: string): Promise<Stored | undefined> {
+    const entry = await this.store.get(responsePrefix + id);
+    return entry && (JSON.parse(entry.value) as Stored);
+  }
+}
+
+function lost(id: string): GatewayError {
+  return new GatewayError(
+    "previous_response_not_found",
+    `Previous response with id '${id.slice(0, 80)}' not found.`,
+    "previous_response_id",
+  );
+}

@@ -1,0 +1,121 @@
+// Windows over the page: one that asks for a name, one that asks whether to go on, one that tells the keys.
+
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+
+type Question =
+  | { kind: "confirm"; title: string; text: string; action: string; onYes: () => void }
+  | { kind: "name"; title: string; value: string; onName: (name: string) => void }
+  | { kind: "keys" };
+
+export const question = signal<Question | undefined>(undefined);
+
+export function Dialogs() {
+  const asked = question.value;
+  switch (asked?.kind) {
+    case "confirm":
+      return <Confirm {...asked} />;
+    case "name":
+      return <Name {...asked} />;
+    case "keys":
+      return <Keys />;
+  }
+  return null;
+}
+
+function close(): void {
+  question.value = undefined;
+}
+
+function Window({ title, children }: { title: string; children: ComponentChildren }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    dialog.current!.showModal();
+  }, []);
+  return (
+    <dialog ref={dialog} onClose={close} aria-labelledby="dialog-title">
+      <h2 id="dialog-title">{title}</h2>
+      {children}
+    </dialog>
+  );
+}
+
+function Confirm({ title, text, action, onYes }: Extract<Question, { kind: "confirm" }>) {
+  const yes = () => {
+    close();
+    onYes();
+  };
+  return (
+    <Window title={title}>
+      <p>{text}</p>
+      <div class="row end">
+        <button type="button" onClick={close}>
+          Cancel
+        </button>
+        <button type="button" class="danger" onClick={yes}>
+          {action}
+        </button>
+      </div>
+    </Window>
+  );
+}
+
+function Name({ title, value, onName }: Extract<Question, { kind: "name" }>) {
+  const [name, setName] = useState(value);
+  const onSubmit = (event: Event) => {
+    event.preventDefault();
+    close();
+    onName(name);
+  };
+  return (
+    <Window title={title}>
+      <form onSubmit={onSubmit}>
+        <label>
+          Name
+          <input value={name} maxLength={120} onInput={({ currentTarget }) => setName(currentTarget.value)} />
+        </label>
+        <div class="row end">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={name.trim() === ""}>
+            Save
+          </button>
+        </div>
+      </form>
+    </Window>
+  );
+}
+
+const keys: [string, string][] = [
+  ["Enter", "Send"],
+  ["Shift + Enter", "New line"],
+  ["Esc", "Stop the answer"],
+  ["↑ in an empty field", "Edit the last question"],
+  ["Ctrl or ⌘ + Shift + O", "New chat"],
+  ["/", "Go to the message field"],
+  ["?", "This list"],
+];
+
+function Keys() {
+  return (
+    <Window title="Keyboard">
+      <dl class="keys">
+        {keys.map(([key, what]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <div class="row end">
+        <button type="button" onClick={close}>
+          Close
+        </button>
+      </div>
+    </Window>
+  );
+}
