@@ -3,6 +3,7 @@
 //   npm run bench -- models FOLDER [--adapter NAME] | tail -1
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { loadModel } from "../engine/serve/device.ts";
+import { Sequence } from "../test-fixtures/sequence.ts";
 import { commit } from "./commit.ts";
 import { lowerPriority, readBandwidth, readCase } from "./walls.ts";
 
@@ -35,25 +36,19 @@ export async function models(gpu: Gpu, folder: string, rounds = 3): Promise<Mode
   const times = new Map<string, number[]>();
   const bandwidths: number[] = [];
   const note = (name: string, seconds: number) => times.set(name, [...(times.get(name) ?? []), seconds]);
+  let sequence = new Sequence(runner);
   try {
     for (let round = 0; round < rounds; round += 1) {
       bandwidths.push(await readBandwidth(gpu, wall));
       for (const tokens of prompts) {
-        runner.reset();
-        note(
-          `prompt ${tokens}`,
-          await seconds(() =>
-            feed(
-              runner,
-              Array.from({ length: tokens }, (_, i) => 5 + (i % 97)),
-            ),
-          ),
-        );
+        const ids = Array.from({ length: tokens }, (_, i) => 5 + (i % 97));
+        sequence = new Sequence(runner);
+        note(`prompt ${tokens}`, await seconds(() => sequence.prompt(ids, "token")));
       }
       note(
         `decode`,
         await seconds(async () => {
-          for (let i = 0; i < decoded; i += 1) await feed(runner, [7 + i]);
+          for (let i = 0; i < decoded; i += 1) await sequence.feed(7 + i, "token");
         }),
       );
     }
@@ -85,12 +80,7 @@ export function printModels(gpu: Gpu, report: ModelReport): void {
   console.log(JSON.stringify({ bench: "models", commit: commit(), device: gpu.report.name, ...about, rows }));
 }
 
-async function feed(runner: Awaited<ReturnType<typeof loadModel>>["runner"], ids: number[]): Promise<void> {
-  await runner.feed(ids);
-  await runner.argmax();
-}
-
-async function seconds(work: () => Promise<void>): Promise<number> {
+async function seconds(work: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await work();
   return (performance.now() - begun) / 1000;

@@ -74,6 +74,7 @@ export const deviceReport: DeviceReport = {
 const info: ModelInfo = {
   modelType: "qwen3",
   contextLength: 4096,
+  maxInFlight: 1,
   vocabSize: 1000,
   parameters: 5_000_000,
   weightBytes: 10 * 2 ** 20,

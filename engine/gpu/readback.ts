@@ -23,30 +23,45 @@ export async function readBytes(
   }
 }
 
-/** Several f32 tensors through one copy and one wait. */
-export async function readAllF32(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[]> {
-  const offsets: number[] = [];
-  let size = 0;
-  for (const { storage } of tensors) {
-    offsets.push(size);
-    size += storage.bytes;
+/** Some bytes of a buffer; offset and size are multiples of 4. */
+export interface Range {
+  source: GPUBuffer;
+  offset: number;
+  bytes: number;
+}
+
+/** Several pieces of buffers through one copy and one wait; without any, only the wait for what was submitted. */
+export async function readRanges(gpu: Gpu, ranges: readonly Range[]): Promise<ArrayBuffer[]> {
+  if (ranges.length === 0) {
+    await gpu.device.queue.onSubmittedWorkDone();
+    return [];
   }
+  const size = ranges.reduce((sum, { bytes }) => sum + bytes, 0);
   const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
   const staging = gpu.device.createBuffer({ label: "readback", size, usage });
   try {
     const encoder = gpu.device.createCommandEncoder();
-    for (const [i, tensor] of tensors.entries()) {
-      encoder.copyBufferToBuffer(bufferOf(tensor), 0, staging, offsets[i]!, tensor.storage.bytes);
+    let at = 0;
+    for (const { source, offset, bytes } of ranges) {
+      encoder.copyBufferToBuffer(source, offset, staging, at, bytes);
+      at += bytes;
     }
     gpu.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(GPUMapMode.READ);
-    const bytes = staging.getMappedRange();
-    return tensors.map(
-      ({ storage }, i) => new Float32Array(bytes.slice(offsets[i]!, offsets[i]! + storage.bytes)),
-    );
+    const mapped = staging.getMappedRange();
+    at = 0;
+    return ranges.map(({ bytes }) => mapped.slice(at, (at += bytes)));
   } finally {
     staging.destroy();
   }
+}
+
+/** Several f32 tensors, whole. */
+export async function readAllF32(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[]> {
+  const ranges = tensors.map((tensor) => ({
+    ...{ source: bufferOf(tensor), offset: 0, bytes: tensor.storage.bytes },
+  }));
+  return (await readRanges(gpu, ranges)).map((bytes) => new Float32Array(bytes));
 }
 
 export async function readF32(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {

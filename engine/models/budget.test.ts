@@ -20,10 +20,11 @@ test.each(["qwen3_5-tiny-text", "qwen3-tiny-tied", "llama3-tiny-ropescaled", "qw
     const checkpoint = await openCheckpoint(join(packageRoot, "test-fixtures/reference", name));
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
     const network = await architectures[config.modelType](new Loader(gpu, checkpoint), config);
-    const options = { contextLength: 256, chunk: 64, flopsPerSubmit: Infinity };
+    const options = { contextLength: 256, slots: 3, chunk: 64, flopsPerSubmit: Infinity };
     const runner = await Runner.create(gpu, network, config, options);
     const most = config.layerTypes.reduce((sum, type) => sum + budget[type], ends);
     expect(runner.decodeKernels.length, runner.decodeKernels.join("\n")).toBeLessThanOrEqual(most);
+    expect(runner.batchKernels.length, "a batch costs no more dispatches").toBe(runner.decodeKernels.length);
     await checkpoint.close();
   },
 );

@@ -24,6 +24,16 @@ export function createMemory(gpu: Gpu, c: ModelConfig, capacity: number, slots =
   };
 }
 
+/** Bytes that one sequence of up to `capacity` tokens takes: in all layers, and in the tensor that is largest. */
+export function memoryBytes(c: ModelConfig, capacity: number): { total: number; largest: number } {
+  const tensors = c.layerTypes.flatMap((type) => {
+    if (type === "linear_attention") return [op.deltaStateBytes(c.delta!)];
+    const bytes = 4 * c.kvHeads * capacity * c.headDim;
+    return [bytes, bytes];
+  });
+  return { total: tensors.reduce((sum, bytes) => sum + bytes, 0), largest: Math.max(...tensors) };
+}
+
 /** A slot back to the empty sequence. Keys and values beyond a sequence's length are never read: they may stay. */
 export function resetMemory(gpu: Gpu, { layers }: Memory, slot = 0): void {
   op.resetDeltaState(gpu, slot, ...layers.flatMap((layer) => (layer.kind === "delta" ? [layer.state] : [])));

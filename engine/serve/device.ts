@@ -1,5 +1,5 @@
 // The device's side of the engine, in the thread that owns the GPU: loads models, runs jobs, answers messages.
-// Jobs of one model run one after another; the main thread queues them, this side only refuses to mix them.
+// Jobs of one model run side by side, turn after turn (turns.ts).
 import { setPriority } from "node:os";
 import type { MessagePort } from "node:worker_threads";
 import { EngineError, toPlainError } from "../errors.ts";
@@ -10,16 +10,18 @@ import { defaultImageLimits } from "../image/limits.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
-import { generate } from "./generate.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
+import { memoryBytes } from "../models/memory.ts";
 import { Runner } from "./runner.ts";
-import type { GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+import { Turns } from "./turns.ts";
+import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
 import { loadVision, type Vision } from "./vision.ts";
 
 export interface DeviceModel {
   readonly config: ModelConfig;
   readonly runner: Runner;
   readonly vision: Vision | undefined;
+  readonly turns: Turns;
   readonly info: DeviceModelInfo;
   destroy(): void;
 }
@@ -70,7 +72,9 @@ async function buildModel(
   const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
   onProgress({ ...progress, phase: "compiling" });
   const pictures = vision !== undefined;
-  const runnerOptions = { contextLength, chunk: software ? 256 : 512, flopsPerSubmit, pictures };
+  const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
+  const chunk = software ? 256 : 512;
+  const runnerOptions = { contextLength, slots, chunk, flopsPerSubmit, pictures };
   const runner = await Runner.create(gpu, network, config, runnerOptions);
   onProgress({ ...progress, phase: "ready" });
   const destroy = () => {
@@ -78,7 +82,21 @@ async function buildModel(
     vision?.destroy();
     loader.dispose();
   };
-  return { config, runner, vision, info: infoOf(config, loader, runner, vision), destroy };
+  const states = config.layerTypes.includes("linear_attention");
+  const turns = new Turns(runner, vision, { chunk, states });
+  return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision), destroy };
+}
+
+/** What a model may run at once where nobody says otherwise. */
+const defaultSlots = { software: 4, hardware: 8 };
+
+/** Fewer than the default where their memory cannot be bound, or would take more than the weights and a GiB do. */
+function slotsFor(gpu: Gpu, config: ModelConfig, contextLength: number, weightBytes: number): number {
+  const { total, largest } = memoryBytes(config, contextLength);
+  const bindable = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
+  const room = Math.max(weightBytes, 2 ** 30);
+  const fitting = Math.floor(Math.min(bindable / largest, room / total));
+  return Math.max(1, Math.min(defaultSlots[gpu.report.kind], fitting));
 }
 
 function contextOf(config: ModelConfig, { contextLength }: LoadOptions): number {
@@ -98,6 +116,7 @@ function infoOf(
     modelType: config.modelType,
     vocabSize: config.vocab,
     contextLength: runner.contextLength,
+    maxInFlight: runner.slots,
     parameters: loader.parameters,
     weightBytes: loader.bytes,
     cacheBytes: runner.cacheBytes,
@@ -154,7 +173,7 @@ class DeviceServer {
   readonly #gpu: Gpu;
   readonly #post: (message: FromWorker) => void;
   readonly #models = new Map<number, DeviceModel>();
-  readonly #jobs = new Map<number, { abort: AbortController; done: Promise<void>; model: number }>();
+  readonly #jobs = new Map<number, Turns>();
   #loading = Promise.resolve();
   #closing = false;
 
@@ -167,7 +186,7 @@ class DeviceServer {
   async receive(message: ToWorker): Promise<boolean> {
     if (message.type === "load") await this.#enqueueLoad(message.model, message.folder, message.options);
     else if (message.type === "generate") this.#start(message.job, message.model, message.request);
-    else if (message.type === "cancel") this.#jobs.get(message.job)?.abort.abort();
+    else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
     else if (message.type === "unload") await this.#unload(message.model);
     else await this.#close();
     return message.type === "close";
@@ -180,7 +199,7 @@ class DeviceServer {
 
   /** A refused command would leave wrong numbers behind: whatever runs now cannot be trusted and fails. */
   fault(error: Error): void {
-    for (const { abort } of this.#jobs.values()) abort.abort(error);
+    for (const { turns } of this.#models.values()) turns.fault(error);
   }
 
   /** One load at a time: error scopes are a stack of the whole device. */
@@ -206,48 +225,40 @@ class DeviceServer {
   }
 
   #start(job: number, model: number, request: GenerateRequest): void {
-    const abort = new AbortController();
-    const done = this.#run(job, model, request, abort.signal).finally(() => this.#jobs.delete(job));
-    this.#jobs.set(job, { abort, done, model });
-  }
-
-  async #run(job: number, model: number, request: GenerateRequest, signal: AbortSignal): Promise<void> {
+    const turns = this.#models.get(model)?.turns;
+    const failed = (error: unknown) => {
+      this.#jobs.delete(job);
+      this.#post({ type: "job_failed", job, error: toPlainError(error) });
+    };
+    if (!turns) {
+      failed(new EngineError("model_not_found", "the model was unloaded"));
+      return;
+    }
+    this.#jobs.set(job, turns);
+    const event = (event: GenerateEvent) => {
+      if (event.type === "finished") this.#jobs.delete(job);
+      this.#post({ type: "event", job, event });
+    };
     try {
-      const loaded = this.#models.get(model);
-      if (!loaded) throw new EngineError("model_not_found", "the model was unloaded");
-      for await (const event of generate(loaded, request, signal)) {
-        if (isFault(signal)) throw signal.reason;
-        this.#post({ type: "event", job, event });
-      }
+      turns.submit(job, request, { event, failed });
     } catch (error) {
-      const cancelled = signal.aborted && !isFault(signal);
-      const shown = cancelled ? new EngineError("cancelled", "the request was cancelled") : error;
-      this.#post({ type: "job_failed", job, error: toPlainError(shown) });
+      failed(error);
     }
   }
 
   async #unload(model: number): Promise<void> {
-    await this.#cancel((job) => job.model === model);
-    this.#models.get(model)?.destroy();
-    this.#models.delete(model);
+    const loaded = this.#models.get(model);
+    this.#models.delete(model); // so that nothing new begins
+    await loaded?.turns.stop();
+    loaded?.destroy();
     this.#post({ type: "unloaded", model });
   }
 
   async #close(): Promise<void> {
     this.#closing = true;
-    await this.#cancel(() => true);
-    for (const model of this.#models.values()) model.destroy();
+    const models = [...this.#models.values()];
     this.#models.clear();
+    await Promise.all(models.map(({ turns }) => turns.stop()));
+    for (const model of models) model.destroy();
   }
-
-  async #cancel(which: (job: { model: number }) => boolean): Promise<void> {
-    const chosen = [...this.#jobs.values()].filter(which);
-    for (const { abort } of chosen) abort.abort();
-    await Promise.all(chosen.map(({ done }) => done));
-  }
-}
-
-/** Aborted by a device fault rather than by the caller. */
-function isFault(signal: AbortSignal): boolean {
-  return signal.aborted && signal.reason instanceof Error && signal.reason.name !== "AbortError";
 }

@@ -2,6 +2,7 @@
 // ahead of each run. A run may be any piece of what is fed.
 import type { Gpu } from "../gpu/adapter.ts";
 import { bufferOf } from "../gpu/readback.ts";
+import { createStep, stepValues, type Place } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import { mropePositions, type ImageSpan } from "../models/mrope.ts";
 import type { Inputs } from "../models/network.ts";
@@ -9,6 +10,8 @@ import type { Inputs } from "../models/network.ts";
 /** The buffers that a forward pass for up to `capacity` tokens reads. */
 export interface Entrance {
   readonly capacity: number;
+  /** Each token of a run is of a sequence of its own. */
+  readonly batch: boolean;
   readonly step: Tensor;
   readonly inputs: Inputs;
 }
@@ -16,6 +19,13 @@ export interface Entrance {
 /** A picture among the tokens: `embedding`, [rows · columns, H], takes their place. */
 export interface FedPicture extends ImageSpan {
   embedding: Tensor;
+}
+
+/** One token of one of the sequences of a batch. */
+export interface BatchToken extends Place {
+  id: number;
+  /** On all three axes. */
+  position: number;
 }
 
 /** Tokens to append to a sequence. */
@@ -33,8 +43,20 @@ export function createFeed(ids: readonly number[], pictures: readonly FedPicture
   return { ids, pictures, ...mropePositions(ids.length, pictures, start) };
 }
 
-/** `pictureWidth`: H, where the tokens may have pictures among them. */
-export function createEntrance(gpu: Gpu, capacity: number, rope: Tensor, pictureWidth?: number): Entrance {
+export interface EntranceOptions {
+  capacity: number;
+  /** Inputs.ropeTable */
+  rope: Tensor;
+  /** H, where the tokens may have pictures among them. */
+  pictureWidth?: number | undefined;
+  /** Default: false. */
+  batch?: boolean;
+}
+
+export function createEntrance(
+  gpu: Gpu,
+  { capacity, rope, pictureWidth, batch = false }: EntranceOptions,
+): Entrance {
   const whole = (label: string, ...shape: number[]) => permanent(gpu, label, shape, undefined, "u32");
   const inputs: Inputs = {
     ids: whole("ids", capacity),
@@ -49,7 +71,7 @@ export function createEntrance(gpu: Gpu, capacity: number, rope: Tensor, picture
           },
         }),
   };
-  return { capacity, step: whole("step", 4), inputs };
+  return { capacity, batch, step: createStep(gpu, batch), inputs };
 }
 
 export function freeEntrance({ step, inputs }: Entrance): void {
@@ -57,16 +79,16 @@ export function freeEntrance({ step, inputs }: Entrance): void {
   free(step, inputs.ids, inputs.positions, ...(rows && chosen ? [rows, chosen] : []));
 }
 
-/** Writes tokens from … from + count − 1 of the feed, for a run behind `past` tokens. */
+/** Writes tokens from … from + count − 1 of the feed, for a run behind `past` tokens of the sequence in `slot`. */
 export function writeInputs(
   gpu: Gpu,
   { capacity, step, inputs }: Entrance,
   feed: Feed,
-  { from, count, past }: { from: number; count: number; past: number },
+  { from, count, past, slot = 0 }: { from: number; count: number; past: number; slot?: number },
 ): void {
   const { queue } = gpu.device;
   const T = feed.ids.length;
-  queue.writeBuffer(bufferOf(step), 0, new Uint32Array([count, past, 0, 0]));
+  queue.writeBuffer(bufferOf(step), 0, stepValues({ tokens: count, past, slot }));
   queue.writeBuffer(bufferOf(inputs.ids), 0, Uint32Array.from(feed.ids.slice(from, from + count)));
   for (let axis = 0; axis < 3; axis += 1) {
     const positions = feed.positions.subarray(axis * T + from, axis * T + from + count);
@@ -74,6 +96,25 @@ export function writeInputs(
   }
   if (inputs.pictures) placePictures(gpu, inputs.pictures, feed.pictures, from, count);
   else if (feed.pictures.length > 0) throw new Error("pictures for a plan that takes none");
+}
+
+/** Writes a token of each of several sequences; a plan of one token takes one of one. */
+export function writeBatch(
+  gpu: Gpu,
+  { capacity, batch, step, inputs }: Entrance,
+  tokens: readonly BatchToken[],
+): void {
+  const { queue } = gpu.device;
+  const [{ row: past, slot }] = tokens as [BatchToken];
+  queue.writeBuffer(bufferOf(step), 0, stepValues(batch ? { each: tokens } : { tokens: 1, past, slot }));
+  queue.writeBuffer(
+    bufferOf(inputs.ids),
+    0,
+    Uint32Array.from(tokens, ({ id }) => id),
+  );
+  const positions = Uint32Array.from(tokens, ({ position }) => position);
+  for (let axis = 0; axis < 3; axis += 1)
+    queue.writeBuffer(bufferOf(inputs.positions), axis * capacity * 4, positions);
 }
 
 /** Copies the rows of the pictures' tokens beside the run's tokens, and marks those. */

@@ -9,6 +9,7 @@ export interface DeviceModelInfo {
   modelType: string;
   vocabSize: number;
   contextLength: number;
+  maxInFlight: number;
   parameters: number;
   weightBytes: number;
   cacheBytes: number;

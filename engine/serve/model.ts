@@ -2,15 +2,16 @@
 import { EngineError } from "../errors.ts";
 import { ImagePreparer, type ImageLimits } from "../image/index.ts";
 import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
+import { Admission, type Seat } from "./admission.ts";
 import type { DeviceLink } from "./link.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import { preparePictures } from "./pictures.ts";
-import { Turnstile } from "./queue.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import { renderChat, type ModelText, type Prompt } from "./text.ts";
 import type {
   ChatRequest,
   CompletionRequest,
+  GenerateEvent,
   GenerateRequest,
   GenerationOptions,
   Model,
@@ -20,7 +21,7 @@ import type {
 } from "./types.ts";
 
 export interface ModelOptions {
-  /** How many requests may wait. */
+  /** How many requests may wait beside those that run. */
   maxQueue: number;
   images: ImageLimits;
 }
@@ -30,7 +31,7 @@ export class LoadedModel implements Model {
   readonly #link: DeviceLink;
   readonly #model: number;
   readonly #text: ModelText;
-  readonly #queue: Turnstile;
+  readonly #admission: Admission;
   readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
   #unloaded = false;
@@ -45,7 +46,7 @@ export class LoadedModel implements Model {
     this.#link = link;
     this.#model = model;
     this.#text = text;
-    this.#queue = new Turnstile(maxQueue);
+    this.#admission = new Admission({ slots: info.maxInFlight, maxQueue });
     const vision = text.template.knowsImages ? info.vision : undefined;
     const budget = Math.min(images.budget ?? Infinity, vision?.mostPixels ?? Infinity);
     this.#preparer = vision && new ImagePreparer(vision.settings, { ...images, budget });
@@ -59,11 +60,11 @@ export class LoadedModel implements Model {
   }
 
   get load(): { running: number; waiting: number } {
-    return this.#queue.load;
+    return this.#admission.load;
   }
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
-    this.#queue.admit(); // preparing pictures is work: not for a request that will be turned away
+    this.#admission.check(); // preparing pictures is work: not for a request that will be turned away
     const prompt = await this.#prompt(request, signal);
     yield* this.#answer(prompt, request.options, signal, (logprobs) =>
       createTextStream({
@@ -100,8 +101,8 @@ export class LoadedModel implements Model {
   }
 
   async unload(options: { force?: boolean } = {}): Promise<void> {
-    const { running, waiting } = this.#queue.load;
-    if (running > 0 && !options.force) {
+    const { running, waiting } = this.#admission.load;
+    if (running + waiting > 0 && !options.force) {
       throw new EngineError("model_busy", `the model has ${running} running and ${waiting} waiting requests`);
     }
     this.#unloaded = true;
@@ -132,41 +133,37 @@ export class LoadedModel implements Model {
   ): AsyncGenerator<TextEvent> {
     const request = this.#request(prompt, options);
     if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
-    this.#queue.admit();
+    const seat = this.#admission.enter();
     const own = new AbortController();
     this.#running.add(own);
-    const either = AbortSignal.any([signal, own.signal]);
+    const events = this.#link.generate(this.#model, request, AbortSignal.any([signal, own.signal]));
+    const first = events.next(); // asks the device now, in the order in which requests came
+    first.catch(() => undefined); // awaited below, after the caller has seen `started`
     try {
-      const seat = this.#queue.enter(either);
-      seat.catch(() => undefined); // awaited below, after the caller has seen `started`
-      let leave: (() => void) | undefined;
-      try {
-        yield { type: "started", promptTokens: prompt.ids.length };
-        leave = await seat;
-        yield* this.#generate(request, open(request.topLogprobs !== undefined), either);
-      } finally {
-        if (leave) leave();
-        else {
-          own.abort();
-          await seat.then(
-            (release) => release(),
-            () => undefined,
-          );
-        }
-      }
+      yield { type: "started", promptTokens: prompt.ids.length };
+      yield* this.#read(first, events, seat, open(request.topLogprobs !== undefined));
     } finally {
+      own.abort();
+      await events.return(undefined); // once the device is done with it
+      seat.leave();
       this.#running.delete(own);
     }
   }
 
-  async *#generate(
-    request: GenerateRequest,
+  async *#read(
+    first: Promise<IteratorResult<GenerateEvent, void>>,
+    events: AsyncGenerator<GenerateEvent, void>,
+    seat: Seat,
     text: TextStream,
-    signal: AbortSignal,
   ): AsyncGenerator<TextEvent> {
-    const meter = new Meter(request.prompt.length);
-    for await (const event of this.#link.generate(this.#model, request, signal)) {
-      if (event.type === "started") continue;
+    let meter = new Meter(0);
+    for (let next = await first; !next.done; next = await events.next()) {
+      const event = next.value;
+      if (event.type === "started") {
+        seat.started();
+        meter = new Meter(event.promptTokens);
+        continue;
+      }
       if (event.type === "token") {
         meter.token();
         yield* unfinished(text.push(event));

@@ -1,20 +1,23 @@
-// One model on the device and one sequence in it: plans for prefill and decode, the sequence's memory, and the feeding
-// of tokens. Positions and lengths are written to small buffers ahead of each run; a plan itself never changes.
+// One model on the device and several sequences in it, each in a slot of the model's memory. A turn is a decode run of
+// one token of each of some sequences, and a piece of one prompt. Positions and lengths are written to small buffers
+// ahead of each run; a plan itself never changes.
+import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Plan } from "../gpu/plan.ts";
-import { readF32, readU32 } from "../gpu/readback.ts";
+import { bufferOf, readRanges, type Range } from "../gpu/readback.ts";
+import { mostSequences } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
-import * as op from "../ops/index.ts";
-import { createEntrance, createFeed, freeEntrance, writeInputs } from "./entrance.ts";
-import type { Entrance, Feed, FedPicture } from "./entrance.ts";
+import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
+import { freePlans, recordPlans, scratchBytesOf, type Outputs, type Plans } from "./plans.ts";
 
 export interface RunnerOptions {
-  /** Tokens that the sequence may hold, prompt and answer together. */
+  /** Tokens that each sequence may hold, prompt and answer together. */
   contextLength: number;
+  /** Sequences that may be in memory at once. */
+  slots: number;
   /** Most tokens of one prefill run. */
   chunk: number;
   /** Estimated arithmetic of one submit, FLOP. */
@@ -23,84 +26,92 @@ export interface RunnerOptions {
   pictures?: boolean;
 }
 
-/** Raised by the caller to stop between two runs of a long prompt; the pictures among its tokens, in order. */
-export interface FeedOptions {
-  signal?: AbortSignal;
-  pictures?: readonly FedPicture[];
+/** What a sequence wants of the token that follows: nothing yet, the likeliest one, or all logits. */
+export type Want = "nothing" | "token" | "logits";
+
+/** What it gets. */
+export type Outcome = number | Float32Array | undefined;
+
+export interface DecodeToken extends BatchToken {
+  want: Want;
 }
 
-interface Outputs {
-  /** [1, V] */
-  logits: Tensor;
-  /** u32 [1] */
-  next: Tensor;
+/** Tokens from … to − 1 of a sequence, whose tokens before are in its slot already. */
+export interface PrefillRun {
+  slot: number;
+  /** The sequence from its start. */
+  feed: Feed;
+  from: number;
+  to: number;
+  want: Want;
 }
 
 export class Runner {
   readonly contextLength: number;
+  readonly slots: number;
   readonly #gpu: Gpu;
   readonly #options: RunnerOptions;
   readonly #memory: Memory;
   readonly #rope: Tensor;
-  readonly #prefill: { entrance: Entrance; body: Plan; head: Plan; outputs: Outputs };
-  readonly #decode: { entrance: Entrance; plan: Plan; outputs: Outputs };
-  #last: Outputs | undefined;
-  #length = 0;
-  /** By how much the next token's position differs from #length, on account of pictures before it. */
-  #delta = 0;
+  readonly #plans: Plans;
 
-  private constructor(
-    gpu: Gpu,
-    options: RunnerOptions,
-    memory: Memory,
-    rope: Tensor,
-    prefill: { entrance: Entrance; body: Plan; head: Plan; outputs: Outputs },
-    decode: { entrance: Entrance; plan: Plan; outputs: Outputs },
-  ) {
+  private constructor(gpu: Gpu, options: RunnerOptions, memory: Memory, rope: Tensor, plans: Plans) {
     this.contextLength = options.contextLength;
+    this.slots = options.slots;
     this.#gpu = gpu;
     this.#options = options;
     this.#memory = memory;
     this.#rope = rope;
-    this.#prefill = prefill;
-    this.#decode = decode;
+    this.#plans = plans;
   }
 
-  /** Records and compiles the plans and allocates memory, caches and scratch: nothing is allocated afterwards. */
+  /**
+   * Records and compiles the plans and allocates memory, caches and scratch: nothing is allocated afterwards.
+   * Errors: bad_request for too many slots, out_of_memory.
+   */
   static async create(
     gpu: Gpu,
     network: Network,
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const memory = createMemory(gpu, config, options.contextLength);
-    const table = ropeTable(config, options.contextLength);
-    const rope = permanent(gpu, "rope", [options.contextLength, config.rope.dims / 2, 2], table);
-    const width = options.pictures ? config.hidden : undefined;
-    const entrance = createEntrance(gpu, options.chunk, rope, width);
-    const prefill = await recordPrefill(gpu, network, memory, entrance);
-    const decode = await recordDecode(gpu, network, memory, createEntrance(gpu, 1, rope));
-    const runner = new Runner(gpu, options, memory, rope, prefill, decode);
+    const { contextLength, slots, chunk, pictures } = options;
+    if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
+      const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
+      throw new EngineError("bad_request", text);
+    }
+    const memory = createMemory(gpu, config, contextLength, slots);
+    const table = ropeTable(config, contextLength);
+    const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
+    const pictureWidth = pictures ? config.hidden : undefined;
+    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth });
+    const runner = new Runner(gpu, options, memory, rope, plans);
     await runner.#warmUp();
     return runner;
   }
 
   /** Some drivers compile a kernel when it first runs: that belongs to loading, not to somebody's first answer. */
   async #warmUp(): Promise<void> {
-    await this.feed([0, 0]);
-    await this.feed([0]);
-    await this.argmax();
-    this.reset();
+    const feed = createFeed([0, 0], [], 0);
+    await this.turn([], { slot: 0, feed, from: 0, to: Math.min(2, this.contextLength), want: "token" });
+    for (const { entrance } of this.#plans.decode) {
+      const tokens = Array.from({ length: Math.min(entrance.capacity, this.slots) }, (_, slot) => ({
+        ...{ id: 0, position: 0, row: 0, slot },
+        want: "token" as const,
+      }));
+      await this.turn(tokens);
+    }
+    for (let slot = 0; slot < this.slots; slot += 1) this.clear(slot);
   }
 
-  /** Tokens fed so far. */
-  get length(): number {
-    return this.#length;
-  }
-
-  /** Kernels of one decode step, in order. */
+  /** Kernels of one decode step of one sequence, in order. */
   get decodeKernels(): readonly string[] {
-    return this.#decode.plan.kernels;
+    return this.#plans.decode[0]!.plan.kernels;
+  }
+
+  /** The same of as many sequences as a run may have. */
+  get batchKernels(): readonly string[] {
+    return this.#plans.decode.at(-1)!.plan.kernels;
   }
 
   get cacheBytes(): number {
@@ -108,92 +119,73 @@ export class Runner {
   }
 
   get scratchBytes(): number {
-    return this.#prefill.body.scratchBytes + this.#prefill.head.scratchBytes + this.#decode.plan.scratchBytes;
+    return scratchBytesOf(this.#plans);
   }
 
-  /** Forgets the sequence. */
-  reset(): void {
-    resetMemory(this.#gpu, this.#memory);
-    this.#length = 0;
-    this.#delta = 0;
-    this.#last = undefined;
+  /** Empties a slot for another sequence; ordered with the runs. */
+  clear(slot: number): void {
+    resetMemory(this.#gpu, this.#memory, slot);
   }
 
-  /** Appends tokens to the sequence; afterwards the logits that follow the last one are on the device. */
-  async feed(ids: readonly number[], { signal, pictures = [] }: FeedOptions = {}): Promise<void> {
-    if (ids.length === 0) throw new Error("no tokens to feed");
-    if (this.#length + ids.length > this.contextLength) {
-      throw new Error(`${this.#length} + ${ids.length} tokens in a context of ${this.contextLength}`);
+  /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */
+  async turn(
+    tokens: readonly DecodeToken[],
+    prefill?: PrefillRun,
+  ): Promise<{ decoded: Outcome[]; prefilled: Outcome }> {
+    const ranges: Range[] = [];
+    const wants: Want[] = tokens.map(({ want }) => want);
+    if (tokens.length > 0) {
+      const outputs = this.#decode(tokens);
+      for (const [row, want] of wants.entries()) ranges.push(...rangeOf(outputs, row, want));
     }
-    const feed = createFeed(ids, pictures, this.#length + this.#delta);
-    if (ids.length === 1 && pictures.length === 0) this.#step(feed);
-    else await this.#prompt(feed, signal);
-    this.#delta += feed.delta;
-  }
-
-  /** The likeliest next token. */
-  async argmax(): Promise<number> {
-    return (await readU32(this.#gpu, this.#outputs().next))[0]!;
-  }
-
-  /** The logits of the next token, [V]. */
-  async logits(): Promise<Float32Array> {
-    return readF32(this.#gpu, this.#outputs().logits);
+    if (prefill) {
+      const outputs = this.#prefill(prefill);
+      wants.push(prefill.want);
+      ranges.push(...rangeOf(outputs, 0, prefill.want));
+    }
+    const read = await readRanges(this.#gpu, ranges);
+    const outcomes = wants.map((want): Outcome => {
+      if (want === "nothing") return undefined;
+      const bytes = read.shift()!;
+      return want === "token" ? new Uint32Array(bytes)[0]! : new Float32Array(bytes);
+    });
+    return { decoded: outcomes.slice(0, tokens.length), prefilled: outcomes[tokens.length] };
   }
 
   destroy(): void {
-    for (const plan of [this.#prefill.body, this.#prefill.head, this.#decode.plan]) plan.destroy();
-    for (const { entrance } of [this.#prefill, this.#decode]) freeEntrance(entrance);
+    freePlans(this.#plans);
     free(this.#rope);
     freeMemory(this.#memory);
   }
 
-  #step(feed: Feed): void {
-    const { entrance, plan, outputs } = this.#decode;
-    writeInputs(this.#gpu, entrance, feed, { from: 0, count: 1, past: this.#length });
-    plan.submit(1);
-    this.#length += 1;
-    this.#last = outputs;
+  #decode(tokens: readonly DecodeToken[]): Outputs {
+    for (const { row, slot } of tokens) this.#check(slot, row + 1);
+    const chosen = this.#plans.decode.find(({ entrance }) => entrance.capacity >= tokens.length);
+    if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
+    writeBatch(this.#gpu, chosen.entrance, tokens);
+    chosen.plan.submit(tokens.length, this.#options.flopsPerSubmit);
+    return chosen.outputs;
   }
 
-  async #prompt(feed: Feed, signal: AbortSignal | undefined): Promise<void> {
-    const { entrance, body, head, outputs } = this.#prefill;
-    for (let from = 0; from < feed.ids.length; from += entrance.capacity) {
-      signal?.throwIfAborted();
-      const count = Math.min(entrance.capacity, feed.ids.length - from);
-      writeInputs(this.#gpu, entrance, feed, { from, count, past: this.#length });
-      body.submit(count, this.#options.flopsPerSubmit);
-      this.#length += count;
-      if (from + count < feed.ids.length) await this.#gpu.device.queue.onSubmittedWorkDone();
-    }
-    head.submit(1);
-    this.#last = outputs;
+  #prefill({ slot, feed, from, to, want }: PrefillRun): Outputs {
+    this.#check(slot, to);
+    const { entrance, body, head, outputs } = this.#plans.prefill;
+    writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: from, slot });
+    body.submit(to - from, this.#options.flopsPerSubmit);
+    if (want !== "nothing") head.submit(1, this.#options.flopsPerSubmit);
+    return outputs;
   }
 
-  #outputs(): Outputs {
-    if (!this.#last) throw new Error("nothing was fed");
-    return this.#last;
+  #check(slot: number, tokens: number): void {
+    if (slot < 0 || slot >= this.slots) throw new Error(`slot ${slot} of ${this.slots}`);
+    if (tokens > this.contextLength)
+      throw new Error(`${tokens} tokens in a context of ${this.contextLength}`);
   }
 }
 
-async function recordPrefill(gpu: Gpu, network: Network, memory: Memory, entrance: Entrance) {
-  const { capacity, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, step });
-  const x = network.body(recording, inputs, memory);
-  const last = op.lastRow(recording, x);
-  const body = await recording.finish([last]);
-  const tail = new Recording(gpu, { capacity: 1, step });
-  const outputs = recordHead(tail, network, last);
-  return { entrance, body, head: await tail.finish([outputs.logits, outputs.next]), outputs };
-}
-
-async function recordDecode(gpu: Gpu, network: Network, memory: Memory, entrance: Entrance) {
-  const recording = new Recording(gpu, { capacity: 1, step: entrance.step });
-  const outputs = recordHead(recording, network, network.body(recording, entrance.inputs, memory));
-  return { entrance, plan: await recording.finish([outputs.logits, outputs.next]), outputs };
-}
-
-function recordHead(recording: Recording, network: Network, x: Tensor): Outputs {
-  const logits = network.head(recording, x);
-  return { logits, next: op.argmax(recording, logits) };
+function rangeOf({ logits, next }: Outputs, row: number, want: Want): Range[] {
+  if (want === "nothing") return [];
+  if (want === "token") return [{ source: bufferOf(next), offset: 4 * row, bytes: 4 }];
+  const bytes = 4 * logits.shape[1]!;
+  return [{ source: bufferOf(logits), offset: bytes * row, bytes }];
 }

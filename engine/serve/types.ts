@@ -162,6 +162,8 @@ export type TextEvent =
 export interface ModelInfo {
   modelType: string;
   contextLength: number;
+  /** Sequences that run at once; further requests wait. */
+  maxInFlight: number;
   vocabSize: number;
   /** Distinct parameters, as stored. */
   parameters: number;
@@ -193,6 +195,8 @@ export interface VisionInfo {
 export interface LoadOptions {
   /** Tokens of prompt and answer together that the cache holds; default: what the checkpoint allows, at most 8192. */
   contextLength?: number;
+  /** Sequences that run at once, each with memory for a whole context; default 8, on a software adapter 4, or what fits. */
+  maxInFlight?: number;
   /** Bytes of picture embeddings kept on the device; default 128 MiB. */
   imageCacheBytes?: number;
 }
@@ -213,7 +217,7 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** A model on the device. Requests on it are served one after another. */
+/** A model on the device. Up to `maxInFlight` requests run at once, the others wait in the order they came. */
 export interface Model {
   readonly info: ModelInfo;
   /** Requests running and waiting. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { demoModel, loadTensors } from "../../test-fixtures/golden.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { Sequence } from "../../test-fixtures/sequence.ts";
 import { defaultImageLimits, ImagePreparer } from "../image/index.ts";
 import { loadModel, type DeviceModel } from "./device.ts";
 import { openEngine } from "./engine.ts";
@@ -112,10 +113,9 @@ describe("embeddings", () => {
   ): Promise<{ logits: Float32Array; usage: ImageUsage }> {
     const { ids, images } = await promptOf(one, model);
     const { pictures, usage, release } = await model.vision!.embed(images);
-    model.runner.reset();
-    await model.runner.feed(ids, { pictures });
+    const logits = await new Sequence(model.runner).prompt(ids, "logits", pictures);
     release();
-    return { logits: await model.runner.logits(), usage };
+    return { logits: logits as Float32Array, usage };
   }
 
   test("are computed once, kept within the budget, and give the same logits, the reference's", async () => {

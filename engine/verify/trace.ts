@@ -46,9 +46,14 @@ export class Tracer {
     const rope = permanent(gpu, "rope", [capacity, config.rope.dims / 2, 2], ropeTable(config, capacity));
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const chunk = Math.max(1, Math.min(capacity, rows));
-    const width = config.vision ? config.hidden : undefined;
-    const many = await record(gpu, network, memory, createEntrance(gpu, chunk, rope, width));
-    const one = await record(gpu, network, memory, createEntrance(gpu, 1, rope, width));
+    const pictureWidth = config.vision ? config.hidden : undefined;
+    const many = await record(
+      gpu,
+      network,
+      memory,
+      createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
+    );
+    const one = await record(gpu, network, memory, createEntrance(gpu, { capacity: 1, rope, pictureWidth }));
     return new Tracer(gpu, config.vocab, memory, rope, many, one);
   }
 

@@ -1,0 +1,119 @@
+// The plans of a model that serves: a prompt's chunk with its last row's head, and decoding for 1, 2, 4, … sequences.
+import type { Gpu } from "../gpu/adapter.ts";
+import { Recording, type Plan } from "../gpu/plan.ts";
+import type { Tensor } from "../gpu/tensor.ts";
+import type { Memory, Network } from "../models/network.ts";
+import * as op from "../ops/index.ts";
+import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
+
+/** What follows the last token of a sequence, for T of them. */
+export interface Outputs {
+  /** [T, V] */
+  logits: Tensor;
+  /** u32 [T] */
+  next: Tensor;
+}
+
+export interface PrefillPlan {
+  entrance: Entrance;
+  /** Up to the row of the run's last token. */
+  body: Plan;
+  /** What follows that row. */
+  head: Plan;
+  outputs: Outputs;
+}
+
+export interface DecodePlan {
+  entrance: Entrance;
+  plan: Plan;
+  outputs: Outputs;
+}
+
+export interface Plans {
+  prefill: PrefillPlan;
+  /** By capacity, which doubles. */
+  decode: readonly DecodePlan[];
+}
+
+export interface PlanOptions {
+  /** Most tokens of a prefill run. */
+  chunk: number;
+  /** Most sequences of a decode run. */
+  slots: number;
+  /** The residual stream's width, where prompts may have pictures in them. */
+  pictureWidth: number | undefined;
+}
+
+/** Records and compiles them all. */
+export async function recordPlans(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  rope: Tensor,
+  { chunk, slots, pictureWidth }: PlanOptions,
+): Promise<Plans> {
+  const prefill = await recordPrefill(
+    gpu,
+    network,
+    memory,
+    createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
+  );
+  const decode: DecodePlan[] = [];
+  for (const capacity of bucketsFor(slots)) {
+    const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
+    decode.push(await recordDecode(gpu, network, memory, entrance));
+  }
+  return { prefill, decode };
+}
+
+/** 1, 2, 4, … up to the first that holds `slots`. */
+export function bucketsFor(slots: number): number[] {
+  const buckets = [1];
+  while (buckets.at(-1)! < slots) buckets.push(2 * buckets.at(-1)!);
+  return buckets;
+}
+
+export function freePlans({ prefill, decode }: Plans): void {
+  prefill.body.destroy();
+  prefill.head.destroy();
+  for (const { plan } of decode) plan.destroy();
+  for (const { entrance } of [prefill, ...decode]) freeEntrance(entrance);
+}
+
+export function scratchBytesOf({ prefill, decode }: Plans): number {
+  const plans = [prefill.body, prefill.head, ...decode.map(({ plan }) => plan)];
+  return plans.reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+}
+
+async function recordPrefill(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  entrance: Entrance,
+): Promise<PrefillPlan> {
+  const { capacity, step, inputs } = entrance;
+  const recording = new Recording(gpu, { capacity, step });
+  const x = network.body(recording, inputs, memory);
+  const last = op.lastRow(recording, x);
+  const body = await recording.finish([last]);
+  const tail = new Recording(gpu, { capacity: 1, step });
+  const outputs = recordHead(tail, network, last);
+  return { entrance, body, head: await tail.finish([outputs.logits, outputs.next]), outputs };
+}
+
+async function recordDecode(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  entrance: Entrance,
+): Promise<DecodePlan> {
+  const { capacity, batch, step, inputs } = entrance;
+  const recording = new Recording(gpu, { capacity, batch, step });
+  const outputs = recordHead(recording, network, network.body(recording, inputs, memory));
+  return { entrance, plan: await recording.finish([outputs.logits, outputs.next]), outputs };
+}
+
+function recordHead(recording: Recording, network: Network, x: Tensor): Outputs {
+  const logits = network.head(recording, x);
+  return { logits, next: op.argmax(recording, logits) };
+}

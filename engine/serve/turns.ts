@@ -1,0 +1,182 @@
+// The step loop of one model, in the thread that owns the device: turn after turn, the scheduler says who computes what,
+// the runner computes it, each request draws from what it got. Between two turns the thread hears its messages, so a
+// request comes and goes with the next turn. While nobody is there the loop stands still.
+import type { Outcome, Runner } from "./runner.ts";
+import { Job, type Listener } from "./job.ts";
+import { pagesFor } from "./pages.ts";
+import { Scheduler, type Drawn, type SchedulerStats, type Step } from "./scheduler.ts";
+import type { GenerateRequest } from "./types.ts";
+import type { Vision } from "./vision.ts";
+
+export interface TurnsOptions {
+  /** Most tokens of a prompt in one turn; whole pages. */
+  chunk: number;
+  /** Whether the model has layers with a state besides the cache. */
+  states: boolean;
+  /** Hears each turn before it runs. */
+  onStep?: (step: Step) => void;
+}
+
+export class Turns {
+  readonly #runner: Runner;
+  readonly #vision: Vision | undefined;
+  readonly #scheduler: Scheduler;
+  readonly #onStep: (step: Step) => void;
+  readonly #jobs = new Map<number, Job>();
+  /** Pictures are computed for one request after another. */
+  #encoding = Promise.resolve();
+  #loop: Promise<void> | undefined;
+  #fault: Error | undefined;
+
+  constructor(
+    runner: Runner,
+    vision: Vision | undefined,
+    { chunk, states, onStep = () => undefined }: TurnsOptions,
+  ) {
+    const { contextLength, slots } = runner;
+    this.#runner = runner;
+    this.#vision = vision;
+    this.#onStep = onStep;
+    this.#scheduler = new Scheduler({
+      // A slot has room for a whole context: enough pages that none is ever missing. The main thread bounds the queue.
+      ...{ slots, contextLength, chunk, states, pages: slots * (pagesFor(contextLength) + 2) },
+      ...{ maxQueue: Infinity, maxPerPrincipal: Infinity },
+      ...{ prefixCache: false, snapshots: 0, specialTokens: [] },
+    });
+  }
+
+  get stats(): SchedulerStats {
+    return this.#scheduler.stats;
+  }
+
+  /** Takes a request; `listener` hears what becomes of it. */
+  submit(id: number, request: GenerateRequest, listener: Listener): void {
+    const job = new Job(id, request, listener);
+    this.#jobs.set(id, job);
+    if (request.images.length === 0) this.#admit(job);
+    else this.#encoding = this.#encoding.then(() => this.#encode(job));
+  }
+
+  /** Ends a request with its next turn, or at once while it has no slot; its listener hears `cancelled`. */
+  cancel(id: number): void {
+    this.#jobs.get(id)?.abort.abort();
+    this.#scheduler.cancel(id);
+    this.#wake();
+  }
+
+  /** A command was refused, so that what the device holds cannot be trusted: what runs now fails. */
+  fault(error: Error): void {
+    if (this.#loop) this.#fault ??= error;
+    for (const { abort } of this.#jobs.values()) abort.abort(error);
+  }
+
+  /** Cancels everything and waits until the device is done with it. */
+  async stop(): Promise<void> {
+    for (const id of [...this.#jobs.keys()]) this.cancel(id);
+    await this.#encoding;
+    await this.#loop;
+  }
+
+  async #encode(job: Job): Promise<void> {
+    const { signal } = job.abort;
+    try {
+      signal.throwIfAborted();
+      if (!this.#vision) throw new Error("pictures for a model without a tower");
+      job.hold(await this.#vision.embed(job.request.images, signal));
+      signal.throwIfAborted();
+      this.#admit(job);
+    } catch (error) {
+      this.#jobs.delete(job.id);
+      if (signal.aborted && isCancellation(signal.reason)) job.finish("cancelled");
+      else job.fail(signal.aborted ? signal.reason : error);
+    }
+  }
+
+  #admit({ id, request: { prompt, maxTokens, images } }: Job): void {
+    const merge = this.#vision?.info.merge ?? 1;
+    const pictures = images.map(({ at, hash, grid: [, rows, columns] }) => ({
+      ...{ at, hash, rows: rows / merge, columns: columns / merge },
+    }));
+    try {
+      this.#scheduler.admit({ ids: [id], prompt, pictures, maxTokens });
+    } catch (error) {
+      this.#leave(id)?.fail(error);
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (!this.#scheduler.busy) return;
+    this.#loop ??= this.#turns().finally(() => {
+      this.#loop = undefined;
+      this.#wake(); // somebody may have come while the promise was being settled
+    });
+  }
+
+  async #turns(): Promise<void> {
+    while (this.#scheduler.busy) {
+      const step = this.#scheduler.next();
+      try {
+        const drawn = await this.#turn(step);
+        for (const { sequence, reason, usage } of this.#scheduler.done(drawn))
+          if (reason !== "failed") this.#leave(sequence)?.finish(reason, usage);
+      } catch (error) {
+        for (const { sequence } of this.#scheduler.fail("running")) this.#leave(sequence)?.fail(error);
+      }
+    }
+  }
+
+  async #turn(step: Step): Promise<Drawn[]> {
+    this.#onStep(step);
+    for (const { sequence, usage } of step.ended) this.#leave(sequence)?.finish("cancelled", usage);
+    for (const { sequence } of step.started) this.#jobs.get(sequence)?.start();
+    for (const copy of step.copies) {
+      if (copy.kind !== "clear") throw new Error(`a ${copy.kind} copy, for which there is no memory`);
+      this.#runner.clear(copy.slot);
+    }
+    const { decode, prefill } = step;
+    if (decode.length === 0 && !prefill) return [];
+    const { decoded, prefilled } = await this.#runner.turn(
+      decode.map((row) => this.#job(row.sequence).decode(row)),
+      prefill && this.#job(prefill.sequence).prefill(prefill),
+    );
+    this.#throwFault();
+    const drawn = decode.map(({ sequence }, i) => this.#draw(sequence, decoded[i]));
+    if (prefill?.logits) drawn.push(this.#draw(prefill.sequence, prefilled));
+    return drawn.filter((one) => one !== undefined);
+  }
+
+  #throwFault(): void {
+    const fault = this.#fault;
+    this.#fault = undefined;
+    if (fault) throw fault;
+  }
+
+  /** A request whose own drawing fails ends alone. */
+  #draw(sequence: number, outcome: Outcome): Drawn | undefined {
+    try {
+      return this.#job(sequence).draw(outcome);
+    } catch (error) {
+      this.#leave(sequence)?.fail(error);
+      this.#scheduler.cancel(sequence);
+      return undefined;
+    }
+  }
+
+  #job(sequence: number): Job {
+    const job = this.#jobs.get(sequence);
+    if (!job) throw new Error(`sequence ${sequence} has no job`);
+    return job;
+  }
+
+  #leave(sequence: number): Job | undefined {
+    const job = this.#jobs.get(sequence);
+    this.#jobs.delete(sequence);
+    return job;
+  }
+}
+
+/** Aborted by the caller rather than by a fault of the device. */
+function isCancellation(reason: unknown): boolean {
+  return !(reason instanceof Error) || reason.name === "AbortError";
+}

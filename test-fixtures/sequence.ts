@@ -1,0 +1,51 @@
+// One sequence in a runner, fed by hand: what tests and benchmarks of a model need, without a step loop.
+import type { FedPicture } from "../engine/serve/entrance.ts";
+import { createFeed } from "../engine/serve/entrance.ts";
+import type { Outcome, Runner, Want } from "../engine/serve/runner.ts";
+
+export class Sequence {
+  readonly #runner: Runner;
+  readonly #slot: number;
+  readonly #chunk: number;
+  #length = 0;
+  #delta = 0;
+
+  /** `chunk`: most tokens of a run, no more than the runner's own. */
+  constructor(runner: Runner, { slot = 0, chunk = 256 } = {}) {
+    this.#runner = runner;
+    this.#slot = slot;
+    this.#chunk = chunk;
+    runner.clear(slot);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** A prompt; what follows its last token. */
+  async prompt(ids: readonly number[], want: Want, pictures: readonly FedPicture[] = []): Promise<Outcome> {
+    if (this.#length > 0) throw new Error("a prompt behind other tokens");
+    const feed = createFeed(ids, pictures, 0);
+    let outcome: Outcome;
+    for (let from = 0; from < ids.length; from += this.#chunk) {
+      const to = Math.min(from + this.#chunk, ids.length);
+      const run = { slot: this.#slot, feed, from, to, want: to === ids.length ? want : "nothing" } as const;
+      outcome = (await this.#runner.turn([], run)).prefilled;
+    }
+    this.#length = ids.length;
+    this.#delta = feed.delta;
+    return outcome;
+  }
+
+  /** The place of one more token, which moves the sequence on. */
+  next(id: number, want: Want) {
+    const row = this.#length;
+    this.#length += 1;
+    return { id, slot: this.#slot, row, position: row + this.#delta, want };
+  }
+
+  /** One more token, alone in its run. */
+  async feed(id: number, want: Want): Promise<Outcome> {
+    return (await this.#runner.turn([this.next(id, want)])).decoded[0];
+  }
+}
