@@ -23,6 +23,11 @@ struct Rows {
   d: Eight,
 }
 
+// Of a row; in a form which the compiler does not know, or it would unroll the loops: that takes it several times as long.
+fn pieces() -> u32 {
+  return select((K + 7u) / 8u, 0u, step.tokens == 0u);
+}
+
 fn added(sums: vec4f, w: Rows, values: Eight) -> vec4f {
   return vec4f(
     dot8(sums.x, w.a, values),
@@ -44,14 +49,13 @@ fn matvec_batch(
   let t = COLUMNS * group.z;
   let near = min(vec4u(t, t + 1u, t + 2u, t + 3u), vec4u(step.tokens - 1u));
   let far = min(vec4u(t + 4u, t + 5u, t + 6u, t + 7u), vec4u(step.tokens - 1u));
-  var nearScale = vec4f(prepare(near.x, lane), prepare(near.y, lane), 1.0, 1.0);
-  var farScale = vec4f(1.0);
-  if (COLUMNS > 2u) {
-    nearScale.z = prepare(near.z, lane);
-    nearScale.w = prepare(near.w, lane);
-  }
-  if (COLUMNS > 4u) {
-    farScale = vec4f(prepare(far.x, lane), prepare(far.y, lane), prepare(far.z, lane), prepare(far.w, lane));
+  let count = min(COLUMNS, step.tokens - t);
+  var nearScale = vec4f();
+  var farScale = vec4f();
+  for (var i = 0u; i < count; i++) {
+    let scale = vec4f(prepare(t + i, lane));
+    nearScale = select(nearScale, scale, vec4u(i) == vec4u(0u, 1u, 2u, 3u));
+    farScale = select(farScale, scale, vec4u(i) == vec4u(4u, 5u, 6u, 7u));
   }
   for (var row = first; row < end; row += 4u) {
     var s0 = vec4f();
@@ -62,7 +66,7 @@ fn matvec_batch(
     var s5 = vec4f();
     var s6 = vec4f();
     var s7 = vec4f();
-    for (var piece = lane; piece < (K + 7u) / 8u; piece += LANES) {
+    for (var piece = lane; piece < pieces(); piece += LANES) {
       let gains = gainOf(piece);
       let w = Rows(
         weight8(min(row, last), piece),
@@ -96,7 +100,7 @@ fn matvec_batch(
       s7 = sum4(s7, lane) * farScale.w;
     }
     // Every lane has every sum, so each stores other tokens', with one copy of the epilogue.
-    for (var i = lane; i < min(COLUMNS, step.tokens - t); i += LANES) {
+    for (var i = lane; i < count; i += LANES) {
       let low = select(select(s0, s1, i % 4u == 1u), select(s2, s3, i % 4u == 3u), i % 4u > 1u);
       let high = select(select(s4, s5, i % 4u == 1u), select(s6, s7, i % 4u == 3u), i % 4u > 1u);
       store4(t + i, row, select(low, high, i > 3u));

@@ -4,6 +4,7 @@ import { Recording, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Memory, Network } from "../models/network.ts";
 import * as op from "../ops/index.ts";
+import { isSoftware } from "../ops/variants.ts";
 import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
 
 /** What follows the last token of a sequence, for T of them. */
@@ -59,18 +60,21 @@ export async function recordPlans(
     createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
   );
   const decode: DecodePlan[] = [];
-  for (const capacity of bucketsFor(slots)) {
+  for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
     decode.push(await recordDecode(gpu, network, memory, entrance));
   }
   return { prefill, decode };
 }
 
-/** 1, 2, 4, … up to the first that holds `slots`. */
-export function bucketsFor(slots: number): number[] {
+/**
+ * 1, 2, 4, … up to the first that holds `slots`. Software takes seconds to compile each and gains little by those
+ * between, so there only the ends.
+ */
+function bucketsFor(gpu: Gpu, slots: number): number[] {
   const buckets = [1];
   while (buckets.at(-1)! < slots) buckets.push(2 * buckets.at(-1)!);
-  return buckets;
+  return isSoftware(gpu) ? [...new Set([1, buckets.at(-1)!])] : buckets;
 }
 
 export function freePlans({ prefill, decode }: Plans): void {

@@ -6,7 +6,7 @@ override OFFSET: f32;
 // What the sums of token t are to be multiplied by.
 fn prepare(t: u32, lane: u32) -> f32 {
   var squares = 0.0;
-  for (var piece = lane; piece < (K + 7u) / 8u; piece += LANES) {
+  for (var piece = lane; piece < pieces(); piece += LANES) {
     let values = x8(t, piece);
     squares = dot8(squares, values, values);
   }
