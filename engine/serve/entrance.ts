@@ -99,14 +99,10 @@ export function writeInputs(
 }
 
 /** Writes a token of each of several sequences; a plan of one token takes one of one. */
-export function writeBatch(
-  gpu: Gpu,
-  { capacity, batch, step, inputs }: Entrance,
-  tokens: readonly BatchToken[],
-): void {
+export function writeBatch(gpu: Gpu, entrance: Entrance, tokens: readonly BatchToken[]): void {
+  const { capacity, inputs } = entrance;
   const { queue } = gpu.device;
-  const [{ row: past, slot }] = tokens as [BatchToken];
-  queue.writeBuffer(bufferOf(step), 0, stepValues(batch ? { each: tokens } : { tokens: 1, past, slot }));
+  writePlaces(gpu, entrance, tokens);
   queue.writeBuffer(
     bufferOf(inputs.ids),
     0,
@@ -115,6 +111,13 @@ export function writeBatch(
   const positions = Uint32Array.from(tokens, ({ position }) => position);
   for (let axis = 0; axis < 3; axis += 1)
     queue.writeBuffer(bufferOf(inputs.positions), axis * capacity * 4, positions);
+}
+
+/** Writes whose the tokens of a batch are. */
+export function writePlaces(gpu: Gpu, { batch, step }: Entrance, places: readonly Place[]): void {
+  const [{ row: past, slot }] = places as [Place];
+  const run = batch ? { each: places } : { tokens: 1, past, slot };
+  gpu.device.queue.writeBuffer(bufferOf(step), 0, stepValues(run));
 }
 
 /** Copies the rows of the pictures' tokens beside the run's tokens, and marks those. */

@@ -1,10 +1,10 @@
 // A sequence's memory in the goldens' own layout.
-import { readF32 } from "../gpu/readback.ts";
-import { dims } from "../gpu/tensor.ts";
+import { bufferOf, readBytes } from "../gpu/readback.ts";
+import { dims, type Tensor } from "../gpu/tensor.ts";
 import type { LayerMemory } from "../models/network.ts";
 import { readDeltaState } from "../ops/delta.ts";
 import type { GoldenTensor } from "./golden.ts";
-import type { Trace, Tracer } from "./trace.ts";
+import { ownSlot, type Trace, type Tracer } from "./trace.ts";
 
 /** Columns before the convolution that the next step needs. */
 const columns = 3;
@@ -34,13 +34,16 @@ async function readLayer(
 ): Promise<[string, Float32Array][]> {
   if (layer.kind === "attention") {
     const { k, v } = layer.cache;
-    const [, , capacity, D] = dims(k, 4);
+    const [, heads, capacity, D] = dims(k, 4);
+    const bytes = 4 * heads * capacity * D;
+    const read = async (cache: Tensor) =>
+      new Float32Array(await readBytes(gpu, bufferOf(cache), bytes, ownSlot * bytes));
     return [
-      ["k", firstRows(await readF32(gpu, k), capacity * D, tokens * D)],
-      ["v", firstRows(await readF32(gpu, v), capacity * D, tokens * D)],
+      ["k", firstRows(await read(k), capacity * D, tokens * D)],
+      ["v", firstRows(await read(v), capacity * D, tokens * D)],
     ];
   }
-  const { ring, S } = await readDeltaState(gpu, layer.state);
+  const { ring, S } = await readDeltaState(gpu, layer.state, ownSlot);
   return [
     ["delta_state", S],
     ["conv_state", lastColumns(ring, layer.state.channels, tokens)],

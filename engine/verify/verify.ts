@@ -11,7 +11,7 @@ import { readCases, readGolden, type GoldenCase, type GoldenTensor, type Toleran
 import { loadVision, type Vision } from "../serve/vision.ts";
 import { asRead, readMemory } from "./memory.ts";
 import { pixelBound, runPictures } from "./pictures.ts";
-import { Tracer, type Trace } from "./trace.ts";
+import { Tracer, type Piece, type Trace } from "./trace.ts";
 
 export interface VerifyOptions {
   /** Which tolerances of meta.json judge: f32 for an exact checkpoint, bf16 for a converted or quantised one. */
@@ -20,8 +20,11 @@ export interface VerifyOptions {
   cases?: readonly string[];
 }
 
-/** How the prompt is cut: in one run, in runs of an odd size, or through the decode plan token by token. */
-export const cuts = { whole: Infinity, chunks: 37, "token by token": 1 } as const;
+/**
+ * How the prompt is cut: in one run, in runs of an odd size, through the decode plan token by token, or so in runs
+ * which other sequences share.
+ */
+export const cuts = { whole: Infinity, chunks: 37, "token by token": 1, "among others": "shared" } as const;
 export type Cut = keyof typeof cuts;
 
 export interface CutReport {
@@ -105,7 +108,12 @@ async function verifyCase(
       tracer.reset();
       const trace = await tracer.feed(one.input_ids, cuts[cut], pictures?.fed);
       const memory = await readMemory(tracer, one.input_ids.length);
-      const greedy = await continueGreedily(tracer, trace.get("logits")!, one.greedy_ids.length);
+      const greedy = await continueGreedily(
+        tracer,
+        trace.get("logits")!,
+        one.greedy_ids.length,
+        cut === "among others" ? "shared" : 1,
+      );
       const all = new Map([...(pictures?.trace ?? []), ...trace, ...memory]);
       reports.push(judge(cut, one, golden, all, greedy, tolerance, mode));
     }
@@ -116,12 +124,17 @@ async function verifyCase(
 }
 
 /** Draws the likeliest token, feeds it, and so on, `steps` times; returns the ids. */
-async function continueGreedily(tracer: Tracer, logits: Float32Array, steps: number): Promise<number[]> {
+async function continueGreedily(
+  tracer: Tracer,
+  logits: Float32Array,
+  steps: number,
+  piece: Piece,
+): Promise<number[]> {
   const ids: number[] = [];
   let row = logits.subarray(logits.length - tracer.vocab);
   while (ids.length < steps) {
     ids.push(argmax(row));
-    if (ids.length < steps) row = (await tracer.feed([ids.at(-1)!], 1)).get("logits")!;
+    if (ids.length < steps) row = (await tracer.feed([ids.at(-1)!], piece)).get("logits")!;
   }
   return ids;
 }
