@@ -1,5 +1,5 @@
 // Imports point one way: shaders ← engine ← neuron, neuron/protocol.ts ← gateway; inside the engine
-// errors ← gpu ← ops ← models ← serve ← index, and formats, text and image know no GPU.
+// errors ← gpu ← ops ← models ← serve ← index, and formats, text, grammar and image know no GPU.
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { expect, test } from "vitest";
@@ -12,10 +12,11 @@ const allowed: Record<string, readonly string[]> = {
   "engine/formats": ["engine/errors.ts"],
   "engine/text": ["engine/errors.ts", "engine/formats", "engine/serve/types.ts"],
   "engine/image": ["engine/errors.ts"],
+  "engine/grammar": ["engine/errors.ts", "engine/serve/types.ts", "engine/text"],
   "engine/reference": ["engine/errors.ts", "engine/ops"], // types of the ops they mirror
   "engine/ops": ["engine/errors.ts", "engine/gpu"],
   "engine/models": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/image", "engine/ops"],
-  "engine/serve/types.ts": ["engine/gpu/report.ts", "engine/image/settings.ts"],
+  "engine/serve/types.ts": ["engine/gpu/report.ts", "engine/grammar/grammar.ts", "engine/image/settings.ts"],
   "engine/serve": ["engine"],
   "engine/verify": [
     "engine/errors.ts",

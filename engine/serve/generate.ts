@@ -1,14 +1,22 @@
 // One request on one runner: feed the prompt, then draw and feed until something ends it.
+import type { Grammars, Matcher } from "../grammar/matcher.ts";
 import type { Runner } from "./runner.ts";
 import { createSampler } from "./sampler.ts";
+import type { NamedGrammar } from "../grammar/grammar.ts";
 import type { GenerateEvent, GenerateRequest, ImageUsage, Usage } from "./types.ts";
 import type { Vision } from "./vision.ts";
 
 type Token = Extract<GenerateEvent, { type: "token" }>;
 
+interface Means {
+  runner: Runner;
+  vision?: Vision | undefined;
+  grammars?: Grammars | undefined;
+}
+
 /** The events of a request; ends with `finished`, which says `cancelled` when the signal was raised. */
 export async function* generate(
-  { runner, vision }: { runner: Runner; vision?: Vision | undefined },
+  { runner, vision, grammars }: Means,
   request: GenerateRequest,
   signal: AbortSignal,
 ): AsyncGenerator<GenerateEvent> {
@@ -30,7 +38,8 @@ export async function* generate(
     return { type: "finished", reason, usage };
   };
   const stops = new Set(stopTokens);
-  const draw = drawFrom(runner, request);
+  const matcher = request.grammar && openGrammar(grammars, request.grammar);
+  const draw = drawFrom(runner, request, matcher);
   runner.reset();
   let feed: readonly number[] = prompt;
   while (usage.completionTokens < maxTokens) {
@@ -43,7 +52,7 @@ export async function* generate(
     if (usage.completionTokens === 0) prefilled = performance.now();
     usage.completionTokens += 1;
     yield token;
-    if (stops.has(token.id)) return yield finished("stop");
+    if (stops.has(token.id) || matcher?.ended) return yield finished("stop");
     feed = [token.id];
   }
   yield finished("length");
@@ -51,7 +60,7 @@ export async function* generate(
 
 /** Feeds a prompt with pictures in it; their embeddings may go once they are in the sequence. */
 async function feedPictures(
-  { runner, vision }: { runner: Runner; vision?: Vision | undefined },
+  { runner, vision }: Means,
   { prompt, images }: GenerateRequest,
   signal: AbortSignal,
 ): Promise<ImageUsage> {
@@ -65,8 +74,17 @@ async function feedPictures(
   return usage;
 }
 
-/** Greedy without penalties needs four bytes from the device; all else needs the logits. */
-function drawFrom(runner: Runner, { sampling, topLogprobs, prompt }: GenerateRequest): () => Promise<Token> {
+function openGrammar(grammars: Grammars | undefined, grammar: NamedGrammar): Matcher {
+  if (!grammars) throw new Error("a grammar before the vocabulary");
+  return grammars.open(grammar);
+}
+
+/** Greedy without penalties or a grammar needs four bytes from the device; all else needs the logits. */
+function drawFrom(
+  runner: Runner,
+  { sampling, topLogprobs, prompt }: GenerateRequest,
+  matcher: Matcher | undefined,
+): () => Promise<Token> {
   const { temperature, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling;
   const plain =
     repetitionPenalty === 1 &&
@@ -74,7 +92,25 @@ function drawFrom(runner: Runner, { sampling, topLogprobs, prompt }: GenerateReq
     frequencyPenalty === 0 &&
     Object.keys(logitBias).length === 0 &&
     topLogprobs === undefined;
-  if (temperature === 0 && plain) return async () => ({ type: "token", id: await runner.argmax() });
+  if (temperature === 0 && plain && !matcher)
+    return async () => ({ type: "token", id: await runner.argmax() });
   const sample = createSampler(sampling, prompt, topLogprobs);
-  return async () => ({ type: "token", ...sample(await runner.logits()) });
+  if (!matcher) return async () => ({ type: "token", ...sample(await runner.logits()) });
+  return async () => {
+    const reading = runner.logits();
+    const allowed = allowedBy(matcher, reading); // found while the device computes
+    const drawn = sample(await reading, allowed);
+    matcher.accept(drawn.id);
+    return { type: "token", ...drawn };
+  };
+}
+
+/** Where the grammar fails, the reading that is under way is nobody's any more. */
+function allowedBy(matcher: Matcher, reading: Promise<unknown>): Uint32Array {
+  try {
+    return matcher.allowed();
+  } catch (error) {
+    reading.catch(() => undefined);
+    throw error;
+  }
 }
