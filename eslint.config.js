@@ -2,6 +2,7 @@ import tseslint from "typescript-eslint";
 
 const pure = [
   "engine/serve/scheduler*.ts",
+  "engine/serve/{sequence,pages,prefix,content,memoryPlan}.ts",
   "gateway/dialects/**/*.ts",
   "gateway/router*.ts",
   "gateway/placement*.ts",

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 
 const exclude = ["**/node_modules/**", "dist/**"];
@@ -23,6 +24,9 @@ function lavapipeAnswers(): boolean {
     spawnSync(process.execPath, ["--input-type=module", "--eval", ask], { timeout: 20_000 }).status === 0
   );
 }
+
+if (!existsSync("/usr/bin/chromium"))
+  console.log("The page's tests in a browser are skipped; .ci/install-chromium adds Chromium on Debian");
 
 function gpuProject(adapter: string) {
   return {

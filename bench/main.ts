@@ -5,9 +5,11 @@ import { kernels } from "./kernels.ts";
 import { models, printModels } from "./models.ts";
 import { shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
+import { vision } from "./vision.ts";
 
 const usage = `usage: npm run bench -- kernels [--adapter NAME]
        npm run bench -- models FOLDER [--adapter NAME]
+       npm run bench -- vision [--adapter NAME]
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})`;
 
 async function main(): Promise<void> {
@@ -20,9 +22,11 @@ async function main(): Promise<void> {
     console.log(`${second}: ${((await synth(first, second)) / 1e9).toFixed(2)} GB`);
     return;
   }
-  if (command !== "kernels" && !(command === "models" && first)) throw new Error(usage);
+  if (command !== "kernels" && command !== "vision" && !(command === "models" && first))
+    throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter });
   if (command === "kernels") await kernels(gpu);
+  else if (command === "vision") await vision(gpu);
   else printModels(gpu, await models(gpu, first!));
   gpu.destroy();
 }

@@ -35,6 +35,7 @@ test("/v1/models is one sorted list of the fleet, the catalogue and the aliases"
       { neuron: "b", status: "loaded" },
     ],
     capabilities: ["text", "vision"],
+    modalities: { input: ["text", "image"], output: ["text"] },
     limit: { context: 2048, output: 1024 },
     ...{ max_model_len: 2048, context_length: 2048, context_window: 2048 },
   };

@@ -2,6 +2,7 @@
 
 import type { ModelsConfig } from "./config.ts";
 import type { ModelView, NeuronView } from "./fleet.ts";
+import { modalitiesOf, type Modalities } from "../neuron/protocol.ts";
 
 /** An element of /v1/models: OpenAI's four fields, then ours, then the context length in the names that clients read. */
 export interface ModelItem {
@@ -12,6 +13,8 @@ export interface ModelItem {
   loaded: boolean;
   locations: { neuron: string; status: string; percent?: number }[];
   capabilities: string[];
+  /** Absent until a neuron has said what it is. */
+  modalities?: Modalities;
   tool_call: boolean;
   reasoning: boolean;
   /** Other names of it. */
@@ -60,6 +63,7 @@ function item(id: string, here: { neuron: string; model: ModelView }[], created:
   const models = here.map((p) => p.model);
   const loaded = models.filter((m) => m.status === "loaded");
   const limits = loaded.flatMap((m) => (m.limit ? [m.limit] : []));
+  const capabilities = [...new Set(models.flatMap((m) => m.capabilities))].sort();
   return {
     ...{ id, object: "model" as const, created, owned_by: "cortex" as const },
     loaded: loaded.length > 0,
@@ -68,7 +72,8 @@ function item(id: string, here: { neuron: string; model: ModelView }[], created:
       status: model.status,
       ...(model.percent !== undefined && { percent: model.percent }),
     })),
-    capabilities: [...new Set(models.flatMap((m) => m.capabilities))].sort(),
+    capabilities,
+    ...(capabilities.length > 0 && { modalities: modalitiesOf(capabilities) }),
     tool_call: models.some((m) => m.toolCalls),
     reasoning: models.some((m) => m.reasoning),
     aliases: [],

@@ -1,6 +1,6 @@
 // The page in a real browser, in front of a gateway and a neuron that each test scripts.
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -117,4 +117,35 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   const folder = join(root, "screenshots");
   mkdirSync(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+const audit = readFileSync(join(import.meta.dirname, "page-audit.fixture.js"), "utf8");
+
+/** What people with a screen reader, weak eyes or a small screen would complain of. */
+export async function flaws(page: Page): Promise<string[]> {
+  return (await page.evaluate(audit)) as string[];
+}
+
+/** Pastes a picture into the page's field, or drops it on the page, under the name b.png. */
+export async function give(page: Page, how: "paste" | "drop", bytes: Buffer): Promise<void> {
+  await page.evaluate(`{
+    const data = new DataTransfer();
+    const bytes = Uint8Array.from(${JSON.stringify([...bytes])});
+    data.items.add(new File([bytes], "b.png", { type: "image/png" }));
+    const more = { bubbles: true, cancelable: true };
+    const event = ${JSON.stringify(how)} === "paste"
+      ? new ClipboardEvent("paste", { clipboardData: data, ...more })
+      : new DragEvent("drop", { dataTransfer: data, ...more });
+    document.querySelector("#composer").dispatchEvent(event);
+  }`);
+}
+
+/** A JPEG of one colour, drawn by the browser. */
+export async function jpeg(page: Page, width: number, height: number): Promise<Buffer> {
+  const url = await page.evaluate(`{
+    const canvas = Object.assign(document.createElement("canvas"), { width: ${width}, height: ${height} });
+    canvas.getContext("2d").fillRect(0, 0, 99, 99);
+    canvas.toDataURL("image/jpeg");
+  }`);
+  return Buffer.from((url as string).split(",")[1]!, "base64");
 }

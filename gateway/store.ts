@@ -121,9 +121,9 @@ export class MemoryStore implements Store {
     const expiresAt = ttlMs === undefined ? Infinity : this.now() + ttlMs;
     const entry = { value, revision: ++this.revision };
     this.held.set(key, { ...entry, expiresAt });
-    this.account(key, sizeOf(key, value));
     this.wake(expiresAt);
     this.tell({ key, kind: "put", entry });
+    this.account(key, sizeOf(key, value));
     return entry.revision;
   }
 

@@ -4,7 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import { check } from "./check.ts";
 import type { Entry, Models } from "./models.ts";
-import { LoadRequest, UnloadRequest } from "./protocol.ts";
+import { LoadRequest, modalitiesOf, UnloadRequest } from "./protocol.ts";
 import type { Endpoint, LoadResponse, UnloadResponse } from "./protocol.ts";
 import { refusal } from "./refusals.ts";
 import { outputLimit } from "./status-routes.ts";
@@ -82,6 +82,7 @@ function describe({ id, model, loadedAt }: Entry): Record<string, unknown> {
     max_model_len: info.contextLength,
     max_output_tokens: outputLimit(info.contextLength),
     capabilities: info.capabilities,
+    modalities: modalitiesOf(info.capabilities),
     tool_call: info.toolCalls,
     reasoning: info.reasoning,
     model_type: info.modelType,

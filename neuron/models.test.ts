@@ -93,6 +93,7 @@ describe("status", () => {
         devices: [1],
         vram_used_mb: 15,
         capabilities: ["text"],
+        modalities: { input: ["text"], output: ["text"] },
         limit: { context: 4096, output: 2048 },
         tool_call: true,
         reasoning: true,

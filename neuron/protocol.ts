@@ -96,6 +96,14 @@ export const Health = v.looseObject({
 });
 export type Health = v.InferOutput<typeof Health>;
 
+export const Modalities = v.looseObject({ input: v.array(v.string()), output: v.array(v.string()) });
+export type Modalities = v.InferOutput<typeof Modalities>;
+
+/** A model's capabilities in the words by which agents choose models. */
+export function modalitiesOf(capabilities: readonly string[]): Modalities {
+  return { input: capabilities.includes("vision") ? ["text", "image"] : ["text"], output: ["text"] };
+}
+
 /** An element of GET /models: every model that is loaded, being loaded or unloaded, or that failed to load. */
 export const ModelEntry = v.looseObject({
   id: v.string(),
@@ -106,6 +114,8 @@ export const ModelEntry = v.looseObject({
   vram_used_mb: Mebibytes,
   /** "text", "vision"; empty until loaded. */
   capabilities: v.array(v.string()),
+  /** What it takes and gives: "text", "image". */
+  modalities: v.exactOptional(Modalities),
   /** Tokens: what prompt and answer hold together, and what an answer should plan with. Null until loaded. */
   limit: v.nullable(v.looseObject({ context: Count, output: Count })),
   tool_call: v.boolean(),

@@ -6,6 +6,7 @@ import type { Engine } from "../engine/serve/types.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Entry, Models } from "./models.ts";
+import { modalitiesOf } from "./protocol.ts";
 import type { Device, DeviceHealth, Discovery, Health, ModelEntry, ModelHealth } from "./protocol.ts";
 import { version, versionReport } from "./version.ts";
 
@@ -94,6 +95,7 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
     devices: [device],
     vram_used_mb: info ? Math.ceil((info.weightBytes + info.cacheBytes + info.scratchBytes) / 2 ** 20) : null,
     capabilities: [...(info?.capabilities ?? [])],
+    ...(info ? { modalities: modalitiesOf(info.capabilities) } : {}),
     limit: info ? { context: info.contextLength, output: outputLimit(info.contextLength) } : null,
     tool_call: info?.toolCalls ?? false,
     reasoning: info?.reasoning ?? false,

@@ -1,9 +1,10 @@
 // delta_rows: where a head's q, k and v lie in qkv [T, C], in steps of four channels; uses step
-//   value head h reads key head h / (Nv / Nk)
+//   value head h reads key head h / RUN mod Nk, where RUN neighbouring value heads share a key head
 const CHUNK = 32u;   // tokens that are worked on together
 override C: u32;
 override KEY_HEADS: u32;
 override VALUE_HEADS: u32;
+override RUN: u32;
 override DK: u32;
 override DV: u32;
 override KEY_QUADS: u32 = DK / 4u;
@@ -27,7 +28,7 @@ fn rowOf(token: u32) -> u32 {
 }
 
 fn queryAt(head: u32) -> u32 {
-  return head / (VALUE_HEADS / KEY_HEADS) * KEY_QUADS;
+  return head / RUN % KEY_HEADS * KEY_QUADS;
 }
 
 fn keyAt(head: u32) -> u32 {

@@ -9,6 +9,7 @@
 override STRIDE: u32;
 override KEY_HEADS: u32;
 override VALUE_HEADS: u32;
+override RUN: u32;             // neighbouring value heads that share a key head
 override DK: u32;
 override DV: u32;
 override SCALE: f32;           // Dk^-0.5
@@ -65,10 +66,10 @@ fn delta_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
 
 // q, k and v of this head; the first value head of a key head owns its channels.
 fn loadHead(t: u32, head: u32, lane: u32) {
-  let repeat = VALUE_HEADS / KEY_HEADS;
-  let first = head % repeat == 0u;
+  let keyHead = head / RUN % KEY_HEADS;
+  let first = head == keyHead * RUN;
   for (var i = lane; i < KEY_QUADS; i += WG) {
-    let c4 = (head / repeat) * KEY_QUADS + i;
+    let c4 = keyHead * KEY_QUADS + i;
     q[i] = convolved(t, c4, first);
     k[i] = convolved(t, KEY_HEADS * KEY_QUADS + c4, first);
   }

@@ -12,7 +12,7 @@ import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { demoModel, referenceFolders } from "../../test-fixtures/golden.ts";
 import { EngineError } from "../errors.ts";
-import { Checkpoint, floatDtype, maxChunkBytes, openCheckpoint } from "./checkpoint.ts";
+import { Checkpoint, weightDtype, maxChunkBytes, openCheckpoint } from "./checkpoint.ts";
 import { f32ToBf16, f32ToF16 } from "./halves.ts";
 import { writeSafetensors, type TensorSource } from "./write.ts";
 
@@ -106,10 +106,21 @@ describe("which files count", () => {
   test.each<Refusal>([
     ["a folder that is missing", join(root, "absent"), "model_not_found", ["absent does not exist"]],
     ["a file", join(root, "file"), "bad_checkpoint", ["is a file", "the folder that holds its config.json"]],
-    ["a GGUF file", join(root, "file.gguf"), "unsupported_model", ["is a GGUF file", "safetensors"]],
+    [
+      "a file named as GGUF",
+      join(root, "file.gguf"),
+      "bad_checkpoint",
+      ["is 0 bytes long: too short for a GGUF"],
+    ],
     ["an empty folder", {}, "bad_checkpoint", ["has no config.json", "it is empty"]],
     ["no config.json", weights, "bad_checkpoint", ["has no config.json", "it holds model.safetensors"]],
-    ["GGUF alone", { "m-q4.gguf": "GGUF" }, "unsupported_model", ["m-q4.gguf", "Supported is safetensors"]],
+    ["GGUF alone", { "m-q4.gguf": "GGUF" }, "bad_checkpoint", ["m-q4.gguf", "is 4 bytes long"]],
+    [
+      "only a picture encoder",
+      { "mmproj-F16.gguf": "GGUF" },
+      "bad_checkpoint",
+      ["has no config.json; it holds mmproj"],
+    ],
     [
       "PyTorch files",
       { "config.json": config, "pytorch_model.bin": "" },
@@ -239,7 +250,7 @@ describe("tensors", () => {
     expect((await failure(checkpoint.readF32("i64"))).message).toContain(
       "tensor i64 is I64; supported: BF16, F16, F32",
     );
-    expect(floatDtype(checkpoint.entry("f16"))).toBe("F16");
+    expect(weightDtype(checkpoint.entry("f16"))).toBe("F16");
     await checkpoint.close();
     await expect(checkpoint.read("f32")).rejects.toThrow("is closed");
   });

@@ -1,11 +1,17 @@
-// A model folder: its settings, and its tensors wherever they lie. Small tensors are read whole, large ones streamed
-// through two buffers that are used again and again, so that host memory stays flat whatever the weights weigh.
-import { join } from "node:path";
+// A checkpoint: a model's settings, and its tensors wherever they lie, in a folder of safetensors or in a GGUF file.
+// Small tensors are read whole, large ones streamed through two buffers that are used again and again, so that host
+// memory stays flat whatever the weights weigh.
+import { basename, join } from "node:path";
 import { EngineError } from "../errors.ts";
+import { dequantise } from "./blocks/dequantise.ts";
+import { blockFormats, blockTypes, isBlockType, type BlockType } from "./blocks/format.ts";
 import { planFolder, readJsonObject, type FolderPlan } from "./folder.ts";
+import { openGgufContents, type GgufTensor } from "./gguf/checkpoint.ts";
 import { bf16ToF32, f16ToF32 } from "./halves.ts";
 import { bad, dtypeBits, isDtype, type TensorEntry } from "./header.ts";
-import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
+import { locateModel } from "./locate.ts";
+import { inHalves } from "./rows.ts";
+import { openSafetensors, type SafetensorsFile, type TensorFile } from "./safetensors.ts";
 
 /** The most bytes of one chunk of a stream. */
 export const maxChunkBytes = 4 * 2 ** 20;
@@ -13,17 +19,23 @@ export const maxChunkBytes = 4 * 2 ** 20;
 type Json = Readonly<Record<string, unknown>>;
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** The formats in which weights are computed with. */
+/** The formats in which weights are computed with: plain ones, and GGUF's blocks. */
 export type FloatDtype = "BF16" | "F16" | "F32";
+export type WeightDtype = FloatDtype | BlockType;
 
 /** A chunk of whole rows, the first of which is row `firstRow` of the tensor. `chunk` is valid until the sink returns. */
 export type RowSink = (chunk: Bytes, firstRow: number) => void | Promise<void>;
 
 /**
- * Opens a model folder; every shard's header is read and checked.
- * Errors: model_not_found, unsupported_model, bad_checkpoint; no file stays open then.
+ * Opens a model folder, or a GGUF file (named, or chosen in its folder by `quant`); every header is read and checked.
+ * Errors: model_not_found, unsupported_model, bad_checkpoint, bad_request; no file stays open then.
  */
-export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+export async function openCheckpoint(path: string, quant?: string): Promise<Checkpoint> {
+  const place = await locateModel(path, quant);
+  return place.kind === "gguf" ? openGgufCheckpoint(place.file) : openFolder(place.folder);
+}
+
+async function openFolder(folder: string): Promise<Checkpoint> {
   const plan = await planFolder(folder);
   const configFile = join(folder, "config.json");
   const config = await readJsonObject(configFile);
@@ -41,10 +53,13 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   }
 }
 
-interface Located {
-  entry: TensorEntry;
-  file: SafetensorsFile;
+async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
+  const { config, generationConfig, files, tensors } = await openGgufContents(path);
+  return new Checkpoint({ folder: path, configFile: path, config, generationConfig }, files, tensors);
 }
+
+/** A tensor and its file; those of GGUF files may have been changed on their way into it. */
+type Located = GgufTensor;
 
 interface Settings {
   folder: string;
@@ -54,20 +69,21 @@ interface Settings {
 }
 
 export class Checkpoint {
+  /** The folder, or the GGUF file. */
   readonly folder: string;
-  /** Path of config.json, for messages. */
+  /** Path of config.json (or of the file whose metadata stands for it), for messages. */
   readonly configFile: string;
   readonly config: Json;
   readonly generationConfig: Json | undefined;
   readonly names: readonly string[];
   /** Bytes of all tensors. */
   readonly totalBytes: number;
-  readonly #files: readonly SafetensorsFile[];
+  readonly #files: readonly TensorFile[];
   readonly #tensors: ReadonlyMap<string, Located>;
   /** Buffers of maxChunkBytes that no stream uses now. */
   readonly #idle: Bytes[] = [];
 
-  constructor(settings: Settings, files: readonly SafetensorsFile[], tensors: ReadonlyMap<string, Located>) {
+  constructor(settings: Settings, files: readonly TensorFile[], tensors: ReadonlyMap<string, Located>) {
     this.folder = settings.folder;
     this.configFile = settings.configFile;
     this.config = settings.config;
@@ -91,9 +107,10 @@ export class Checkpoint {
   expectTensor(name: string, shape: readonly number[]): TensorEntry {
     const entry = this.entry(name);
     if (entry.shape.length !== shape.length || entry.shape.some((n, i) => n !== shape[i])) {
+      const settings = this.configFile === entry.file ? "its metadata" : basename(this.configFile);
       throw bad(
         entry.file,
-        `tensor ${name} has shape [${entry.shape.join(", ")}], config.json calls for [${shape.join(", ")}]`,
+        `tensor ${name} has shape [${entry.shape.join(", ")}], ${settings} calls for [${shape.join(", ")}]`,
       );
     }
     return entry;
@@ -101,19 +118,17 @@ export class Checkpoint {
 
   /** All bytes, as stored. For small tensors. */
   async read(name: string): Promise<Bytes> {
-    const { entry, file } = this.#find(name);
+    const { entry, file, pairedRows } = this.#find(name);
     const bytes = new Uint8Array(entry.bytes);
     await file.read(entry, 0, bytes);
-    return bytes;
+    return pairedRows === undefined ? bytes : inHalves(bytes, rowsOf(entry).rowBytes, pairedRows);
   }
 
-  /** All values of a bf16, f16 or f32 tensor. Errors: unsupported_model for another dtype. */
+  /** All values of a tensor. Errors: unsupported_model for a dtype that no weight has. */
   async readF32(name: string): Promise<Float32Array<ArrayBuffer>> {
-    const dtype = floatDtype(this.entry(name));
-    const { buffer } = await this.read(name);
-    if (dtype === "F32") return new Float32Array(buffer);
-    const bits = new Uint16Array(buffer);
-    return dtype === "BF16" ? bf16ToF32(bits) : f16ToF32(bits);
+    const { entry, value } = this.#find(name);
+    const values = valuesOf(weightDtype(entry), await this.read(name));
+    return value ? values.map(value) : values;
   }
 
   /**
@@ -126,16 +141,19 @@ export class Checkpoint {
     options: { rows?: readonly [from: number, to: number]; chunkBytes?: number },
     sink: RowSink,
   ): Promise<void> {
-    const { entry, file } = this.#find(name);
+    const { entry, file, pairedRows } = this.#find(name);
     const { rows, rowBytes } = rowsOf(entry);
     const [from, to] = options.rows ?? [0, rows];
     if (!(0 <= from && from <= to && to <= rows))
       throw new Error(`rows ${from} to ${to} of ${rows} (${name})`);
-    const step = rowsPerChunk(entry, rowBytes, options.chunkBytes ?? maxChunkBytes);
+    const step = rowsPerChunk(entry, rowBytes, options.chunkBytes ?? maxChunkBytes, pairedRows ?? 1);
+    if (pairedRows !== undefined && (from % pairedRows !== 0 || to % pairedRows !== 0)) {
+      throw new Error(`rows ${from} to ${to} of ${name} are not whole heads of ${pairedRows}`);
+    }
     const read = async (row: number, buffer: Bytes) => {
       const chunk = buffer.subarray(0, Math.min(step, to - row) * rowBytes);
       await file.read(entry, row * rowBytes, chunk);
-      return chunk;
+      return pairedRows === undefined ? chunk : inHalves(chunk, rowBytes, pairedRows);
     };
     const buffers: [Bytes, Bytes] = [this.#takeBuffer(), this.#takeBuffer()];
     try {
@@ -158,7 +176,7 @@ export class Checkpoint {
       throw bad(where, `tensor ${name} is missing (${this.names.length} others are there)`);
     }
     const { dtype, file } = located.entry;
-    if (!isDtype(dtype)) {
+    if (!isDtype(dtype) && !isBlockType(dtype)) {
       throw new EngineError("unsupported_model", `${file}: tensor ${name} has the unknown dtype ${dtype}`);
     }
     return located;
@@ -170,12 +188,17 @@ export class Checkpoint {
 }
 
 /** The entry's dtype where it is one to compute with. Errors: unsupported_model. */
-export function floatDtype({ dtype, name, file }: TensorEntry): FloatDtype {
-  if (dtype === "BF16" || dtype === "F16" || dtype === "F32") return dtype;
-  throw new EngineError(
-    "unsupported_model",
-    `${file}: tensor ${name} is ${dtype}; supported: BF16, F16, F32`,
-  );
+export function weightDtype({ dtype, name, file }: TensorEntry): WeightDtype {
+  if (dtype === "BF16" || dtype === "F16" || dtype === "F32" || isBlockType(dtype)) return dtype;
+  const list = ["BF16", "F16", "F32", ...blockTypes].join(", ");
+  throw new EngineError("unsupported_model", `${file}: tensor ${name} is ${dtype}; supported: ${list}`);
+}
+
+function valuesOf(dtype: WeightDtype, bytes: Bytes): Float32Array<ArrayBuffer> {
+  if (dtype === "F32") return new Float32Array(bytes.buffer);
+  if (dtype === "BF16") return bf16ToF32(new Uint16Array(bytes.buffer));
+  if (dtype === "F16") return f16ToF32(new Uint16Array(bytes.buffer));
+  return dequantise(dtype, bytes);
 }
 
 /** Reads ahead by one chunk; on return, thrown or not, no read is under way. */
@@ -203,25 +226,28 @@ async function pump(
 }
 
 function rowsOf({ shape, dtype }: TensorEntry): { rows: number; rowBytes: number } {
-  const columns = shape.length > 1 ? shape.at(-1)! : 1;
   const elements = shape.reduce((product, n) => product * n, 1);
+  const columns = shape.length > 1 || isBlockType(dtype) ? (shape.at(-1) ?? 0) : 1;
+  if (isBlockType(dtype)) {
+    const { values, bytes } = blockFormats[dtype];
+    return { rows: columns === 0 ? 0 : elements / columns, rowBytes: (columns / values) * bytes };
+  }
   const rowBytes = (columns * dtypeBits[dtype as keyof typeof dtypeBits]) / 8;
   return { rows: columns === 0 ? 0 : elements / columns, rowBytes };
 }
 
-function rowsPerChunk(entry: TensorEntry, rowBytes: number, chunkBytes: number): number {
+/** As many rows as fit, a multiple of `group`. */
+function rowsPerChunk(entry: TensorEntry, rowBytes: number, chunkBytes: number, group: number): number {
   if (!(chunkBytes > 0 && chunkBytes <= maxChunkBytes)) {
     throw new Error(`chunks of ${chunkBytes} bytes; at most ${maxChunkBytes}`);
   }
   if (!Number.isInteger(rowBytes))
     throw new Error(`${entry.name}: rows of ${entry.dtype} do not end at a byte`);
-  if (rowBytes > chunkBytes) {
-    throw bad(
-      entry.file,
-      `tensor ${entry.name} has rows of ${rowBytes} bytes; at most ${chunkBytes} can be streamed`,
-    );
-  }
-  return rowBytes === 0 ? 1 : Math.floor(chunkBytes / rowBytes);
+  if (rowBytes === 0) return group;
+  const groups = Math.floor(chunkBytes / (rowBytes * group));
+  if (groups > 0) return groups * group;
+  const least = group === 1 ? `rows of ${rowBytes} bytes` : `heads of ${group} rows of ${rowBytes} bytes`;
+  throw bad(entry.file, `tensor ${entry.name} has ${least}; at most ${chunkBytes} can be streamed`);
 }
 
 function locate(folder: string, plan: FolderPlan, files: readonly SafetensorsFile[]): Map<string, Located> {

@@ -60,8 +60,10 @@ async function listFolder(folder: string): Promise<string[]> {
       throw new EngineError("model_not_found", `model folder ${folder} does not exist`);
     }
     if (code !== "ENOTDIR") throw bad(folder, `cannot be listed: ${message}`);
-    if (folder.endsWith(".gguf")) throw unreadFormat(folder, "is a GGUF file");
-    throw bad(folder, "is a file; a model is given as the folder that holds its config.json");
+    throw bad(
+      folder,
+      "is a file; a model is given as the folder that holds its config.json, or as a .gguf file",
+    );
   }
 }
 
@@ -108,7 +110,6 @@ function refuse(folder: string, found: readonly string[], missing: string): Engi
     );
   }
   if (found.some((name) => name.endsWith(".safetensors"))) return bad(folder, `has no ${missing}; ${holds}`);
-  if (found.some((name) => name.endsWith(".gguf"))) return unreadFormat(folder, `holds GGUF: ${some(found)}`);
   if (found.some((name) => /\.(bin|pt|pth)$/.test(name))) {
     return unreadFormat(folder, `holds PyTorch files: ${some(found)}`);
   }
@@ -118,7 +119,7 @@ function refuse(folder: string, found: readonly string[], missing: string): Engi
 function unreadFormat(path: string, what: string): EngineError {
   return new EngineError(
     "unsupported_model",
-    `${path} ${what}. Supported is safetensors: use the repository (or revision) of this model that has it`,
+    `${path} ${what}. Supported are safetensors and GGUF: use the repository (or revision) of this model that has them`,
   );
 }
 

@@ -2,4 +2,4 @@ export { defaultImageLimits, type ImageLimits, type RemoteLimits } from "./limit
 export { LruCache } from "./lru.ts";
 export { gridOf, patchOrder, patchRows, tokensOf, type Grid } from "./patches.ts";
 export { ImagePreparer, type PreparedImage } from "./prepare.ts";
-export { readImageSettings, type ImageSettings } from "./settings.ts";
+export { parseImageSettings, readImageSettings, type ImageSettings } from "./settings.ts";

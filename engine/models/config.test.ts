@@ -84,7 +84,7 @@ const expected: Record<string, Partial<ModelConfig>> = {
     attention: { bias: { qkv: false, o: false }, qkNorm: true, outputGate: true },
     layerTypes: [1, 1, 1, 0, 1, 1, 1, 0].map((delta) => (delta ? "linear_attention" : "full_attention")),
     rope: { theta: 10_000_000, dims: 64, scaling: { type: "none" }, mropeSection: [11, 11, 10] },
-    delta: { keyHeads: 2, valueHeads: 4, keyDim: 128, valueDim: 128, conv: 4 },
+    delta: { keyHeads: 2, valueHeads: 4, keyDim: 128, valueDim: 128, conv: 4, order: "grouped" },
     ...{ eosIds: [470], bosId: undefined, vision: undefined },
   },
 };

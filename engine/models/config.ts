@@ -63,6 +63,8 @@ export interface DeltaSettings {
   valueDim: number;
   /** Taps of the causal convolution. */
   conv: number;
+  /** grouped: the value heads of a key head are neighbours. tiled: they are keyHeads apart. */
+  order: "grouped" | "tiled";
 }
 
 /** The model types that a config.json may declare, for messages and pages. */
@@ -277,5 +279,6 @@ function deltaOf(text: TextConfig, place: Place): DeltaSettings {
     keyDim: delta.linear_key_head_dim,
     valueDim: delta.linear_value_head_dim,
     conv: delta.linear_conv_kernel_dim,
+    order: delta.linear_value_heads,
   };
 }

@@ -69,6 +69,8 @@ export const DeltaConfig = v.looseObject({
   linear_key_head_dim: count,
   linear_value_head_dim: count,
   linear_conv_kernel_dim: count,
+  /** No key of config.json: GGUF files have value heads in another order (formats/gguf/names.ts). */
+  linear_value_heads: v.optional(v.picklist(["grouped", "tiled"]), "grouped"),
 });
 
 /** Llama 3.1's rope scaling. */
@@ -78,6 +80,9 @@ export const Llama3Scaling = v.looseObject({
   high_freq_factor: positive,
   original_max_position_embeddings: count,
 });
+
+/** What each frequency is divided by, one by one: how GGUF has Llama 3's scaling. */
+export const FactorScaling = v.looseObject({ factors: v.array(positive) });
 
 export const LinearScaling = v.looseObject({ factor: positive });
 

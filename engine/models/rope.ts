@@ -13,7 +13,7 @@ export function inverseFrequencies({ rope }: Rope): Float32Array<ArrayBuffer> {
   const frequencies = new Float32Array(rope.dims / 2);
   for (let i = 0; i < frequencies.length; i++) {
     const power = f32(f32(rope.theta) ** f32((2 * i) / rope.dims));
-    frequencies[i] = scaled(f32(1 / power), rope.scaling);
+    frequencies[i] = scaled(f32(1 / power), i, rope.scaling);
   }
   return frequencies;
 }
@@ -43,7 +43,7 @@ export function ropeAxes({ rope }: Rope): Uint32Array<ArrayBuffer> {
   return Uint32Array.from({ length: rope.dims / 2 }, (_, i) => (i < share[i % 3]! ? i % 3 : 0));
 }
 
-function scaled(frequency: number, scaling: RopeScaling): number {
+function scaled(frequency: number, i: number, scaling: RopeScaling): number {
   switch (scaling.type) {
     case "none":
       return frequency;
@@ -51,6 +51,8 @@ function scaled(frequency: number, scaling: RopeScaling): number {
       return f32(frequency / f32(scaling.factor));
     case "llama3":
       return llama3(frequency, scaling);
+    case "factors":
+      return f32(frequency / f32(scaling.factors[i]!));
     default:
       return scaling satisfies never;
   }

@@ -3,6 +3,7 @@
 import {
   check,
   damaged,
+  FactorScaling,
   LinearScaling,
   Llama3Scaling,
   unsupported,
@@ -21,7 +22,9 @@ export type RopeScaling =
       highFreqFactor: number;
       /** Positions of the training before the scaling. */
       originalPositions: number;
-    };
+    }
+  /** Frequency i is divided by factors[i].   [R/2] */
+  | { type: "factors"; factors: readonly number[] };
 
 export interface RopeSettings {
   theta: number;
@@ -58,12 +61,12 @@ export function ropeSettings(text: TextConfig, family: RopeFamily, place: Place)
   return {
     theta: inner.rope_theta ?? text.rope_theta ?? 10_000,
     dims,
-    scaling: scalingOf(inner, { ...place, path: `${place.path}${key}.` }),
+    scaling: scalingOf(inner, dims, { ...place, path: `${place.path}${key}.` }),
     mropeSection: family.mrope ? (inner.mrope_section ?? [11, 11, 10]) : undefined,
   };
 }
 
-function scalingOf(inner: RopeConfig, place: Place): RopeScaling {
+function scalingOf(inner: RopeConfig, dims: number, place: Place): RopeScaling {
   const type = inner.rope_type ?? inner.type ?? "default";
   if (type === "default") return { type: "none" };
   if (type === "linear") return { type, factor: check(LinearScaling, inner, place).factor };
@@ -76,6 +79,11 @@ function scalingOf(inner: RopeConfig, place: Place): RopeScaling {
       highFreqFactor: scaling.high_freq_factor,
       originalPositions: scaling.original_max_position_embeddings,
     };
+  }
+  if (type === "factors") {
+    const { factors } = check(FactorScaling, inner, place);
+    if (factors.length === dims / 2) return { type, factors };
+    throw damaged(place, "factors", `has ${factors.length} values for ${dims / 2} frequencies`);
   }
   throw unsupported(
     place,

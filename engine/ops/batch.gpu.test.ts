@@ -36,7 +36,6 @@ function kept<T extends Tensor | Weight>(value: T): T {
 const sizes = [
   [2, 2],
   [3, 4],
-  [7, 8],
   [11, 16],
 ] as const;
 
@@ -49,13 +48,15 @@ describe.each([0, 1])("as device %d of two", (guise) => {
 
   test.each(sizes)("%d columns of x · Wᵀ in a plan for %d", async (T, capacity) => {
     const gpu = gpuOf();
-    for (const K of guise === 0 ? [72, 70] : [72]) {
+    // Each of these compiles for seconds: on a card only the longest, shards and odd widths once.
+    if (guise === 1 && T < 11) return;
+    for (const K of guise === 0 && T === 3 ? [72, 70] : [72]) {
       const N = 46;
       const x = noise(T * K, T);
       const { bytes, values } = pack("bf16", noise(N * K, 2));
       const bias = noise(N, 3);
       const add = noise(T * N, 4);
-      const W = kept(weightOf(gpu, [N, K], "bf16", bytes, 40 * 2 * K)); // two shards
+      const W = kept(weightOf(gpu, [N, K], "bf16", bytes, T === 3 ? 40 * 2 * K : undefined));
       const b = kept(permanent(gpu, "bias", [N], bias));
       const w = kept(permanent(gpu, "w", [K], noise(K, 5)));
       const run = async (rows: number, xs: Float32Array, adds: Float32Array, each?: Place[]) => {

@@ -4,7 +4,7 @@ import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
-import { deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
+import { deltaWidths, headRun, type DeltaConfig, type DeltaState } from "./delta-state.ts";
 import { isSoftware, rowLanes, subgroupWidth } from "./variants.ts";
 
 const chunkTokens = 32;
@@ -105,9 +105,10 @@ export function gatedNorm(
   return y;
 }
 
-function headConstants({ keyHeads, valueHeads, keyDim, valueDim }: DeltaConfig): Record<string, number> {
+function headConstants(config: DeltaConfig): Record<string, number> {
+  const { keyHeads, valueHeads, keyDim, valueDim } = config;
   const C = 2 * keyHeads * keyDim + valueHeads * valueDim;
-  return { C, KEY_HEADS: keyHeads, VALUE_HEADS: valueHeads, DK: keyDim, DV: valueDim };
+  return { C, KEY_HEADS: keyHeads, VALUE_HEADS: valueHeads, RUN: headRun(config), DK: keyDim, DV: valueDim };
 }
 
 function laneConstants(lanes: number): Record<string, number> {

@@ -11,6 +11,8 @@ export interface DeltaConfig {
   readonly keyDim: number;
   readonly valueDim: number;
   readonly conv: number;
+  /** Which key head value head h reads: ⌊h / (Nv/Nk)⌋ (grouped, the default), or h mod Nk (tiled). */
+  readonly order?: "grouped" | "tiled";
 }
 
 /** What one layer carries for the sequence of each slot. */
@@ -29,6 +31,11 @@ export interface DeltaWidths {
   readonly channels: number;
   readonly values: number;
   readonly row: number;
+}
+
+/** How many neighbouring value heads share a key head; the key head of h is ⌊h / run⌋ mod Nk. */
+export function headRun({ keyHeads, valueHeads, order }: DeltaConfig): number {
+  return order === "tiled" ? 1 : valueHeads / keyHeads;
 }
 
 /** Throws unsupported_model where the kernels do not reach. */

@@ -116,6 +116,11 @@ test("all paths agree on the same tokens", async () => {
   for (const [, op] of paths()) await expectTwin(layerOf(inputs, op), inputs, [3, 70, 1, 63]);
 });
 
+test("value heads of a key head may lie apart", async () => {
+  const inputs = deltaInputs({ ...odd, order: "tiled" }, 41, 21);
+  await expectTwin(layerOf(inputs), inputs, [1, 38, 2]);
+});
+
 test("a state reset is a new sequence", async () => {
   const inputs = deltaInputs(odd, 34, 9);
   const layer = layerOf(inputs);
@@ -218,17 +223,11 @@ test("key heads tiled instead of repeated would be caught", async () => {
     return reference.gatedNorm(coreOut, inputs.u, inputs.weights, odd);
   };
   const y = await layerOf(inputs).run(20);
-  expectClose(
-    y,
-    rule((h) => h),
-    1e-4,
-  );
+  const apart = await layerOf({ ...inputs, config: { ...odd, order: "tiled" } }).run(20);
   const repeat = odd.valueHeads / odd.keyHeads;
-  expect(() =>
-    expectClose(
-      y,
-      rule((h) => (h % odd.keyHeads) * repeat),
-      1e-2,
-    ),
-  ).toThrow(/error/);
+  const grouped = rule((h) => h);
+  const tiled = rule((h) => (h % odd.keyHeads) * repeat);
+  expectClose(y, grouped, 1e-4);
+  expectClose(apart, tiled, 1e-4);
+  expect(() => expectClose(y, tiled, 1e-2)).toThrow(/error/);
 });

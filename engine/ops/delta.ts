@@ -5,7 +5,7 @@ import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
 import { isSoftware } from "./variants.ts";
-import { deltaStateBytes, deltaWidths, type DeltaConfig, type DeltaState } from "./delta-state.ts";
+import { deltaStateBytes, deltaWidths, headRun, type DeltaConfig, type DeltaState } from "./delta-state.ts";
 
 export { deltaChunks, deltaScan, gatedNorm, type DeltaVariant } from "./delta-chunk.ts";
 export * from "./delta-state.ts";
@@ -94,6 +94,7 @@ export function deltaStep(
       STRIDE: row,
       KEY_HEADS: keyHeads,
       VALUE_HEADS: valueHeads,
+      RUN: headRun(config),
       DK: keyDim,
       DV: valueDim,
       SCALE: keyDim ** -0.5,

@@ -55,7 +55,7 @@ export function causalConv(
   return y;
 }
 
-/** The heads of qkv [T, C] with their gates; value head h reads key head ⌊h / (Nv/Nk)⌋. */
+/** The heads of qkv [T, C] with their gates; value head h reads key head ⌊h / (Nv/Nk)⌋, or h mod Nk. */
 export function deltaHeads(
   qkv: Float64Array,
   u: ArrayLike<number>,
@@ -69,7 +69,7 @@ export function deltaHeads(
   const slices = (first: number, size: number) =>
     Array.from({ length: T }, (_, t) => qkv.slice(t * C + first, t * C + first + size));
   return Array.from({ length: valueHeads }, (_, h) => {
-    const keyHead = Math.floor(h / (valueHeads / keyHeads));
+    const keyHead = config.order === "tiled" ? h % keyHeads : Math.floor(h / (valueHeads / keyHeads));
     const gates = (first: number) => Array.from({ length: T }, (_, t) => u[t * width + first + h]!);
     return {
       q: slices(keyHead * keyDim, keyDim).map((q) => l2Norm(q).map((x) => x / Math.sqrt(keyDim))),

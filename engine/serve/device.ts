@@ -5,8 +5,10 @@ import type { MessagePort } from "node:worker_threads";
 import { EngineError, toPlainError } from "../errors.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
+import { Grammars } from "../grammar/matcher.ts";
 import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
+import type { Vocabulary } from "../grammar/vocabulary.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
@@ -186,6 +188,7 @@ class DeviceServer {
   async receive(message: ToWorker): Promise<boolean> {
     if (message.type === "load") await this.#enqueueLoad(message.model, message.folder, message.options);
     else if (message.type === "generate") this.#start(message.job, message.model, message.request);
+    else if (message.type === "vocabulary") this.#learn(message.model, message.vocabulary);
     else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
     else if (message.type === "unload") await this.#unload(message.model);
     else await this.#close();
@@ -222,6 +225,11 @@ class DeviceServer {
     } catch (error) {
       this.#post({ type: "load_failed", model, error: toPlainError(error) });
     }
+  }
+
+  #learn(model: number, vocabulary: Vocabulary): void {
+    const loaded = this.#models.get(model);
+    loaded?.turns.learn(new Grammars(vocabulary, loaded.config.vocab));
   }
 
   #start(job: number, model: number, request: GenerateRequest): void {

@@ -1,6 +1,6 @@
 // One request on the device's side: what it draws with, what it has drawn, and what its caller hears.
-import type { FedPicture } from "./entrance.ts";
-import { createFeed, type Feed } from "./entrance.ts";
+import type { Grammars, Matcher } from "../grammar/matcher.ts";
+import { createFeed, type FedPicture, type Feed } from "./entrance.ts";
 import type { DecodeToken, Outcome, PrefillRun, Want } from "./runner.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 import type { DecodeRow, Drawn, Ended, Prefill } from "./schedulerTypes.ts";
@@ -25,19 +25,23 @@ export class Job {
   /** Raised to end the preparation of its pictures. */
   readonly abort = new AbortController();
   readonly #listener: Listener;
+  readonly #matcher: Matcher | undefined;
   readonly #sampler: Sampler | undefined;
   readonly #stops: ReadonlySet<number>;
   readonly #drawn: number[] = [];
   #held: HeldPictures | undefined;
   #feed: Feed | undefined;
+  /** What the grammar lets come next, or why it cannot say. */
+  #allowed: { tokens?: Uint32Array; error?: unknown } = {};
   #begun: number | undefined;
   #prefilled: number | undefined;
 
-  constructor(id: number, request: GenerateRequest, listener: Listener) {
+  constructor(id: number, request: GenerateRequest, listener: Listener, grammars?: Grammars) {
     this.id = id;
     this.request = request;
     this.#listener = listener;
     this.#stops = new Set(request.stopTokens);
+    this.#matcher = matcherOf(request, grammars);
     this.#sampler = samplerOf(request);
   }
 
@@ -61,14 +65,27 @@ export class Job {
     return { slot, row, id: token, position: row + this.#started.delta, want: this.#want };
   }
 
-  /** The next token of what the device gave. Errors: internal where the logits are unhealthy. */
+  /** Finds out, while the device computes, what the grammar lets come next. */
+  foresee(): void {
+    try {
+      if (this.#matcher) this.#allowed = { tokens: this.#matcher.allowed() };
+    } catch (error) {
+      this.#allowed = { error };
+    }
+  }
+
+  /** The next token of what the device gave. Errors: internal where the logits are unhealthy; the grammar's. */
   draw(outcome: Outcome): Drawn {
+    const { tokens: allowed, error } = this.#allowed;
+    if (error !== undefined) throw error;
     const { id, ...probabilities } =
-      typeof outcome === "number" ? { id: outcome } : this.#sampler!(outcome as Float32Array);
+      typeof outcome === "number" ? { id: outcome } : this.#sampler!(outcome as Float32Array, allowed);
+    this.#matcher?.accept(id);
     this.#prefilled ??= performance.now();
     this.#drawn.push(id);
     this.#listener.event({ type: "token", id, ...probabilities });
-    return { sequence: this.id, token: id, stop: this.#stops.has(id) };
+    const stop = this.#stops.has(id) || this.#matcher?.ended === true;
+    return { sequence: this.id, token: id, stop };
   }
 
   finish(reason: Exclude<Ended["reason"], "failed">, counted: Ended["usage"] = noneUsed(this.request)): void {
@@ -101,8 +118,14 @@ export class Job {
   }
 }
 
-/** Greedy without penalties needs four bytes from the device and no sampler; all else needs the logits. */
-function samplerOf({ sampling, topLogprobs, prompt }: GenerateRequest): Sampler | undefined {
+function matcherOf({ grammar }: GenerateRequest, grammars: Grammars | undefined): Matcher | undefined {
+  if (!grammar) return undefined;
+  if (!grammars) throw new Error("a grammar before the vocabulary");
+  return grammars.open(grammar);
+}
+
+/** Greedy without penalties or a grammar needs four bytes from the device and no sampler; all else needs the logits. */
+function samplerOf({ sampling, topLogprobs, prompt, grammar }: GenerateRequest): Sampler | undefined {
   const { temperature, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling;
   const plain =
     temperature === 0 &&
@@ -110,7 +133,8 @@ function samplerOf({ sampling, topLogprobs, prompt }: GenerateRequest): Sampler 
     presencePenalty === 0 &&
     frequencyPenalty === 0 &&
     Object.keys(logitBias).length === 0 &&
-    topLogprobs === undefined;
+    topLogprobs === undefined &&
+    !grammar;
   return plain ? undefined : createSampler(sampling, prompt, topLogprobs);
 }
 

@@ -2,6 +2,7 @@
 import type { MessagePort, Worker } from "node:worker_threads";
 import { EngineError, fromPlainError } from "../errors.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
 
@@ -67,6 +68,11 @@ export class DeviceLink {
       this.#unloads.set(model, resolve);
       this.#send({ type: "unload", model });
     });
+  }
+
+  /** What grammars need to know of a model's tokens. */
+  teach(model: number, vocabulary: Vocabulary): void {
+    if (!this.#failure) this.#send({ type: "vocabulary", model, vocabulary });
   }
 
   /** Runs a request; raising the signal ends it at the next token with `cancelled`. */

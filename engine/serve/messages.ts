@@ -2,6 +2,7 @@
 // buffers, pipelines and weights never leave the thread that owns the device.
 import type { PlainError } from "../errors.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionInfo } from "./types.ts";
 
 /** What only the device side knows of a loaded model. */
@@ -20,6 +21,8 @@ export interface DeviceModelInfo {
 
 export type ToWorker =
   | { type: "load"; model: number; folder: string; options: LoadOptions }
+  /** Ahead of a model's first request with a grammar. */
+  | { type: "vocabulary"; model: number; vocabulary: Vocabulary }
   | { type: "generate"; job: number; model: number; request: GenerateRequest }
   | { type: "cancel"; job: number }
   | { type: "unload"; model: number }

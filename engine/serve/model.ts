@@ -1,5 +1,6 @@
 // A loaded model as the rest of the process sees it: requests in text, answers in text, the device behind a queue.
 import { EngineError } from "../errors.ts";
+import { vocabularyOf } from "../grammar/vocabulary.ts";
 import { ImagePreparer, type ImageLimits } from "../image/index.ts";
 import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
 import { Admission, type Seat } from "./admission.ts";
@@ -35,6 +36,7 @@ export class LoadedModel implements Model {
   readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
   #unloaded = false;
+  #taught = false;
 
   constructor(
     link: DeviceLink,
@@ -84,7 +86,8 @@ export class LoadedModel implements Model {
         ? tokenizer.encode(request.prompt, { special: true })
         : [...request.prompt];
     this.#checkIds(ids);
-    yield* this.#answer({ ids, images: [], reasoning: undefined }, request.options, signal, (logprobs) =>
+    const prompt = { ids, images: [], reasoning: undefined, grammar: undefined };
+    yield* this.#answer(prompt, request.options, signal, (logprobs) =>
       createTextStream({
         tokenizer,
         stop: request.options.stop ?? [],
@@ -132,6 +135,7 @@ export class LoadedModel implements Model {
     open: (logprobs: boolean) => TextStream,
   ): AsyncGenerator<TextEvent> {
     const request = this.#request(prompt, options);
+    if (request.grammar) this.#teach();
     if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
     const seat = this.#admission.enter();
     const own = new AbortController();
@@ -177,7 +181,7 @@ export class LoadedModel implements Model {
     }
   }
 
-  #request({ ids, images }: Prompt, options: GenerationOptions): GenerateRequest {
+  #request({ ids, images, grammar }: Prompt, options: GenerationOptions): GenerateRequest {
     const { tokenizer, generationConfig } = this.#text;
     const room = { contextLength: this.info.contextLength, promptTokens: ids.length };
     return {
@@ -187,7 +191,15 @@ export class LoadedModel implements Model {
       sampling: resolveSampling(options, generationConfig),
       stopTokens: tokenizer.eosIds,
       topLogprobs: options.topLogprobs,
+      ...(grammar && { grammar }),
     };
+  }
+
+  /** The device needs the tokens' bytes for grammars, and for nothing else. */
+  #teach(): void {
+    if (this.#taught) return;
+    this.#taught = true;
+    this.#link.teach(this.#model, vocabularyOf(this.#text.tokenizer));
   }
 }
 

@@ -2,6 +2,7 @@
 // That is Hugging Face transformers' order, whose settings the published generation_config.json files were tuned
 // with: top_p looks at what top_k left, and temperature comes before both (llama.cpp cuts first and heats last, so
 // the same numbers mean something colder there). logit_bias comes first, as in vLLM, so that a bias of -100 bans.
+// A grammar's bans come before all of these: what top_k and top_p look at is what may come.
 
 import { EngineError } from "../errors.ts";
 import { randomSeed, uniform } from "./random.ts";
@@ -16,8 +17,11 @@ export interface Drawn {
   top?: Candidate[];
 }
 
-/** Takes the logits [V] of one position and draws; each call is the next step. Does not change the logits. */
-export type Sampler = (logits: Float32Array) => Drawn;
+/**
+ * Takes the logits [V] of one position and draws; each call is the next step. Does not change the logits.
+ * `allowed`: a bit for each token that may be drawn, bit i of word ⌊i/32⌋ for token i; default: all.
+ */
+export type Sampler = (logits: Float32Array, allowed?: Uint32Array) => Drawn;
 
 /**
  * A sampler for one sequence. It remembers what it has drawn, for the penalties and the random numbers.
@@ -33,8 +37,8 @@ export function createSampler(
   const adjust = createAdjuster(sampling, prompt);
   const pick = sampling.temperature === 0 ? undefined : createPicker(sampling);
   let step = 0;
-  return (logits) => {
-    const adjusted = adjust.apply(logits);
+  return (logits, allowed) => {
+    const adjusted = adjust.apply(logits, allowed);
     const best = healthyArgmax(adjusted);
     const id = pick ? pick(adjusted, best, uniform(seed, step)) : best;
     step += 1;
@@ -44,7 +48,7 @@ export function createSampler(
 }
 
 interface Adjuster {
-  apply(logits: Float32Array): Float32Array;
+  apply(logits: Float32Array, allowed: Uint32Array | undefined): Float32Array;
   drew(id: number): void;
 }
 
@@ -58,8 +62,8 @@ function createAdjuster(sampling: Sampling, prompt: readonly number[]): Adjuster
   const drawn = new Map<number, number>();
   let scratch = new Float32Array(0);
 
-  function apply(logits: Float32Array): Float32Array {
-    if (bias.length === 0 && !repeats && !counts) return logits;
+  function apply(logits: Float32Array, allowed: Uint32Array | undefined): Float32Array {
+    if (bias.length === 0 && !repeats && !counts && !allowed) return logits;
     if (scratch.length !== logits.length) scratch = new Float32Array(logits.length);
     scratch.set(logits);
     for (const [id, value] of bias) if (id < scratch.length) scratch[id]! += value;
@@ -69,6 +73,7 @@ function createAdjuster(sampling: Sampling, prompt: readonly number[]): Adjuster
         scratch[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
     }
     for (const [id, times] of drawn) scratch[id]! -= presencePenalty + frequencyPenalty * times;
+    if (allowed) ban(scratch, allowed);
     return scratch;
   }
 
@@ -77,6 +82,12 @@ function createAdjuster(sampling: Sampling, prompt: readonly number[]): Adjuster
     if (counts) drawn.set(id, (drawn.get(id) ?? 0) + 1);
   }
   return { apply, drew };
+}
+
+/** What is not allowed gets -Infinity, which is no part of a distribution, but NaN stays NaN: the model is sick. */
+function ban(logits: Float32Array, allowed: Uint32Array): void {
+  for (let i = 0; i < logits.length; i++)
+    if (((allowed[i >> 5]! >>> (i & 31)) & 1) === 0 && logits[i]! < Infinity) logits[i] = -Infinity;
 }
 
 /** The lowest index of the largest logit, after a look at all of them. */

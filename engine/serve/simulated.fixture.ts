@@ -81,7 +81,10 @@ export class SimulatedDevice {
     if (slot.sequence !== sequence) throw new Error(`slot ${index} is not that of ${sequence}`);
     if (slot.rows !== from) throw new Error(`row ${from} of sequence ${sequence}, which has ${slot.rows}`);
     let digest = 0;
-    for (let row = 0; row < from; row += 1) digest = mix(digest, this.#page(slot, row)[row % PAGE] ?? -1);
+    for (let start = 0; start < from; start += PAGE) {
+      const rows = this.#page(slot, start);
+      for (let i = 0; i < Math.min(PAGE, from - start); i += 1) digest = mix(digest, rows[i] ?? -1);
+    }
     let state = this.#states.get(index) ?? -1;
     for (const [i, token] of tokens.entries()) {
       const row = from + i;

@@ -7,8 +7,10 @@ import { reasoningOf, type ReasoningMarkers } from "../text/reasoning.ts";
 import { loadTemplate, type ChatTemplate } from "../text/template.ts";
 import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { PreparedImage } from "../image/prepare.ts";
+import { answerGrammar, type Thoughts } from "../grammar/answer.ts";
+import type { NamedGrammar } from "../grammar/grammar.ts";
 import { placePictures } from "./pictures.ts";
-import type { ChatRequest, RequestImage } from "./types.ts";
+import type { ChatRequest, RequestImage, Tool } from "./types.ts";
 
 export interface ModelText {
   readonly tokenizer: Tokenizer;
@@ -22,6 +24,8 @@ export interface Prompt {
   ids: number[];
   images: RequestImage[];
   reasoning: (ReasoningMarkers & { startsOpen: boolean }) | undefined;
+  /** What holds the answer; undefined where it is free. */
+  grammar: NamedGrammar | undefined;
 }
 
 /** Reads tokenizer, template and generation settings. Errors: bad_checkpoint. */
@@ -47,14 +51,53 @@ export function renderChat(
   shown?: PromptPictures,
 ): Prompt {
   const rendered = template.render(request.messages, {
-    ...(request.tools ? { tools: request.tools } : {}),
+    ...(request.tools ? { tools: request.tools.map(asWritten) } : {}),
     addGenerationPrompt: true,
     templateArguments: request.templateArguments ?? {},
   });
   const ids = tokenizer.encode(rendered, { special: false });
   const reasoning = reasoningOf(rendered, template.markers, tokenizer.idOf);
-  if (!shown || shown.pictures.length === 0) return { ids, images: [], reasoning };
-  return { ...placePictures(ids, shown.imageToken, shown.pictures), reasoning };
+  const grammar = grammarFor(request, rendered, reasoning, { tokenizer, template });
+  if (!shown || shown.pictures.length === 0) return { ids, images: [], reasoning, grammar };
+  return { ...placePictures(ids, shown.imageToken, shown.pictures), reasoning, grammar };
+}
+
+/** `strict` is between us and the caller: no template knows it. */
+function asWritten({ type, function: { name, description, parameters } }: Tool): Tool {
+  return {
+    type,
+    function: {
+      name,
+      ...(description === undefined ? {} : { description }),
+      ...(parameters && { parameters }),
+    },
+  };
+}
+
+function grammarFor(
+  request: ChatRequest,
+  rendered: string,
+  reasoning: Prompt["reasoning"],
+  { tokenizer, template }: Pick<ModelText, "tokenizer" | "template">,
+): NamedGrammar | undefined {
+  const { format, tools = [], toolChoice = "auto", parallelToolCalls = true } = request;
+  return answerGrammar(
+    { format, tools, choice: toolChoice, parallel: parallelToolCalls },
+    {
+      calls: template.callForm,
+      thoughts: reasoning && thoughtsBehind(rendered, reasoning),
+      dropsFirstSpace: tokenizer.dropsFirstSpace,
+    },
+  );
+}
+
+/** A prompt may have opened the thoughts or, for a model that is not to think, closed them at once. */
+function thoughtsBehind(
+  rendered: string,
+  { open, close, startsOpen }: NonNullable<Prompt["reasoning"]>,
+): Thoughts {
+  const isClosed = rendered.trimEnd().endsWith(close);
+  return { open, close, begins: startsOpen ? "open" : isClosed ? "closed" : "maybe" };
 }
 
 async function readOptionalJson(path: string): Promise<unknown> {

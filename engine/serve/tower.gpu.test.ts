@@ -116,7 +116,7 @@ describe.runIf(cases.length > 0)("goldens", () => {
 });
 
 test("plans grow with the pictures, and a picture's numbers do not depend on them", async () => {
-  const tower = await openTower(demoModel, { patches: 16 });
+  const tower = await openTower(demoModel, { patches: 16, mostPatches: 400 });
   const picture = (rows: number, columns: number) => {
     const [height, width] = [16 * rows, 16 * columns];
     const rgb = Uint8Array.from({ length: height * width * 3 }, (_, i) => (i * i + 13 * i) % 256);
@@ -131,7 +131,10 @@ test("plans grow with the pictures, and a picture's numbers do not depend on the
   const again = await tower.encode(picture(4, 2));
   expect(await readF32(gpu, again)).toEqual(await readF32(gpu, small));
   expect([tower.scratchBytes, elements(large.shape)]).toEqual([grown, (12 * 18 * 192) / 4]);
-  await expect(tower.encode(picture(16, 18))).rejects.toThrow("288 patches; the most is 256");
+  await expect(tower.encode(picture(20, 22))).rejects.toMatchObject({
+    code: "bad_request",
+    message: "a picture of 440 patches: the vision tower takes 400 at most here",
+  });
   free(small, large, again);
 });
 

@@ -4,12 +4,15 @@ import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { Recording, type Plan } from "../gpu/plan.ts";
 import { bufferOf } from "../gpu/readback.ts";
-import { free, permanent, type Tensor } from "../gpu/tensor.ts";
+import { allocating, free, permanent, type Tensor } from "../gpu/tensor.ts";
 import { patchRows, type Grid } from "../image/patches.ts";
 import type { ImageSettings } from "../image/settings.ts";
 import type { VisionInputs, VisionTower } from "../models/vision.ts";
 import type { VisionConfig } from "../models/visionConfig.ts";
 import { patchPlaces, positionCorners, visionRopeTable } from "../models/visionTables.ts";
+
+/** Smaller plans are not worth making. */
+const leastPatches = 256;
 
 export interface TowerOptions {
   /** How pictures become patches; its sizes are the tower's own. */
@@ -60,7 +63,7 @@ export class TowerRunner {
 
   static async create(gpu: Gpu, tower: VisionTower, options: TowerOptions): Promise<TowerRunner> {
     const capacity = Math.min(options.patches, options.mostPatches);
-    const plans = capacity > 0 ? await recordPlans(gpu, tower, capacity, options) : undefined;
+    const plans = capacity > 0 ? await record(gpu, tower, capacity, options.keep ?? false) : undefined;
     return new TowerRunner(gpu, tower, options, plans);
   }
 
@@ -123,12 +126,26 @@ export class TowerRunner {
 
   async #fitting(patches: number): Promise<Plans> {
     const { mostPatches } = this.#options;
-    if (patches > mostPatches) throw new Error(`a picture of ${patches} patches; the most is ${mostPatches}`);
+    if (patches > mostPatches) {
+      const message = `a picture of ${patches} patches: the vision tower takes ${mostPatches} at most here`;
+      throw new EngineError("bad_request", message, { limit: mostPatches });
+    }
     const had = this.#plans?.capacity ?? 0;
     if (this.#plans && patches <= had) return this.#plans;
     this.destroy(); // first, so that both need not fit side by side; what was submitted still runs
-    const capacity = Math.min(mostPatches, Math.max(patches, 2 * had));
-    return (this.#plans = await recordPlans(this.#gpu, this.#tower, capacity, this.#options));
+    const capacity = Math.min(mostPatches, Math.max(patches, 2 * had, leastPatches));
+    return (this.#plans = await this.#record(capacity));
+  }
+
+  async #record(capacity: number): Promise<Plans> {
+    const keep = this.#options.keep ?? false;
+    try {
+      return await allocating(this.#gpu, () => record(this.#gpu, this.#tower, capacity, keep));
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.code !== "out_of_memory") throw error;
+      const pixels = capacity * this.config.patch ** 2;
+      throw new EngineError("out_of_memory", `a picture of up to ${pixels} pixels: ${error.message}`);
+    }
   }
 }
 
@@ -140,31 +157,6 @@ export function bindablePatches(
   const rowBytes = 4 * Math.max(patchValues, 3 * hidden, intermediate);
   const group = merge ** 2;
   return Math.floor(gpu.limits.maxStorageBufferBindingSize / rowBytes / group) * group;
-}
-
-async function recordPlans(
-  gpu: Gpu,
-  tower: VisionTower,
-  capacity: number,
-  options: TowerOptions,
-): Promise<Plans> {
-  gpu.device.pushErrorScope("out-of-memory");
-  let plans: Plans | undefined;
-  let failure: unknown;
-  try {
-    plans = await record(gpu, tower, capacity, options.keep ?? false);
-  } catch (error) {
-    failure = error;
-  }
-  const scope = await gpu.device.popErrorScope();
-  if (plans && !scope) return plans;
-  if (plans) freePlans(plans);
-  if (!scope) throw failure;
-  const size = `${capacity} patches, ${capacity * tower.config.patch ** 2} pixels`;
-  throw new EngineError(
-    "out_of_memory",
-    `${gpu.report.name} is out of memory for a picture of ${size}: ${scope.message}`,
-  );
 }
 
 async function record(gpu: Gpu, tower: VisionTower, capacity: number, keep: boolean): Promise<Plans> {

@@ -1,6 +1,7 @@
 // The step loop of one model, in the thread that owns the device: turn after turn, the scheduler says who computes what,
 // the runner computes it, each request draws from what it got. Between two turns the thread hears its messages, so a
 // request comes and goes with the next turn. While nobody is there the loop stands still.
+import type { Grammars } from "../grammar/matcher.ts";
 import type { Outcome, Runner } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
 import { pagesFor } from "./pages.ts";
@@ -27,6 +28,7 @@ export class Turns {
   #encoding = Promise.resolve();
   #loop: Promise<void> | undefined;
   #fault: Error | undefined;
+  #grammars: Grammars | undefined;
 
   constructor(
     runner: Runner,
@@ -49,9 +51,14 @@ export class Turns {
     return this.#scheduler.stats;
   }
 
-  /** Takes a request; `listener` hears what becomes of it. */
+  /** What requests with a grammar need, ahead of the first. */
+  learn(grammars: Grammars): void {
+    this.#grammars = grammars;
+  }
+
+  /** Takes a request; `listener` hears what becomes of it. Errors: a grammar's. */
   submit(id: number, request: GenerateRequest, listener: Listener): void {
-    const job = new Job(id, request, listener);
+    const job = new Job(id, request, listener, this.#grammars);
     this.#jobs.set(id, job);
     if (request.images.length === 0) this.#admit(job);
     else this.#encoding = this.#encoding.then(() => this.#encode(job));
@@ -136,10 +143,12 @@ export class Turns {
     }
     const { decode, prefill } = step;
     if (decode.length === 0 && !prefill) return [];
-    const { decoded, prefilled } = await this.#runner.turn(
+    const running = this.#runner.turn(
       decode.map((row) => this.#job(row.sequence).decode(row)),
       prefill && this.#job(prefill.sequence).prefill(prefill),
     );
+    for (const { sequence } of prefill?.logits ? [...decode, prefill] : decode) this.#job(sequence).foresee();
+    const { decoded, prefilled } = await running;
     this.#throwFault();
     const drawn = decode.map(({ sequence }, i) => this.#draw(sequence, decoded[i]));
     if (prefill?.logits) drawn.push(this.#draw(prefill.sequence, prefilled));

@@ -1,5 +1,6 @@
 // What a caller of the engine says and hears. Plain data only: all of it can cross a thread.
 import type { DeviceReport } from "../gpu/report.ts";
+import type { NamedGrammar } from "../grammar/grammar.ts";
 import type { ImageSettings } from "../image/settings.ts";
 
 export type { DeviceReport, ImageSettings };
@@ -37,6 +38,8 @@ export interface GenerateRequest {
   topLogprobs: number | undefined;
   /** In the order of their tokens. */
   images: readonly RequestImage[];
+  /** What the answer is held to, token by token. Log-probabilities are those without it. */
+  grammar?: NamedGrammar;
 }
 
 /** A picture of a prompt, resized as the tower wants it. */
@@ -123,12 +126,33 @@ export interface ToolCallMessage {
 
 export interface Tool {
   type: "function";
-  function: { name: string; description?: string; parameters?: Record<string, unknown> };
+  function: {
+    name: string;
+    description?: string;
+    parameters?: Record<string, unknown>;
+    /** Arguments are held to the parameters' schema, or the request is refused. */
+    strict?: boolean;
+  };
 }
+
+/** What the answer's text must be; an answer that ends at maxTokens or at a stop text may be only the start of it. */
+export type ResponseFormat =
+  | { type: "json_object" }
+  /** strict: a schema that cannot be enforced in full is refused; else what cannot be enforced is left to the model. */
+  | { type: "json_schema"; schema: unknown; strict: boolean };
+
+/** auto: text or calls; required: at least one call; or a call of the named tool. */
+export type ToolChoice = "auto" | "required" | { name: string };
 
 export interface ChatRequest {
   messages: readonly ChatMessage[];
   tools?: readonly Tool[];
+  /** Default: auto. */
+  toolChoice?: ToolChoice;
+  /** False: one call at most. */
+  parallelToolCalls?: boolean;
+  /** With tools and toolChoice auto: this, or calls. */
+  format?: ResponseFormat;
   /** Passed to the chat template, e.g. enable_thinking. */
   templateArguments?: Readonly<Record<string, unknown>>;
   options: GenerationOptions;

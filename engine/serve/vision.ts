@@ -121,11 +121,7 @@ export async function loadVision(
   const runner = await TowerRunner.create(gpu, tower, {
     settings,
     patches: patchesAtLoad[gpu.report.kind === "software" ? "software" : "hardware"],
-    mostPatches: Math.min(
-      bindable,
-      Math.ceil(settings.maxPixels / vision.patch ** 2),
-      options.contextLength * vision.merge ** 2,
-    ),
+    mostPatches: Math.min(bindable, options.contextLength * vision.merge ** 2),
     flopsPerSubmit: options.flopsPerSubmit,
     keep: options.keep ?? false,
   });

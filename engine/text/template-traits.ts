@@ -59,6 +59,25 @@ export function knowsTools(render: TryRender): boolean {
   }
 }
 
+/** How calls are written inside <tool_call>: Qwen's XML, or Hermes' JSON. */
+export type CallForm = "xml" | "json";
+
+/** The form in which the template writes the calls of earlier answers, which is how the model has learned to write them. */
+export function callForm(render: TryRender): CallForm | undefined {
+  const call = { name: "probe_tool", arguments: { probe_key: "probe value" } };
+  const parameters = { type: "object", properties: { probe_key: { type: "string" } } };
+  const tools = [{ type: "function", function: { name: call.name, description: "probe", parameters } }];
+  const answer = { ...said("assistant", ""), tool_calls: [{ type: "function", function: call }] };
+  let text: string;
+  try {
+    text = render({ messages: [said("user", "probe"), answer], tools, add_generation_prompt: false });
+  } catch {
+    return undefined;
+  }
+  if (/<tool_call>\s*<function=probe_tool>\s*<parameter=probe_key>\s*probe value/.test(text)) return "xml";
+  return /<tool_call>\s*\{"name": "probe_tool", "arguments": \{"probe_key"/.test(text) ? "json" : undefined;
+}
+
 function said(role: string, content: unknown) {
   return { role, content };
 }

@@ -11,8 +11,8 @@ import { templateMessages } from "./messages.ts";
 import type { TemplateMessage, TemplateTraits } from "./messages.ts";
 import { knownMarkers } from "./reasoning.ts";
 import type { ReasoningMarkers } from "./reasoning.ts";
-import { knowsTools, templateTraits } from "./template-traits.ts";
-import type { TryRender } from "./template-traits.ts";
+import { callForm, knowsTools, templateTraits } from "./template-traits.ts";
+import type { CallForm, TryRender } from "./template-traits.ts";
 
 export interface RenderOptions {
   tools?: readonly Tool[] | undefined;
@@ -35,6 +35,8 @@ export interface ChatTemplate {
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
   /** The template tells the model of tools. */
   readonly knowsTools: boolean;
+  /** How the model writes tool calls; undefined where the template does not show it. */
+  readonly callForm: CallForm | undefined;
   /** The template tells the model of images. */
   readonly knowsImages: boolean;
   /** The template opens or reads reasoning blocks. */
@@ -100,6 +102,7 @@ export function createTemplate(source: TemplateSource | undefined, tokens: Templ
       throw new EngineError("unsupported_parameter", "tools: this model's chat template knows no tools");
     },
     knowsTools: tools,
+    callForm: callForm(withTools.tryRender),
     knowsImages: plain.traits.readsImages,
     knowsReasoning: markers !== undefined,
     markers,
@@ -114,7 +117,8 @@ function absentTemplate(): ChatTemplate {
         " tokenizer_config.json), so it can only complete plain text",
     );
   };
-  return { render, knowsTools: false, knowsImages: false, knowsReasoning: false, markers: undefined };
+  const known = { knowsTools: false, callForm: undefined, knowsImages: false, knowsReasoning: false };
+  return { render, ...known, markers: undefined };
 }
 
 interface Variant {

@@ -51,7 +51,7 @@ export function inputItems(input: ResponsesBody["input"]): InputItem[] {
 
 /** The ids that the input refers to. */
 export function referredIds(input: ResponsesBody["input"]): string[] {
-  return inputItems(input).flatMap(({ type, id }) => (type === "item_reference" && id ? [id] : []));
+  return inputItems(input).flatMap((item) => (kindOf(item) === "item_reference" && item.id ? [item.id] : []));
 }
 
 /** What this API has and this server does not: refused by name. */
@@ -71,8 +71,13 @@ const records = new Set([
   ...["computer_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "tool_search_call"],
 ]);
 
+/** Messages and references may leave it out. */
+function kindOf({ type, role }: InputItem): string {
+  return type ?? (typeof role === "string" ? "message" : "item_reference");
+}
+
 function toItems(item: InputItem, path: string, known: Recalled["items"]): Item[] {
-  const type = item.type ?? (typeof item.role === "string" ? "message" : "item_reference");
+  const type = kindOf(item);
   switch (type) {
     case "message": {
       const { role, content } = check(schema.MessageItem, item, path);

@@ -61,6 +61,7 @@ export function Plot({ title, unit, series, whole = false }: PlotProps) {
             <g key={name} class={`series-${i}`}>
               {i === 0 && <path class="area" d={areas(points, frame)} />}
               <path class="line" d={lines(points, frame)} />
+              <path class="line lone" d={dots(points, frame)} />
             </g>
           ))}
         </svg>
@@ -79,10 +80,17 @@ function path(run: readonly [number, number][]): string {
   return run.map(([x, y]) => `${(x * width).toFixed(1)} ${(y * height).toFixed(1)}`).join("L");
 }
 
-/** A run of one point is a dot: a line to itself, with round ends. */
 function lines(points: readonly Point[], frame: Frame): string {
   return runs(points, frame)
-    .map((run) => `M${path(run)}${run.length === 1 ? "h0" : ""}`)
+    .map((run) => `M${path(run)}`)
+    .join("");
+}
+
+/** Points that stand alone, as lines to themselves: their round ends are all there is. */
+function dots(points: readonly Point[], frame: Frame): string {
+  return runs(points, frame)
+    .filter((run) => run.length === 1)
+    .map((run) => `M${path(run)}h0`)
     .join("");
 }
 

@@ -55,6 +55,7 @@ test("speed by our own clock where the server tells no times", () => {
   const answer = { ...emptyAnswer("demo"), usage };
   expect(speedOf({ ...answer, timings: { firstToken: 1000, total: 3000 } })).toBe(10);
   expect(speedOf({ ...answer, timings: { firstToken: 1000 } })).toBeUndefined();
+  expect(speedOf({ ...answer, timings: { firstToken: 1000, total: 1099 } })).toBeUndefined();
   expect(speedOf(answer)).toBeUndefined();
 });
 

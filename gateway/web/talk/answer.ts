@@ -51,13 +51,17 @@ export function errorOf(error: unknown): ServerError {
   );
 }
 
+/** ms; a shorter window tells more of the network than of the model. */
+const shortestWindow = 100;
+
 /** Tokens a second of the answer, from the server's own clock where it tells, else from ours. */
 export function speedOf({ usage, timings }: AssistantMessage): number | undefined {
   const tokens = usage?.completion ?? 0;
   const { decode, firstToken, total } = timings ?? {};
   if (decode !== undefined && decode > 0 && tokens > 0) return (1000 * tokens) / decode;
-  if (tokens < 2 || firstToken === undefined || total === undefined || total <= firstToken) return undefined;
-  return (1000 * (tokens - 1)) / (total - firstToken);
+  if (tokens < 2 || firstToken === undefined || total === undefined) return undefined;
+  const window = total - firstToken;
+  return window < shortestWindow ? undefined : (1000 * (tokens - 1)) / window;
 }
 
 function timesOf({ content, reasoning, calls, timings = {} }: AssistantMessage, ms: number) {

@@ -71,9 +71,7 @@ function Reasoning({
     <details class="reasoning">
       <summary>
         <Icon name="thought" />
-        <span class={thinking ? "shimmer" : ""}>
-          {thinking ? "Thinking…" : thought}
-        </span>
+        <span class={thinking ? "shimmer" : ""}>{thinking ? "Thinking…" : thought}</span>
         <Icon name="down" />
       </summary>
       <Markdown text={reasoning} />

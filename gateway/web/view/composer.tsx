@@ -11,13 +11,19 @@ import { notify } from "../notice.ts";
 import { ask, stop } from "../talk/talk.ts";
 import { Icon } from "./icons.tsx";
 
+/** What was begun and not sent, by conversation. */
+const drafts = new Map<string, string>();
+
 export function Composer({ conversation }: { conversation: Conversation }) {
-  const [text, setText] = useState("");
+  const [text, setText] = useDraft(conversation.id);
   const model = modelFor(conversation);
   const blind = blindness(model);
   const { images, attach, remove, clear } = useAttachments(blind);
   const field = useRef<HTMLTextAreaElement>(null);
   useGrowth(field, text);
+  useEffect(() => {
+    if (!onGlass()) field.current?.focus(); // elsewhere it would bring up the keyboard
+  }, []);
   const refusal =
     model === undefined ? "No model is there to answer." : images.length > 0 ? blind : undefined;
   const ready = (text.trim() !== "" || images.length > 0) && refusal === undefined;
@@ -49,7 +55,7 @@ export function Composer({ conversation }: { conversation: Conversation }) {
       )}
       <textarea
         {...{ ref: field, id: "composer", rows: 1, value: text, placeholder: "Ask anything" }}
-        {...{ "aria-label": "Message", enterKeyHint: onGlass() ? "enter" : "send", autoFocus: !onGlass() }}
+        {...{ "aria-label": "Message", enterKeyHint: onGlass() ? "enter" : "send" }}
         onInput={({ currentTarget }) => setText(currentTarget.value)}
         onKeyDown={onKeyDown}
       />
@@ -86,6 +92,15 @@ function Send({ conversation, ready, refusal }: SendProps) {
       <Icon name="send" />
     </button>
   );
+}
+
+function useDraft(id: string): [string, (text: string) => void] {
+  const [text, setText] = useState(drafts.get(id) ?? "");
+  const set = (draft: string) => {
+    drafts.set(id, draft);
+    setText(draft);
+  };
+  return [text, set];
 }
 
 /** Pictures to be sent; with `blind`, why there can be none. */

@@ -3,7 +3,8 @@ import { renderToString } from "preact-render-to-string";
 import { expect, test } from "vitest";
 import { Markdown } from "./markdown.tsx";
 
-const html = (text: string) => renderToString(h(Markdown, { text })).replace(/^<div class="prose">|<\/div>$/g, "");
+const html = (text: string) =>
+  renderToString(h(Markdown, { text })).replace(/^<div class="prose">|<\/div>$/g, "");
 
 test.each([
   ["**a** *b* ~~c~~ `d`", "<p><strong>a</strong> <em>b</em> <s>c</s> <code>d</code></p>"],

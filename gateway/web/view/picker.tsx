@@ -14,11 +14,12 @@ export function Picker({ conversation }: { conversation: Conversation }) {
   const models = fleet.value?.models ?? [];
   const status = statusOf(model);
   const name = id ?? "No model";
+  const words = !reachable.value ? "gateway away" : status.kind === "good" ? undefined : status.text;
   const button = (
     <>
       <Dot kind={reachable.value ? status.kind : "bad"} />
       <span class="name">{name}</span>
-      {status.kind !== "good" && <span class="soft">{reachable.value ? status.text : "gateway away"}</span>}
+      {words !== undefined && <span class="soft">{words}</span>}
       <Icon name="down" />
     </>
   );

@@ -1,0 +1,113 @@
+// A GGUF file as a checkpoint: tensors by the names and in the order of rows that model files know, settings in the
+// form of config.json.
+import { isBlockType } from "../blocks/format.ts";
+import { bad, type TensorEntry } from "../header.ts";
+import type { TensorFile } from "../safetensors.ts";
+import { Keys, configFromGguf, generationFromGguf, layersOf } from "./config.ts";
+import { openGgufParts } from "./file.ts";
+import { architectureOf, nameRules, type Change } from "./names.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** A tensor by its name here, and how its stored rows or values become those of a checkpoint. */
+export interface GgufTensor {
+  readonly entry: TensorEntry;
+  readonly file: TensorFile;
+  /** Rows of a head, where the two halves of its rows take turns in the file. */
+  readonly pairedRows?: number;
+  readonly value?: (stored: number) => number;
+}
+
+export interface GgufContents {
+  readonly path: string;
+  readonly config: Json;
+  readonly generationConfig: Json;
+  readonly files: readonly TensorFile[];
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+}
+
+/** Opens a file, or all parts of one. Errors: bad_checkpoint, unsupported_model; no file stays open then. */
+export async function openGgufContents(path: string): Promise<GgufContents> {
+  const files = await openGgufParts(path);
+  try {
+    const { metadata } = files[0]!;
+    const architecture = architectureOf(metadata.get("general.architecture"), path);
+    const stored = storedTensors(files);
+    const of = new Keys(path, architecture, metadata);
+    const headDim = of.number("attention.key_length") ?? headWidth(of);
+    const tensors = new Map<string, GgufTensor>();
+    for (const { hf, gguf, change } of nameRules(architecture, layersOf(of) ?? 0)) {
+      const found = stored.get(gguf);
+      if (found) tensors.set(hf, undone(hf, found, change, headDim));
+    }
+    const entries = new Map([...stored].map(([name, { entry }]) => [name, entry]));
+    const facts = { path, metadata, tensors: entries, ropeFactors: await ropeFactors(stored) };
+    const config = configFromGguf(facts);
+    return { path, config, generationConfig: generationFromGguf(metadata), files, tensors };
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close()));
+    throw error;
+  }
+}
+
+interface Stored {
+  entry: TensorEntry;
+  file: TensorFile;
+}
+
+function storedTensors(files: readonly TensorFile[]): Map<string, Stored> {
+  const stored = new Map<string, Stored>();
+  for (const file of files) {
+    for (const [name, entry] of file.tensors) {
+      const other = stored.get(name);
+      if (other) throw bad(file.path, `tensor ${name} is in ${other.file.path} as well`);
+      stored.set(name, { entry, file });
+    }
+  }
+  return stored;
+}
+
+function headWidth(of: Keys): number {
+  return (of.number("embedding_length") ?? 0) / (of.number("attention.head_count") ?? 1);
+}
+
+function undone(
+  name: string,
+  { entry, file }: Stored,
+  change: Change | undefined,
+  headDim: number,
+): GgufTensor {
+  const renamed = { ...entry, name };
+  switch (change) {
+    case undefined:
+      return { entry: renamed, file };
+    case "pairs":
+      if (isBlockType(entry.dtype) && entry.shape.length === 1) {
+        throw bad(
+          entry.file,
+          `tensor ${entry.name} is a vector of ${entry.dtype}, whose rows cannot be told apart`,
+        );
+      }
+      return { entry: renamed, file, pairedRows: headDim };
+    case "plus one":
+      return { entry: renamed, file, value: (stored) => stored - 1 };
+    case "negative exp":
+      return { entry: renamed, file, value: (stored) => Math.log(-stored) };
+    case "squeezed":
+      return { entry: { ...renamed, shape: [entry.shape[0] ?? 0, 1, ...entry.shape.slice(1)] }, file };
+    default:
+      return change satisfies never;
+  }
+}
+
+/** What each rotary frequency is divided by; Llama 3.1 and later have it instead of metadata. */
+async function ropeFactors(stored: ReadonlyMap<string, Stored>): Promise<number[] | undefined> {
+  const found = stored.get("rope_freqs.weight");
+  if (!found) return undefined;
+  const { entry, file } = found;
+  if (entry.dtype !== "F32")
+    throw bad(entry.file, `tensor rope_freqs.weight is ${entry.dtype}: F32 is expected`);
+  const bytes = new Uint8Array(entry.bytes);
+  await file.read(entry, 0, bytes);
+  return [...new Float32Array(bytes.buffer)];
+}
