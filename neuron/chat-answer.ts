@@ -1,11 +1,12 @@
 // Events as OpenAI's chat completion, in chunks or whole.
 
 import type { TextEvent, TokenLogprob } from "../engine/serve/types.ts";
+import { summed } from "./choices.ts";
 import { promptUsage, wireTimings, wireUsage } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 
 /** role chunk → reasoning_content, content and tool_calls deltas → finish_reason → usage, where asked for. */
-export function chatEncoder(head: Head): Encoder {
+export function chatEncoder(head: Head, index = 0): Encoder {
   const chunk = (choices: Frame[], more: Frame = {}): Frame => ({
     id: head.id,
     object: "chat.completion.chunk",
@@ -18,7 +19,7 @@ export function chatEncoder(head: Head): Encoder {
   const delta = (fields: Frame, logprobs: TokenLogprob[] = []): Frame =>
     chunk([
       {
-        index: 0,
+        index,
         delta: fields,
         logprobs: head.logprobs && logprobs.length > 0 ? chatLogprobs(logprobs) : null,
         finish_reason: null,
@@ -41,9 +42,8 @@ export function chatEncoder(head: Head): Encoder {
       case "tool_arguments":
         return [delta({ tool_calls: [{ index: e.index, function: { arguments: e.json } }] })];
       case "finished": {
-        const choice = { index: 0, delta: {}, logprobs: null, finish_reason: e.reason, ...stopReason(e) };
-        const last = chunk([choice], { timings: wireTimings(e.usage) });
-        return head.includeUsage ? [last, chunk([], { usage: wireUsage(e.usage) })] : [last];
+        const choice = { index, delta: {}, logprobs: null, finish_reason: e.reason, ...stopReason(e) };
+        return [chunk([choice], { timings: wireTimings(e.usage) })];
       }
     }
     return e satisfies never;
@@ -52,11 +52,25 @@ export function chatEncoder(head: Head): Encoder {
   return {
     open: () => [delta({ role: "assistant", content: "" })],
     event,
+    end: (usage) => (head.includeUsage ? [chunk([], { usage: wireUsage(usage) })] : []),
     keepalive: () => delta({ content: "" }),
   };
 }
 
-export function chatAnswer(head: Head, answer: Gathered): Frame {
+export function chatAnswer(head: Head, answers: readonly Gathered[]): Frame {
+  const usage = summed(answers.map((answer) => answer.usage));
+  return {
+    id: head.id,
+    object: "chat.completion",
+    created: head.created,
+    model: head.model,
+    choices: answers.map((answer, index) => chatChoice(head, answer, index)),
+    usage: wireUsage(usage),
+    timings: wireTimings(usage),
+  };
+}
+
+function chatChoice(head: Head, answer: Gathered, index: number): Frame {
   const calls = answer.toolCalls.map(({ id, name, arguments: args }) => ({
     id,
     type: "function",
@@ -70,16 +84,7 @@ export function chatAnswer(head: Head, answer: Gathered): Frame {
     ...(calls.length > 0 ? { tool_calls: calls } : {}),
   };
   const logprobs = head.logprobs ? chatLogprobs(answer.logprobs) : null;
-  const choice = { index: 0, message, logprobs, finish_reason: answer.reason, ...stopReason(answer) };
-  return {
-    id: head.id,
-    object: "chat.completion",
-    created: head.created,
-    model: head.model,
-    choices: [choice],
-    usage: wireUsage(answer.usage),
-    timings: wireTimings(answer.usage),
-  };
+  return { index, message, logprobs, finish_reason: answer.reason, ...stopReason(answer) };
 }
 
 /** Our extension: which stop string ended the answer. */

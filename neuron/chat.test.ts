@@ -414,6 +414,36 @@ describe("what the engine is asked", () => {
     expect(asked().tools).toBeUndefined();
   });
 
+  test("which tools must be called, and how many times", async () => {
+    const tools = [{ type: "function", function: { name: "add", strict: true } }];
+    await chat({ tools });
+    expect(asked().tools).toEqual(tools);
+    expect(asked()).not.toHaveProperty("toolChoice");
+    expect(asked()).not.toHaveProperty("parallelToolCalls");
+    await chat({ tools, tool_choice: "required", parallel_tool_calls: true });
+    expect(asked()).toMatchObject({ toolChoice: "required" });
+    expect(asked()).not.toHaveProperty("parallelToolCalls");
+    const named = { type: "function", function: { name: "add" } };
+    await chat({ tools, tool_choice: named, parallel_tool_calls: false });
+    expect(asked()).toMatchObject({ toolChoice: { name: "add" }, parallelToolCalls: false });
+  });
+
+  test.each([
+    [{ type: "text" }, undefined],
+    [{ type: "json_object" }, { type: "json_object" }],
+    [
+      { type: "json_schema", json_schema: { name: "x", schema: { type: "array" } } },
+      { type: "json_schema", schema: { type: "array" }, strict: false },
+    ],
+    [
+      { type: "json_schema", json_schema: { name: "x", schema: {}, strict: true } },
+      { type: "json_schema", schema: {}, strict: true },
+    ],
+  ])("response_format %j", async (response_format, format) => {
+    await chat({ response_format });
+    expect(asked().format).toEqual(format);
+  });
+
   test("pictures reach a model that sees", async () => {
     const messages = [
       {

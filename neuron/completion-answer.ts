@@ -2,11 +2,12 @@
 
 import type { TextEvent, TokenLogprob } from "../engine/serve/types.ts";
 import { stopReason } from "./chat-answer.ts";
+import { summed } from "./choices.ts";
 import { promptUsage, wireTimings, wireUsage } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 
 /** `echo` is the prompt, where the caller wants it before the answer. */
-export function completionEncoder(head: Head, echo: string): Encoder {
+export function completionEncoder(head: Head, echo: string, index = 0): Encoder {
   let offset = length(echo);
   const chunk = (choices: Frame[], more: Frame = {}): Frame => ({
     id: head.id,
@@ -20,7 +21,7 @@ export function completionEncoder(head: Head, echo: string): Encoder {
   const piece = (text: string, tokens: readonly TokenLogprob[] = []): Frame => {
     const logprobs = head.logprobs && tokens.length > 0 ? completionLogprobs(tokens, offset) : null;
     offset += tokens.reduce((sum, token) => sum + length(token.text), 0);
-    return chunk([{ index: 0, text, logprobs, finish_reason: null }]);
+    return chunk([{ index, text, logprobs, finish_reason: null }]);
   };
 
   function event(e: TextEvent): Frame[] {
@@ -29,9 +30,8 @@ export function completionEncoder(head: Head, echo: string): Encoder {
       case "content":
         return e.text === "" && !(head.logprobs && e.logprobs.length > 0) ? [] : [piece(e.text, e.logprobs)];
       case "finished": {
-        const choice = { index: 0, text: "", logprobs: null, finish_reason: e.reason, ...stopReason(e) };
-        const last = chunk([choice], { timings: wireTimings(e.usage) });
-        return head.includeUsage ? [last, chunk([], { usage: wireUsage(e.usage) })] : [last];
+        const choice = { index, text: "", logprobs: null, finish_reason: e.reason, ...stopReason(e) };
+        return [chunk([choice], { timings: wireTimings(e.usage) })];
       }
       case "started":
         return head.promptUsage ? [{ ...piece(""), usage: promptUsage(e.promptTokens) }] : [];
@@ -42,20 +42,29 @@ export function completionEncoder(head: Head, echo: string): Encoder {
     return e satisfies never;
   }
 
-  return { open: () => (echo === "" ? [] : [piece(echo)]), event, keepalive: () => piece("") };
+  return {
+    open: () => (echo === "" ? [] : [piece(echo)]),
+    event,
+    end: (usage) => (head.includeUsage ? [chunk([], { usage: wireUsage(usage) })] : []),
+    keepalive: () => piece(""),
+  };
 }
 
-export function completionAnswer(head: Head, echo: string, answer: Gathered): Frame {
-  const logprobs = head.logprobs ? completionLogprobs(answer.logprobs, length(echo)) : null;
-  const text = echo + answer.reasoning + answer.content;
+export function completionAnswer(head: Head, echo: string, answers: readonly Gathered[]): Frame {
+  const usage = summed(answers.map((answer) => answer.usage));
+  const choices = answers.map((answer, index) => {
+    const logprobs = head.logprobs ? completionLogprobs(answer.logprobs, length(echo)) : null;
+    const text = echo + answer.reasoning + answer.content;
+    return { index, text, logprobs, finish_reason: answer.reason, ...stopReason(answer) };
+  });
   return {
     id: head.id,
     object: "text_completion",
     created: head.created,
     model: head.model,
-    choices: [{ index: 0, text, logprobs, finish_reason: answer.reason, ...stopReason(answer) }],
-    usage: wireUsage(answer.usage),
-    timings: wireTimings(answer.usage),
+    choices,
+    usage: wireUsage(usage),
+    timings: wireTimings(usage),
   };
 }
 

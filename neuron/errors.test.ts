@@ -31,12 +31,7 @@ async function refused(
 const user = (part: unknown) => ({ messages: [{ role: "user", content: [part] }] });
 
 test.each([
-  ["n", { n: 2 }],
-  ["tool_choice", { tools: [tool], tool_choice: "required" }],
-  ["tool_choice", { tools: [tool], tool_choice: { type: "function", function: { name: "f" } } }],
-  ["response_format", { response_format: { type: "json_object" } }],
-  ["response_format", { response_format: { type: "json_schema", json_schema: {} } }],
-  ["parallel_tool_calls", { tools: [tool], parallel_tool_calls: false }],
+  ["tool_choice", { tools: [tool], tool_choice: { type: "allowed_tools", mode: "auto", tools: [] } }],
   ["functions", { functions: [{ name: "f" }] }],
   ["function_call", { function_call: { name: "f" } }],
   ["audio", { audio: { voice: "x" } }],
@@ -50,7 +45,6 @@ test.each([
   ["stop_token_ids", { stop_token_ids: [5] }],
   ["ignore_eos", { ignore_eos: true }],
   ["tools.1.type", { tools: [tool, { type: "web_search" }] }],
-  ["tools.0.function.strict", { tools: [{ type: "function", function: { name: "f", strict: true } }] }],
   ["messages.0.content.0.type", user({ type: "input_audio", input_audio: {} })],
   ["messages.0.content.0.type", user({ type: "file", file: {} })],
 ])("chat refuses what it does not do: %s %j", async (param, body) => {
@@ -65,7 +59,6 @@ test.each([
   ["prompt", { prompt: ["one", "two"] }],
   ["echo", { echo: true, logprobs: 0 }],
   ["echo", { prompt: [1, 2], echo: true }],
-  ["n", { n: 3 }],
 ])("completions refuses what it does not do: %s %j", async (param, body) => {
   const { status, error } = await refused("/v1/completions", { model: "org/fake", prompt: "x", ...body });
   expect([status, error.code, error.param]).toEqual([400, "unsupported_parameter", param]);
@@ -107,6 +100,18 @@ test.each([
   ["tools.0.function", { tools: [{ type: "function" }] }],
   ["tools.0.function.parameters", { tools: [{ type: "function", function: { name: "f", parameters: [] } }] }],
   ["tool_choice", { tool_choice: "maybe" }],
+  ["tool_choice", { tool_choice: "required" }],
+  ["tool_choice", { tools: [], tool_choice: { type: "function", function: { name: "f" } } }],
+  ["tool_choice.function.name", { tools: [tool], tool_choice: { type: "function", function: {} } }],
+  ["tools.0.function.strict", { tools: [{ type: "function", function: { name: "f", strict: "yes" } }] }],
+  ["response_format.type", { response_format: { type: "grammar" } }],
+  ["response_format.json_schema", { response_format: { type: "json_schema" } }],
+  [
+    "response_format.json_schema.schema",
+    { response_format: { type: "json_schema", json_schema: { name: "x" } } },
+  ],
+  ["n", { n: 0 }],
+  ["n", { n: 17 }],
 ])("a wrong value is named by its path: %s %j", async (param, body) => {
   const base = param === "model" || "model" in body ? {} : { model: "org/fake", messages };
   const { status, error } = await refused("/v1/chat/completions", { ...base, ...body });

@@ -126,16 +126,18 @@ export interface Meter {
   ended(): void;
 }
 
-export function startMeter(metrics: Metrics, entry: Entry, endpoint: string): Meter {
+export function startMeter(metrics: Metrics, entry: Entry, endpoint: string, choices: number): Meter {
   const started = performance.now();
   const model = entry.id;
   const since = () => (performance.now() - started) / 1000;
   let first = true;
+  let finished = 0;
 
   async function* watch(events: AsyncIterable<TextEvent>): AsyncGenerator<TextEvent> {
     for await (const event of events) {
       if (event.type === "finished") {
-        metrics.requests.inc({ model, endpoint, outcome: event.reason });
+        finished += 1;
+        if (finished === choices) metrics.requests.inc({ model, endpoint, outcome: event.reason });
         countTokens(metrics, entry, event.usage);
       } else if (event.type !== "started" && first) {
         first = false;

@@ -1,6 +1,7 @@
 // What both OpenAI endpoints share: an answer's head, its usage, and the events of a whole answer gathered.
 
 import type { FinishReason, TextEvent, TokenLogprob, Usage } from "../engine/serve/types.ts";
+import type { ChoiceEvent } from "./choices.ts";
 import type { Timings, Usage as WireUsage } from "./protocol.ts";
 
 /** One answer's name and wishes. */
@@ -17,11 +18,13 @@ export interface Head {
 
 export type Frame = Record<string, unknown>;
 
-/** Turns one answer's events into chunks; one encoder an answer. */
+/** Turns one choice's events into chunks; one encoder a choice. */
 export interface Encoder {
   /** The first chunk, before any event. */
   open(): Frame[];
   event(event: TextEvent): Frame[];
+  /** Behind all choices. */
+  end(usage: Usage): Frame[];
   /** A chunk that says nothing, for while nothing flows. */
   keepalive(): Frame;
 }
@@ -65,11 +68,24 @@ export interface Gathered {
   usage: Usage;
 }
 
-export async function gather(events: AsyncIterable<TextEvent>): Promise<Gathered> {
+/** The answers of all choices. */
+export async function gather(events: AsyncIterable<ChoiceEvent>, choices: number): Promise<Gathered[]> {
+  const gatherers = Array.from({ length: choices }, () => createGatherer());
+  const answers: Gathered[] = [];
+  for await (const { choice, event } of events) {
+    const whole = gatherers[choice]!(event);
+    if (whole) answers[choice] = whole;
+  }
+  if (Object.keys(answers).length === choices) return answers;
+  throw new Error("the engine ended an answer without a finished event");
+}
+
+/** Takes events; gives the answer at the last one. */
+function createGatherer(): (event: TextEvent) => Gathered | undefined {
   let [reasoning, content] = ["", ""];
   const logprobs: TokenLogprob[] = [];
   const toolCalls: Gathered["toolCalls"] = [];
-  for await (const event of events) {
+  return (event) => {
     if (event.type === "reasoning") reasoning += event.text;
     else if (event.type === "content") {
       content += event.text;
@@ -82,6 +98,6 @@ export async function gather(events: AsyncIterable<TextEvent>): Promise<Gathered
       const { reason, stopSequence, usage } = event;
       return { reasoning, content, logprobs, toolCalls, reason, stopSequence, usage };
     }
-  }
-  throw new Error("the engine ended an answer without a finished event");
+    return undefined;
+  };
 }

@@ -57,10 +57,22 @@ const ToolEntry = v.looseObject({
 });
 export type ToolEntry = v.InferOutput<typeof ToolEntry>;
 
-const NamedChoice = v.looseObject({ type: Text });
+const NamedTool = v.looseObject({ type: v.literal("function"), function: v.looseObject({ name: Text }) });
+/** Kinds that OpenAI has and we do not: named when refused. */
+const ForeignChoice = v.looseObject({ type: v.picklist(["allowed_tools", "custom"]) });
+const NamedChoice = v.variant("type", [NamedTool, ForeignChoice]);
 const ToolChoice = v.nullish(
   v.lazy((input) => (typeof input === "string" ? v.picklist(["auto", "none", "required"]) : NamedChoice)),
 );
+
+const JsonSchema = v.looseObject({
+  type: v.literal("json_schema"),
+  json_schema: v.looseObject({ name: v.nullish(Text), schema: Dictionary, strict: v.nullish(Flag) }),
+});
+const ResponseFormat = v.variant("type", [
+  JsonSchema,
+  v.looseObject({ type: v.picklist(["text", "json_object"]) }),
+]);
 
 const StopText = v.pipe(Text, v.nonEmpty());
 const Stop = v.nullish(
@@ -85,7 +97,7 @@ const common = {
   presence_penalty: v.nullish(between(-2, 2)),
   frequency_penalty: v.nullish(between(-2, 2)),
   logit_bias: v.nullish(v.record(TokenId, between(-100, 100))),
-  n: v.nullish(Integer),
+  n: v.nullish(v.pipe(Integer, v.minValue(1), v.maxValue(16))),
   user: v.nullish(Text),
 };
 
@@ -98,7 +110,7 @@ export const ChatBody = v.looseObject({
   tools: v.nullish(v.array(ToolEntry)),
   tool_choice: ToolChoice,
   parallel_tool_calls: v.nullish(Flag),
-  response_format: v.nullish(v.looseObject({ type: Text })),
+  response_format: v.nullish(ResponseFormat),
   chat_template_kwargs: v.nullish(Dictionary),
   enable_thinking: v.nullish(Flag),
   reasoning_effort: v.nullish(Text),

@@ -119,7 +119,7 @@ test("models", async () => {
 
 test("errors arrive as the client's own classes", async () => {
   await expect(client.chat.completions.create({ ...base, model: "none" })).rejects.toThrow(NotFoundError);
-  await expect(client.chat.completions.create({ ...base, n: 2 })).rejects.toThrow(BadRequestError);
+  await expect(client.chat.completions.create({ ...base, n: 17 })).rejects.toThrow(BadRequestError);
   daemon.model.script = [new EngineError("context_length_exceeded", "", { max: 5, promptTokens: 9 })];
   await expect(client.chat.completions.create({ ...base, stream: true })).rejects.toMatchObject({
     status: 400,

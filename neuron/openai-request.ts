@@ -9,6 +9,7 @@ import type {
   GenerationOptions,
   ModelInfo,
   Tool,
+  ToolChoice,
 } from "../engine/serve/types.ts";
 import { refuseChat, refuseCompletion } from "./refusals.ts";
 import type { ChatBody, CompletionBody, Message, Part, ToolEntry } from "./openai-body.ts";
@@ -23,10 +24,41 @@ export function toChat(body: ChatBody, info: ModelInfo): ChatRequest {
   const templateArguments = toTemplateArguments(body);
   return {
     messages: mergeLeadingSystem(body.messages.map((message, i) => toMessage(message, i, info))),
-    ...(body.tools?.length && body.tool_choice !== "none" ? { tools: body.tools.map(toTool) } : {}),
+    ...toTools(body),
+    ...toFormat(body.response_format),
     ...(Object.keys(templateArguments).length > 0 ? { templateArguments } : {}),
     options: toOptions(body, maxTokens, logprobs, info),
   };
+}
+
+function toTools(body: ChatBody): Pick<ChatRequest, "tools" | "toolChoice" | "parallelToolCalls"> {
+  const { tool_choice: chosen, parallel_tool_calls: parallel } = body;
+  if (!body.tools?.length) {
+    if (!chosen || chosen === "auto" || chosen === "none") return {};
+    throw new EngineError("bad_request", "tool_choice: there are no tools to choose", {
+      param: "tool_choice",
+    });
+  }
+  if (chosen === "none") return {};
+  return {
+    tools: body.tools.map(toTool),
+    ...given({ toolChoice: toToolChoice(chosen) }),
+    ...(parallel === false ? { parallelToolCalls: false } : {}),
+  };
+}
+
+function toToolChoice(chosen: ChatBody["tool_choice"]): ToolChoice | undefined {
+  if (chosen === "auto" || chosen === "required") return chosen;
+  return typeof chosen === "object" && chosen?.type === "function"
+    ? { name: chosen.function.name }
+    : undefined;
+}
+
+function toFormat(format: ChatBody["response_format"]): Pick<ChatRequest, "format"> {
+  if (format?.type === "json_object") return { format: { type: "json_object" } };
+  if (format?.type !== "json_schema") return {};
+  const { schema, strict } = format.json_schema;
+  return { format: { type: "json_schema", schema, strict: strict ?? false } };
 }
 
 export function toCompletion(body: CompletionBody, info: ModelInfo): CompletionRequest {
@@ -148,8 +180,11 @@ function mergeLeadingSystem(messages: ChatMessage[]): ChatMessage[] {
 function toTool(tool: ToolEntry, index: number): Tool {
   const param = `tools.${index}.function`;
   if (!tool.function) throw new EngineError("bad_request", `${param}: expected a function`, { param });
-  const { name, description, parameters } = tool.function;
-  return { type: "function", function: { name, ...given({ description, parameters }) } };
+  const { name, description, parameters, strict } = tool.function;
+  return {
+    type: "function",
+    function: { name, ...given({ description, parameters }), ...(strict ? { strict } : {}) },
+  };
 }
 
 /** The fields that were said: neither null nor absent. */

@@ -3,10 +3,11 @@
 import { randomUUID } from "node:crypto";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
-import type { TextEvent } from "../engine/serve/types.ts";
+import type { GenerationOptions, TextEvent } from "../engine/serve/types.ts";
 import { failure, report } from "./answers.ts";
 import { chatAnswer, chatEncoder } from "./chat-answer.ts";
 import { check } from "./check.ts";
+import { choicesEncoder, seedOf, together } from "./choices.ts";
 import { completionAnswer, completionEncoder } from "./completion-answer.ts";
 import type { Log } from "./log.ts";
 import { startMeter } from "./metrics.ts";
@@ -35,9 +36,11 @@ interface Task {
   entry: Entry;
   endpoint: string;
   stream: boolean;
-  ask(signal: AbortSignal): AsyncIterable<TextEvent>;
-  encoder: Encoder;
-  whole(answer: Gathered): Frame;
+  /** How many answers. */
+  choices: number;
+  ask(signal: AbortSignal, choice: number): AsyncIterable<TextEvent>;
+  encoder(choice: number): Encoder;
+  whole(answers: readonly Gathered[]): Frame;
 }
 
 export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
@@ -50,8 +53,9 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
       entry,
       endpoint: "chat",
       stream: body.stream ?? false,
-      ask: (signal) => entry.model.chat(asked, signal),
-      encoder: chatEncoder(head),
+      choices: body.n ?? 1,
+      ask: (signal, choice) => entry.model.chat(withSeed(asked, choice), signal),
+      encoder: (choice) => chatEncoder(head, choice),
       whole: (gathered) => chatAnswer(head, gathered),
     });
   });
@@ -71,11 +75,17 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
       entry,
       endpoint: "completions",
       stream: body.stream ?? false,
-      ask: (signal) => entry.model.complete(asked, signal),
-      encoder: completionEncoder(head, echoed(body)),
+      choices: body.n ?? 1,
+      ask: (signal, choice) => entry.model.complete(withSeed(asked, choice), signal),
+      encoder: (choice) => completionEncoder(head, echoed(body), choice),
       whole: (gathered) => completionAnswer(head, echoed(body), gathered),
     });
   });
+}
+
+function withSeed<R extends { options: GenerationOptions }>(request: R, choice: number): R {
+  const seed = seedOf(request.options.seed, choice);
+  return seed === undefined ? request : { ...request, options: { ...request.options, seed } };
 }
 
 function headOf(prefix: string, body: ChatBody | CompletionBody, logprobs: boolean): Head {
@@ -95,7 +105,8 @@ async function answer(
   reply: FastifyReply,
   task: Task,
 ): Promise<unknown> {
-  const meter = startMeter(deps.metrics, task.entry, task.endpoint);
+  const meter = startMeter(deps.metrics, task.entry, task.endpoint, task.choices);
+  const choices = Array.from({ length: task.choices }, (_, choice) => choice);
   const closed = closedSignal(reply);
   const abort = new AbortController();
   const end = () => abort.abort();
@@ -108,9 +119,10 @@ async function answer(
     return known;
   };
   try {
-    const events = meter.watch(task.ask(abort.signal));
-    if (!task.stream) return task.whole(await gather(events));
-    await stream(reply, events, task.encoder, {
+    const asks = choices.map((choice) => (signal: AbortSignal) => meter.watch(task.ask(signal, choice)));
+    const events = together(asks, abort.signal);
+    if (!task.stream) return task.whole(await gather(events, task.choices));
+    await stream(reply, events, choicesEncoder(choices.map((choice) => task.encoder(choice))), {
       keepaliveMs: deps.keepaliveMs,
       stallMs: deps.stallMs,
       closed,

@@ -31,7 +31,7 @@ test("the model counts what it would be asked", async () => {
 test.each<[string, object, number, string]>([
   ["an unknown model", { model: "nobody" }, 404, "model_not_found"],
   ["a wrong field", { messages: [{ role: "user", content: 7 }] }, 400, "bad_request"],
-  ["what is not supported", { tool_choice: "required" }, 400, "unsupported_parameter"],
+  ["what is not supported", { audio: {} }, 400, "unsupported_parameter"],
 ])("%s is refused as in a chat", async (_, more, status, code) => {
   const answer = await count(more);
   expect([answer.status, (await json(answer)).error.code]).toEqual([status, code]);

@@ -14,7 +14,6 @@ const only =
 const empty: Harmless = (value) => Array.isArray(value) && value.length === 0;
 
 const common: Record<string, Harmless> = {
-  n: only(1),
   service_tier: only("auto", "default"),
   // Extensions of llama.cpp and vLLM whose absence would change the text without a word.
   grammar: never,
@@ -37,8 +36,7 @@ const common: Record<string, Harmless> = {
 
 const chat: Record<string, Harmless> = {
   ...common,
-  tool_choice: only("auto", "none"),
-  response_format: (value) => (value as { type: string }).type === "text",
+  tool_choice: (value) => typeof value === "string" || (value as { type: string }).type === "function",
   store: only(false),
   functions: empty,
   function_call: only("auto", "none"),
@@ -59,10 +57,8 @@ const completion: Record<string, Harmless> = {
 
 export function refuseChat(body: ChatBody): void {
   refuse(body, chat);
-  if (body.parallel_tool_calls === false && body.tools?.length) throw refusal("parallel_tool_calls", false);
   body.tools?.forEach((tool, i) => {
     if (tool.type !== "function") throw refusal(`tools.${i}.type`, tool.type);
-    if (tool.function?.strict) throw refusal(`tools.${i}.function.strict`, true);
   });
   body.messages.forEach((message, i) => {
     message.tool_calls?.forEach((call, k) => {

@@ -4,8 +4,8 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
-import type { TextEvent } from "../engine/serve/types.ts";
-import type { Encoder, Frame } from "./openai-answer.ts";
+import type { ChoiceEvent, ChoicesEncoder } from "./choices.ts";
+import type { Frame } from "./openai-answer.ts";
 
 export interface StreamOptions {
   /** Longest silence, ms: clients count comments as silence, so the keepalive is an empty chunk of the dialect. */
@@ -23,8 +23,8 @@ export interface StreamOptions {
 /** Sends all events; rejects, with nothing sent yet, only when the engine refuses the request in time. */
 export async function stream(
   reply: FastifyReply,
-  events: AsyncIterable<TextEvent>,
-  encoder: Encoder,
+  events: AsyncIterable<ChoiceEvent>,
+  encoder: ChoicesEncoder,
   options: StreamOptions,
 ): Promise<void> {
   const iterator = events[Symbol.asyncIterator]();
@@ -55,7 +55,7 @@ interface Writer {
 
 function open(
   reply: FastifyReply,
-  encoder: Encoder,
+  encoder: ChoicesEncoder,
   { keepaliveMs, stallMs, closed }: StreamOptions,
 ): Writer {
   reply.hijack();
