@@ -25,7 +25,9 @@ export const Config = v.strictObject({
   adapter: v.exactOptional(Name),
   /** Tokens of prompt and answer together, for every model that says nothing else; default: the engine's choice. */
   context_length: v.exactOptional(ContextLength),
-  /** Requests that may wait for one model; more get queue_full. */
+  /** Requests that run at once in one model, each with memory for a whole context; default: what the engine finds fit. */
+  max_in_flight: v.exactOptional(v.pipe(Count, v.minValue(1), v.maxValue(64))),
+  /** Requests that may wait for one model beside those; more get queue_full. */
   max_queue: v.optional(Count, 64),
   log_level: v.optional(v.picklist(levels), "info"),
   log_format: v.optional(v.picklist(["text", "json"]), "text"),

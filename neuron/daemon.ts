@@ -39,8 +39,14 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   const wanted = config.default_models.map(wantedModel);
   // A typing error should show at once, not after the device has been opened.
   for (const model of wanted) parseReference(model.source ?? model.id);
-  const { device, adapter, max_queue: maxQueue } = config;
-  const engine = await openEngine({ device, adapter, maxQueue, images: imageLimits(config.images) });
+  const { device, adapter, max_queue: maxQueue, max_in_flight: maxInFlight } = config;
+  const engine = await openEngine({
+    device,
+    adapter,
+    maxQueue,
+    maxInFlight,
+    images: imageLimits(config.images),
+  });
   const memory = watchMemory(engine.device);
   const models = new Models(engine, fetcher(config, env, log), config.context_length);
   tell(models, log);

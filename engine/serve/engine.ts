@@ -13,8 +13,14 @@ import type { Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 export interface EngineOptions extends GpuOptions {
   /** How many requests may wait for one model. */
   maxQueue?: number;
+  /** For loads that do not say it themselves: LoadOptions.maxInFlight. */
+  maxInFlight?: number | undefined;
   /** What pictures may cost; default: engine/image/limits.ts. */
   images?: Partial<ImageLimits>;
+}
+
+interface ModelDefaults extends ModelOptions {
+  maxInFlight: number | undefined;
 }
 
 /** How long a thread may take to free its device before it is ended by force, ms. */
@@ -22,8 +28,8 @@ const closeLimitMs = 5_000;
 
 /** Starts the thread of the chosen device and waits until it is open. Throws no_adapter. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { maxQueue = 64, images, ...gpuOptions } = options;
-  const modelOptions = { maxQueue, images: { ...defaultImageLimits, ...images } };
+  const { maxQueue = 64, maxInFlight, images, ...gpuOptions } = options;
+  const modelOptions = { maxQueue, maxInFlight, images: { ...defaultImageLimits, ...images } };
   const choice = await prepareAdapter(gpuOptions);
   const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
   const worker = new Worker(new URL(file, import.meta.url), {
@@ -47,9 +53,9 @@ class DeviceEngine implements Engine {
   readonly device: DeviceReport;
   readonly #link: DeviceLink;
   readonly #worker: Worker;
-  readonly #modelOptions: ModelOptions;
+  readonly #modelOptions: ModelDefaults;
 
-  constructor(device: DeviceReport, link: DeviceLink, worker: Worker, modelOptions: ModelOptions) {
+  constructor(device: DeviceReport, link: DeviceLink, worker: Worker, modelOptions: ModelDefaults) {
     this.device = device;
     this.#link = link;
     this.#worker = worker;
@@ -63,8 +69,9 @@ class DeviceEngine implements Engine {
   ): Promise<Model> {
     await planFolder(folder); // a folder that is no model's is told as that, not by the first file it lacks
     const text = await loadText(folder);
-    const imageCacheBytes = this.#modelOptions.images.cacheBytes;
-    const { model, info } = await this.#link.load(folder, { imageCacheBytes, ...options }, onProgress);
+    const { maxInFlight, images } = this.#modelOptions;
+    const own = { imageCacheBytes: images.cacheBytes, ...(maxInFlight === undefined ? {} : { maxInFlight }) };
+    const { model, info } = await this.#link.load(folder, { ...own, ...options }, onProgress);
     return new LoadedModel(this.#link, model, info, text, this.#modelOptions);
   }
 
