@@ -3,7 +3,7 @@
 //   npm run bench -- models FOLDER [--adapter NAME] | tail -1
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { loadModel } from "../engine/serve/device.ts";
-import { Sequence } from "../test-fixtures/sequence.ts";
+import { Sequence } from "../engine/serve/oneSequence.ts";
 import { commit } from "./commit.ts";
 import { lowerPriority, readBandwidth, readCase } from "./walls.ts";
 

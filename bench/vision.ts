@@ -19,7 +19,7 @@ import type { ChatMessage } from "../engine/serve/types.ts";
 import { ImagePreparer, defaultImageLimits, parseImageSettings } from "../engine/image/index.ts";
 import { commit } from "./commit.ts";
 import { fmaCase, lowerPriority } from "./walls.ts";
-import { Sequence } from "../test-fixtures/sequence.ts";
+import { Sequence } from "../engine/serve/oneSequence.ts";
 
 const released: VisionConfig = {
   depth: 27,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { demoModel, loadTensors } from "../../test-fixtures/golden.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
-import { Sequence } from "../../test-fixtures/sequence.ts";
+import { Sequence } from "./oneSequence.ts";
 import { defaultImageLimits, ImagePreparer } from "../image/index.ts";
 import { loadModel, type DeviceModel } from "./device.ts";
 import { openEngine } from "./engine.ts";

@@ -1,7 +1,7 @@
-// One sequence in a runner, fed by hand: what tests and benchmarks of a model need, without a step loop.
-import type { FedPicture } from "../engine/serve/entrance.ts";
-import { createFeed } from "../engine/serve/entrance.ts";
-import type { Outcome, Runner, Want } from "../engine/serve/runner.ts";
+// One sequence in a runner, fed by hand: what benchmarks and tests of a model need, without a step loop.
+import type { FedPicture } from "./entrance.ts";
+import { createFeed } from "./entrance.ts";
+import type { Outcome, Runner, Want } from "./runner.ts";
 
 export class Sequence {
   readonly #runner: Runner;
