@@ -2,7 +2,7 @@
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { Recording, type Pass } from "../engine/gpu/plan.ts";
 import { readBytes } from "../engine/gpu/readback.ts";
-import { createBuffer, free, permanent, weightBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
+import { createBuffer, free, permanent, weightRowBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
 import type { WeightFormat } from "../engine/gpu/tensor.ts";
 import { createWeight, writeRows } from "../engine/gpu/weight.ts";
 
@@ -47,7 +47,7 @@ export function weightOf(
   bytes: Uint8Array,
   limit?: number,
 ): Weight {
-  if (bytes.byteLength !== shape[0] * shape[1] * weightBytes[format]) throw new Error("bytes do not match the shape");
+  if (bytes.byteLength !== shape[0] * weightRowBytes(format, shape[1])) throw new Error("bytes do not match the shape");
   const weight = createWeight(gpu, "W", shape, format, limit);
   writeRows(gpu, weight, 0, bytes);
   return weight;
