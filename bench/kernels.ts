@@ -4,7 +4,7 @@
 // the shares, not the figures.    node dist/bench/kernels.js [ADAPTER] | tail -1
 import { pathToFileURL } from "node:url";
 import { openGpu, type Gpu } from "../engine/gpu/adapter.ts";
-import { permanent, weightBytes, type WeightFormat } from "../engine/gpu/tensor.ts";
+import { permanent, weightRowBytes, type WeightFormat } from "../engine/gpu/tensor.ts";
 import { createWeight } from "../engine/gpu/weight.ts";
 import { argmax, linear, rmsNorm, swiglu } from "../engine/ops/index.ts";
 import { commit } from "./commit.ts";
@@ -74,7 +74,7 @@ async function matvecCase(gpu: Gpu, K: number, N: number, format: WeightFormat):
   const x = permanent(gpu, "x", [1, K]);
   const W = createWeight(gpu, "W", [N, K], format);
   const plan = await record(gpu, 1, repeats, (pass) => linear(pass, x, W));
-  const work = N * K * weightBytes[format];
+  const work = N * weightRowBytes(format, K);
   return { name: `matvec ${format} ${N}×${K}`, unit: "GB/s", work, plan, tokens: 1, repeats };
 }
 

@@ -1,7 +1,10 @@
 // For tests of the dense kernels: seeded values, weights packed in a format, and the devices whose variants to force.
+import type { BlockType } from "../engine/formats/blocks/format.ts";
+import { dequantisePlanes } from "../engine/formats/blocks/planes.ts";
+import { quantiseToPlanes } from "../engine/formats/quantise/quantise.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../engine/formats/halves.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import type { WeightFormat } from "../engine/gpu/tensor.ts";
+import { isBlockFormat, type WeightFormat } from "../engine/gpu/tensor.ts";
 
 /** Values in −1 … 1 with a few large ones, as activations have: the same for the same seed. */
 export function noise(count: number, seed: number): Float32Array<ArrayBuffer> {
@@ -13,11 +16,17 @@ export function noise(count: number, seed: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: count }, () => (next() * 2 - 1) * (next() < 0.01 ? 20 : 1));
 }
 
-/** Values as a weight holds them: the packed bytes, and what those bytes mean. */
+/** Rows of K values as a weight holds them: the packed bytes, and what those bytes mean. */
 export function pack(
   format: WeightFormat,
   values: Float32Array<ArrayBuffer>,
+  K: number,
 ): { bytes: Uint8Array<ArrayBuffer>; values: Float32Array<ArrayBuffer> } {
+  if (isBlockFormat(format)) {
+    const type = format.toUpperCase() as BlockType;
+    const bytes = quantiseToPlanes(type, K, values);
+    return { bytes, values: dequantisePlanes(type, K, bytes) };
+  }
   if (format === "f32") return { bytes: new Uint8Array(values.buffer), values };
   const bits = format === "f16" ? f32ToF16(values) : f32ToBf16(values);
   const kept = format === "f16" ? f16ToF32(bits) : bf16ToF32(bits);

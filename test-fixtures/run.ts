@@ -4,6 +4,7 @@ import { Recording, type Pass } from "../engine/gpu/plan.ts";
 import { readBytes } from "../engine/gpu/readback.ts";
 import { mostSequences, stepValues, type Place } from "../engine/gpu/step.ts";
 import { createBuffer, free, permanent, weightBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
+import { createBuffer, free, permanent, weightRowBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
 import type { WeightFormat } from "../engine/gpu/tensor.ts";
 import { createWeight, writeRows } from "../engine/gpu/weight.ts";
 
@@ -55,7 +56,7 @@ export function weightOf(
   bytes: Uint8Array,
   limit?: number,
 ): Weight {
-  if (bytes.byteLength !== shape[0] * shape[1] * weightBytes[format]) throw new Error("bytes do not match the shape");
+  if (bytes.byteLength !== shape[0] * weightRowBytes(format, shape[1])) throw new Error("bytes do not match the shape");
   const weight = createWeight(gpu, "W", shape, format, limit);
   writeRows(gpu, weight, 0, bytes);
   return weight;

@@ -9,7 +9,7 @@ import { planFolder, readJsonObject, type FolderPlan } from "./folder.ts";
 import { openGgufContents, type GgufTensor } from "./gguf/checkpoint.ts";
 import { bf16ToF32, f16ToF32 } from "./halves.ts";
 import { bad, dtypeBits, isDtype, type TensorEntry } from "./header.ts";
-import { locateModel } from "./locate.ts";
+import { blockTypeOf, locateModel } from "./locate.ts";
 import { inHalves } from "./rows.ts";
 import { openSafetensors, type SafetensorsFile, type TensorFile } from "./safetensors.ts";
 
@@ -28,14 +28,16 @@ export type RowSink = (chunk: Bytes, firstRow: number) => void | Promise<void>;
 
 /**
  * Opens a model folder, or a GGUF file (named, or chosen in its folder by `quant`); every header is read and checked.
+ * Where no file was chosen by it, `quant` is the type that the matrices are to be quantised to, or the one they have.
  * Errors: model_not_found, unsupported_model, bad_checkpoint, bad_request; no file stays open then.
  */
 export async function openCheckpoint(path: string, quant?: string): Promise<Checkpoint> {
   const place = await locateModel(path, quant);
-  return place.kind === "gguf" ? openGgufCheckpoint(place.file) : openFolder(place.folder);
+  const wanted = place.kind === "gguf" && place.named ? undefined : quant;
+  return place.kind === "gguf" ? openGgufCheckpoint(place.file, wanted) : openFolder(place.folder, wanted);
 }
 
-async function openFolder(folder: string): Promise<Checkpoint> {
+async function openFolder(folder: string, quant: string | undefined): Promise<Checkpoint> {
   const plan = await planFolder(folder);
   const configFile = join(folder, "config.json");
   const config = await readJsonObject(configFile);
@@ -46,16 +48,41 @@ async function openFolder(folder: string): Promise<Checkpoint> {
   try {
     for (const name of plan.files) files.push(await openSafetensors(join(folder, name)));
     const located = locate(folder, plan, files);
-    return new Checkpoint({ folder, configFile, config, generationConfig }, files, located);
+    const settings = { folder, configFile, config, generationConfig, quant: quantOf(folder, located, quant) };
+    return new Checkpoint(settings, files, located);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
   }
 }
 
-async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
+async function openGgufCheckpoint(path: string, quant: string | undefined): Promise<Checkpoint> {
   const { config, generationConfig, files, tensors } = await openGgufContents(path);
-  return new Checkpoint({ folder: path, configFile: path, config, generationConfig }, files, tensors);
+  try {
+    const settings = { folder: path, configFile: path, config, generationConfig };
+    return new Checkpoint({ ...settings, quant: quantOf(path, tensors, quant) }, files, tensors);
+  } catch (error) {
+    await Promise.all(files.map((file) => file.close()));
+    throw error;
+  }
+}
+
+/** What is left to do for a quantisation that was asked for: nothing where the matrices have it. */
+function quantOf(
+  path: string,
+  tensors: ReadonlyMap<string, Located>,
+  quant: string | undefined,
+): BlockType | undefined {
+  if (quant === undefined) return undefined;
+  const matrices = [...tensors.values()].filter(({ entry }) => entry.shape.length === 2);
+  const dtypes = new Set(matrices.map(({ entry }) => entry.dtype));
+  const wanted = blockTypeOf(quant);
+  if (dtypes.has(wanted ?? quant.toUpperCase())) return undefined;
+  const has = [...dtypes].join(", ");
+  if (wanted && !matrices.some(({ entry }) => isBlockType(entry.dtype))) return wanted;
+  const list = blockTypes.map((type) => type.toLowerCase()).join(", ");
+  const what = wanted ? `cannot be made of it` : `is not what it has; one of ${list} can be made of floats`;
+  throw new EngineError("bad_request", `quant: ${path} holds ${has}; ${quant} ${what}`);
 }
 
 /** A tensor and its file; those of GGUF files may have been changed on their way into it. */
@@ -66,6 +93,7 @@ interface Settings {
   configFile: string;
   config: Json;
   generationConfig: Json | undefined;
+  quant: BlockType | undefined;
 }
 
 export class Checkpoint {
@@ -75,6 +103,8 @@ export class Checkpoint {
   readonly configFile: string;
   readonly config: Json;
   readonly generationConfig: Json | undefined;
+  /** What its matrices of floats are to be quantised to. */
+  readonly quant: BlockType | undefined;
   readonly names: readonly string[];
   /** Bytes of all tensors. */
   readonly totalBytes: number;
@@ -88,6 +118,7 @@ export class Checkpoint {
     this.configFile = settings.configFile;
     this.config = settings.config;
     this.generationConfig = settings.generationConfig;
+    this.quant = settings.quant;
     this.names = [...tensors.keys()];
     this.totalBytes = [...tensors.values()].reduce((sum, { entry }) => sum + entry.bytes, 0);
     this.#files = files;

@@ -21,23 +21,46 @@ export interface Tensor {
   readonly storage: Storage;
 }
 
-export type WeightFormat = "f32" | "f16" | "bf16";
+/** How a weight's rows are stored: floats, or GGUF's block types repacked into planes (formats/blocks/planes.ts). */
+export type WeightFormat = FloatFormat | BlockFormat;
+export type FloatFormat = "f32" | "f16" | "bf16";
+export type BlockFormat =
+  ("q4_0" | "q4_1" | "q5_0" | "q5_1" | "q8_0") | ("q2_k" | "q3_k" | "q4_k" | "q5_k" | "q6_k");
 
-/** Rows firstRow … firstRow + rows of a weight, packed: two 16-bit values to a u32, low half first. */
+/** Rows firstRow … firstRow + rows of a weight, packed: two 16-bit values to a u32, low half first; or planes. */
 export interface Shard {
   readonly firstRow: number;
   readonly rows: number;
+  readonly format: WeightFormat;
   readonly buffer: GPUBuffer;
 }
 
 /** W [N, K] of a linear map y = x · Wᵀ (or an embedding table [vocabulary, C]). */
 export interface Weight {
   readonly shape: readonly [number, number];
-  readonly format: WeightFormat;
   readonly shards: readonly Shard[];
 }
 
-export const weightBytes: Record<WeightFormat, number> = { f32: 4, f16: 2, bf16: 2 };
+/** How many values make how many bytes; rows of planes are then padded to 16 bytes. */
+const packed: Readonly<Record<WeightFormat, readonly [values: number, bytes: number]>> = {
+  ...{ f32: [1, 4], f16: [1, 2], bf16: [1, 2] },
+  ...{ q4_0: [32, 18], q4_1: [32, 20], q5_0: [32, 22], q5_1: [32, 24], q8_0: [32, 34] },
+  ...{ q2_k: [256, 84], q3_k: [256, 114], q4_k: [256, 148], q5_k: [256, 180], q6_k: [256, 210] },
+};
+
+export const weightFormats = Object.keys(packed) as readonly WeightFormat[];
+
+export function isBlockFormat(format: WeightFormat): format is BlockFormat {
+  return packed[format][0] > 1;
+}
+
+/** Bytes of a row of K values. Throws where K is not whole blocks. */
+export function weightRowBytes(format: WeightFormat, K: number): number {
+  const [values, bytes] = packed[format];
+  if (K % values !== 0) throw new Error(`rows of ${K} are not whole ${format} blocks of ${values}`);
+  const row = (K / values) * bytes;
+  return isBlockFormat(format) ? Math.ceil(row / 16) * 16 : row;
+}
 
 export function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);

@@ -2,46 +2,75 @@
 // 128 MiB may be bound. Shards hold a multiple of 8 rows, so that pairs of interleaved rows stay together.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "./adapter.ts";
-import { createBuffer, weightBytes, type Shard, type Weight, type WeightFormat } from "./tensor.ts";
+import { createBuffer, weightRowBytes, type Shard, type Weight, type WeightFormat } from "./tensor.ts";
 
 const rowGroup = 8;
 
-/** An unwritten weight W [N, K]. `limit` is the most bytes of a shard (default: what the device binds). */
+/** Rows of one format, one below the other. */
+export interface Section {
+  readonly rows: number;
+  readonly format: WeightFormat;
+}
+
+/**
+ * An unwritten weight W [N, K], of one format or of sections with one each; no shard holds rows of two.
+ * `limit` is the most bytes of a shard (default: what the device binds).
+ */
 export function createWeight(
   gpu: Gpu,
   label: string,
-  shape: readonly [number, number],
-  format: WeightFormat,
+  [N, K]: readonly [number, number],
+  format: WeightFormat | readonly Section[],
   limit = gpu.limits.maxStorageBufferBindingSize,
 ): Weight {
-  const [N, K] = shape;
-  const rowBytes = K * weightBytes[format];
+  const sections = typeof format === "string" ? [{ rows: N, format }] : format;
+  const shards: Shard[] = [];
+  let first = 0;
+  for (const section of sections) {
+    shards.push(...sectionShards(gpu, label, first, section, K, limit));
+    first += section.rows;
+  }
+  if (first !== N) throw new Error(`${label}: sections of ${first} rows for ${N}`);
+  return { shape: [N, K], shards };
+}
+
+function sectionShards(
+  gpu: Gpu,
+  label: string,
+  first: number,
+  { rows, format }: Section,
+  K: number,
+  limit: number,
+): Shard[] {
+  const rowBytes = weightRowBytes(format, K);
   if (rowBytes % 4 !== 0) {
     throw new EngineError(
       "unsupported_model",
       `${label}: rows of ${K} ${format} values are not whole 32-bit words`,
     );
   }
-  const rowsPerShard = Math.floor(limit / (rowBytes * rowGroup)) * rowGroup;
-  if (rowsPerShard === 0)
-    throw new EngineError("out_of_memory", `${label}: ${rowGroup} rows of ${rowBytes} bytes`);
-  const shards: Shard[] = [];
-  for (let firstRow = 0; firstRow < N; firstRow += rowsPerShard) {
-    const rows = Math.min(rowsPerShard, N - firstRow);
-    shards.push({ firstRow, rows, buffer: createBuffer(gpu, `${label}[${firstRow}]`, rows * rowBytes) });
-  }
-  return { shape, format, shards };
+  const most = Math.floor(limit / (rowBytes * rowGroup)) * rowGroup;
+  if (most === 0) throw new EngineError("out_of_memory", `${label}: ${rowGroup} rows of ${rowBytes} bytes`);
+  return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
+    const firstRow = first + i * most;
+    const count = Math.min(most, rows - i * most);
+    const buffer = createBuffer(gpu, `${label}[${firstRow}]`, count * rowBytes);
+    return { firstRow, rows: count, format, buffer };
+  });
 }
 
-/** Writes whole rows from `firstRow` on; `bytes` are in the weight's own format. */
+/** Writes whole rows from `firstRow` on, none beyond its section; `bytes` are in that section's format. */
 export function writeRows(gpu: Gpu, weight: Weight, firstRow: number, bytes: Uint8Array): void {
-  const rowBytes = weight.shape[1] * weightBytes[weight.format];
+  const { format } = shardOf(weight, firstRow);
+  const rowBytes = weightRowBytes(format, weight.shape[1]);
   const end = firstRow + bytes.byteLength / rowBytes;
   if (!Number.isInteger(end) || end > weight.shape[0]) throw new Error(`rows ${firstRow} to ${end}`);
   for (const shard of weight.shards) {
     const from = Math.max(firstRow, shard.firstRow);
     const to = Math.min(end, shard.firstRow + shard.rows);
     if (from >= to) continue;
+    if (shard.format !== format)
+      throw new Error(`rows ${firstRow} to ${end} are ${format} and ${shard.format}`);
     const part = bytes.subarray((from - firstRow) * rowBytes, (to - firstRow) * rowBytes);
     gpu.device.queue.writeBuffer(
       shard.buffer,
@@ -49,4 +78,10 @@ export function writeRows(gpu: Gpu, weight: Weight, firstRow: number, bytes: Uin
       part as Uint8Array<ArrayBuffer>,
     );
   }
+}
+
+function shardOf({ shards, shape }: Weight, row: number): Shard {
+  const shard = shards.find(({ firstRow, rows }) => row >= firstRow && row < firstRow + rows);
+  if (!shard) throw new Error(`row ${row} of ${shape[0]}`);
+  return shard;
 }

@@ -8,7 +8,7 @@ const leapYear = "[0-9]{2}(?:0[48]|[2468][048]|[13579][26])";
 const date = `(?:[0-9]{4}-(?:${month31}|${month30}|${february})|${leapYear}-02-29)`;
 const clock = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?";
 const zone = "(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])";
-const label = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?";
+const label = "[A-Za-z0-9]{1,15}(?:-[A-Za-z0-9]{1,15}){0,3}"; // never "--", which begins what only Punycode may say
 const host = `${label}(?:\\.${label}){0,5}`;
 const byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 const pathChar = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})";
@@ -17,18 +17,33 @@ const path = `(?:/${pathChar}*)*(?:\\?(?:${pathChar}|[/?])*)?(?:#(?:${pathChar}|
 const uri = `(?:https?|ftp|wss?|file)://${host}(?::[1-9][0-9]{0,3})?${path}`;
 const hex = "[0-9a-fA-F]";
 
+const n = "[0-9]{1,4}";
+const days = `(?:${n}Y(?:${n}M(?:${n}D)?)?|${n}M(?:${n}D)?|${n}D)`;
+const times = `(?:${n}H(?:${n}M(?:${n}S)?)?|${n}M(?:${n}S)?|${n}S)`;
+const email = `[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,16}){0,2}@(?:${label}\\.){1,4}[A-Za-z]{2,12}`;
+const reference = `${uri}|/?${segment}${path}`;
+const pointer = "(?:/(?:[A-Za-z0-9._-]|~[01])*)*";
+
 const sources: Record<string, string> = {
   date,
   time: clock + zone,
   "date-time": `${date}T${clock}${zone}`,
-  duration:
-    "P(?:[0-9]{1,4}W|(?:[0-9]{1,4}Y)?(?:[0-9]{1,4}M)?[0-9]{1,4}D(?:T[0-9]{1,4}H)?|T(?:[0-9]{1,4}H)?(?:[0-9]{1,4}M)?[0-9]{1,4}S)",
-  email: `[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,16}){0,2}@(?:${label}\\.){1,4}[A-Za-z]{2,12}`,
+  duration: `P(?:${n}W|${days}(?:T${times})?|T${times})`,
+  email,
+  "idn-email": email,
   hostname: host,
+  "idn-hostname": host,
   ipv4: `${byte}(?:\\.${byte}){3}`,
   ipv6: `(?:${hex}{1,4}:){7}${hex}{1,4}|(?:${hex}{1,4}:){1,4}(?::${hex}{1,4}){1,3}|::1|::`,
   uri,
-  "uri-reference": `${uri}|/?${segment}${path}`,
+  url: uri,
+  iri: uri,
+  "uri-template": uri,
+  "uri-reference": reference,
+  "iri-reference": reference,
+  "json-pointer": pointer,
+  "relative-json-pointer": `(?:0|[1-9][0-9]{0,3})(?:#|${pointer})`,
+  regex: "[A-Za-z0-9 _:;,-]*",
   uuid: `${hex}{8}-${hex}{4}-[1-8]${hex}{3}-[89abAB]${hex}{3}-${hex}{12}`,
 };
 

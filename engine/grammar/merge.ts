@@ -15,6 +15,10 @@ export class MergeError extends Error {
 type Merge = (a: never, b: never) => unknown;
 
 const both = (a: Schema, b: Schema): Schema => ({ allOf: [a, b] });
+const bothItems = (a: Schema, b: Schema): Schema => {
+  if (Array.isArray(a) || Array.isArray(b)) throw new MergeError("items");
+  return both(a, b);
+};
 const larger = (a: number, b: number) => Math.max(a, b);
 const smaller = (a: number, b: number) => Math.min(a, b);
 
@@ -32,7 +36,9 @@ const merges: Record<string, Merge> = {
   maxLength: smaller,
   maxItems: smaller,
   maxProperties: smaller,
-  items: both,
+  items: bothItems,
+  additionalItems: both,
+  propertyNames: both,
   multipleOf: (a: number, b: number) => {
     const [low, high] = [Math.min(a, b), Math.max(a, b)];
     if (!Number.isInteger(high / low)) throw new MergeError("multipleOf");
@@ -55,6 +61,9 @@ export function merge(a: SchemaObject, b: SchemaObject): SchemaObject | undefine
       result[keyword] = way(x as never, y as never);
     else if (constrains(keyword) && JSON.stringify(x) !== JSON.stringify(y)) throw new MergeError(keyword);
   }
+  // What "items" speaks of depends on the tuple beside it.
+  if (hasTuple(left) !== hasTuple(right) && "items" in (hasTuple(left) ? right : left))
+    throw new MergeError("items");
   if ("type" in left && "type" in right) {
     const types = commonTypes(typesOf(left), typesOf(right));
     if (types.length === 0) return undefined;
@@ -62,6 +71,10 @@ export function merge(a: SchemaObject, b: SchemaObject): SchemaObject | undefine
   }
   if (Array.isArray(result["enum"]) && result["enum"].length === 0) return undefined;
   return { ...result, ...mergedProperties(left, right) };
+}
+
+function hasTuple(schema: SchemaObject): boolean {
+  return "prefixItems" in schema || Array.isArray(schema["items"]);
 }
 
 const special = new Set(["type", "properties", "additionalProperties"]);

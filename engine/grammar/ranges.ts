@@ -48,7 +48,7 @@ export function complement(ranges: Ranges): Ranges {
 }
 
 export function intersect(a: Ranges, b: Ranges): Ranges {
-  return subtract(a, complement(b));
+  return subtract(a, subtract(a, b));
 }
 
 export function countOf(ranges: Ranges): number {

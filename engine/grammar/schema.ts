@@ -14,6 +14,7 @@ import {
   rule,
   seq,
 } from "./grammar.ts";
+import { Flattener, type Flat, type SchemaPlace } from "./flatten.ts";
 import type { Grammar, Part } from "./grammar.ts";
 import {
   anyMember,
@@ -28,14 +29,12 @@ import {
   quoted,
   stringBut,
 } from "./json.ts";
-import { constrains, disjoint, merge, MergeError } from "./merge.ts";
 import { numeric } from "./numeric.ts";
 import { parseRegex, RegexError } from "./regex.ts";
 import {
   countIn,
   expectSchema,
   fits,
-  isObject,
   listIn,
   objectIn,
   readTypes,
@@ -48,28 +47,12 @@ import { inQuotes, StringError, textOf, written, type Writing } from "./strings.
 /** Parts of schemas that one grammar may have, those counted again that are copied. */
 const mostParts = 20_000;
 
-/** A schema without references and alternatives, and where it stands. */
-export interface Flat {
-  schema: SchemaObject;
-  path: string;
-}
-
-const combining = ["$ref", "allOf", "anyOf", "oneOf"];
-
 /** Keywords that change what is valid and that no grammar holds, by the type they speak of. */
-const beyond: Record<string, readonly string[]> = {
+const beyond = {
   any: ["not", "if", "$dynamicRef", "$recursiveRef"],
-  array: ["contains", "uniqueItems", "unevaluatedItems"],
-  object: ["dependentSchemas", "dependentRequired", "dependencies", "propertyNames"],
+  array: ["contains", "uniqueItems"],
+  object: ["dependentSchemas", "dependentRequired", "dependencies"],
 };
-
-export interface SchemaPlace {
-  schema: unknown;
-  /** Of the request's body. */
-  path: string;
-  /** What cannot be held is an error. */
-  strict: boolean;
-}
 
 /** The rules of one grammar, which several schemas may add to. */
 export class Rules {
@@ -98,27 +81,27 @@ export function schemaGrammar(place: SchemaPlace): Grammar {
 }
 
 export class SchemaReader {
-  readonly #root: Schema;
-  readonly #path: string;
-  readonly #strict: boolean;
+  readonly #source: Flattener;
   readonly #rules: Rules;
   readonly #values = new Map<SchemaObject, string>();
   readonly #flats = new Map<SchemaObject, string>();
 
-  constructor({ schema, path, strict }: SchemaPlace, rules: Rules) {
-    this.#root = expectSchema(schema, path);
-    this.#path = path;
-    this.#strict = strict;
+  constructor(place: SchemaPlace, rules: Rules) {
+    this.#source = new Flattener(place, (path) => rules.count(path));
     this.#rules = rules;
   }
 
   root(): Part {
-    return this.value(this.#root, this.#path);
+    return this.value(this.#source.root, this.#source.path);
   }
 
   /** The schema's alternatives. */
   rootFlats(): Flat[] {
-    return this.flats(this.#root, this.#path);
+    return this.flats(this.#source.root, this.#source.path);
+  }
+
+  flats(schema: Schema, path: string): Flat[] {
+    return this.#source.flats(schema, path);
   }
 
   value(schema: Schema, path: string): Part {
@@ -132,76 +115,6 @@ export class SchemaReader {
     this.#rules.map.set(name, nothing);
     this.#rules.map.set(name, choice(...this.flats(schema, path).map((flat) => this.#flatRule(flat))));
     return rule(name);
-  }
-
-  /** Follows references, anyOf, oneOf and allOf until only alternatives without them are left. */
-  flats(schema: Schema, path: string, within: readonly SchemaObject[] = []): Flat[] {
-    this.#rules.count(path);
-    if (typeof schema === "boolean") return schema ? [{ schema: {}, path }] : [];
-    if (within.includes(schema)) throw wrong(path, "the schema refers to itself with nothing around it");
-    const inner = [...within, schema];
-    const own = Object.entries(schema).filter(([keyword]) => !combining.includes(keyword));
-    const groups: Flat[][] = [];
-    const reference = stringOf(schema, "$ref", path);
-    if (reference !== undefined)
-      groups.push(this.flats(this.#resolve(reference, `${path}.$ref`), path, inner));
-    for (const keyword of ["anyOf", "oneOf"] as const) {
-      const options = this.#schemas(schema, keyword, path);
-      if (keyword === "oneOf" && !this.#areDisjoint(options))
-        this.#cannot(path, keyword, "its options overlap");
-      if (options)
-        groups.push(options.flatMap((each, i) => this.flats(each, `${path}.${keyword}.${i}`, inner)));
-    }
-    for (const [i, each] of (this.#schemas(schema, "allOf", path) ?? []).entries())
-      groups.push(this.flats(each, `${path}.allOf.${i}`, inner));
-    if (groups.length === 0) return [{ schema, path }];
-    if (own.some(([keyword]) => constrains(keyword)))
-      groups.unshift([{ schema: Object.fromEntries(own), path }]);
-    return groups.reduce((lefts, rights) =>
-      lefts.flatMap((left) => rights.flatMap((right) => this.#merged(left, right, path))),
-    );
-  }
-
-  #merged(left: Flat, right: Flat, path: string): Flat[] {
-    this.#rules.count(path);
-    try {
-      const schema = merge(left.schema, right.schema);
-      return schema ? [{ schema, path }] : [];
-    } catch (error) {
-      if (!(error instanceof MergeError)) throw error;
-      this.#cannot(path, error.keyword, error.message);
-      return [left];
-    }
-  }
-
-  #schemas(schema: SchemaObject, keyword: string, path: string): Schema[] | undefined {
-    return listIn(schema, keyword, path)?.map((each, i) => expectSchema(each, `${path}.${keyword}.${i}`));
-  }
-
-  #areDisjoint(options: readonly Schema[] = []): boolean {
-    const resolve = (schema: Schema): Schema =>
-      isObject(schema) && typeof schema["$ref"] === "string"
-        ? this.#resolve(schema["$ref"], this.#path)
-        : schema;
-    return options.every((a, i) => options.slice(i + 1).every((b) => disjoint(a, b, resolve)));
-  }
-
-  /** "#", or "#/" and a path. */
-  #resolve(reference: string, path: string): Schema {
-    const keys = /^#(\/.*)?$/.test(reference) ? reference.split("/").slice(1) : undefined;
-    const found = keys
-      ?.map((key) => decodeURIComponent(key).replaceAll("~1", "/").replaceAll("~0", "~"))
-      .reduce<unknown>(
-        (at, key) => (isObject(at) || Array.isArray(at) ? (at as SchemaObject)[key] : undefined),
-        this.#root,
-      );
-    if (typeof found === "boolean" || isObject(found)) return found;
-    if (this.#strict) throw wrong(path, `${JSON.stringify(reference)} is not found in this schema`);
-    return true;
-  }
-
-  #cannot(path: string, keyword: string, why = "a grammar cannot enforce it"): void {
-    if (this.#strict) throw wrong(`${path}.${keyword}`, `not supported here: ${why}`);
   }
 
   #flatRule({ schema, path }: Flat): Part {
@@ -223,13 +136,16 @@ export class SchemaReader {
       return oneOf(
         listed.filter((value) => fits(schema, types, value)).map((value) => JSON.stringify(value)),
       );
-    if (!types) return anyValue;
-    return choice(...types.map((type) => this.typed(flat, type)));
+    if (types) return choice(...types.map((type) => this.typed(flat, type)));
+    this.#refuse(flat, "array");
+    this.#refuse(flat, "object");
+    return anyValue;
   }
 
-  #refuse({ schema, path }: Flat, kind: string): void {
-    for (const keyword of beyond[kind] ?? [])
-      if (schema[keyword] !== undefined && schema[keyword] !== false) this.#cannot(path, keyword);
+  #refuse({ schema, path }: Flat, kind: keyof typeof beyond): void {
+    for (const keyword of beyond[kind])
+      if (schema[keyword] !== undefined && !(keyword === "uniqueItems" && schema[keyword] === false))
+        this.#source.cannot(path, keyword);
   }
 
   typed(flat: Flat, type: JsonType): Part {
@@ -264,7 +180,7 @@ export class SchemaReader {
     } catch (error) {
       const keyword = error instanceof StringError ? error.keyword : "pattern";
       if (!(error instanceof RegexError || error instanceof StringError)) throw error;
-      this.#cannot(path, keyword, error.message);
+      this.#source.cannot(path, keyword, error.message);
       return textOf({ minLength, maxLength, pattern: undefined, format: undefined }, writing);
     }
   }
@@ -275,7 +191,7 @@ export class SchemaReader {
     const min = countIn(schema, "minItems", path) ?? 0;
     const max = countIn(schema, "maxItems", path) ?? Infinity;
     const tuple = Array.isArray(schema["items"]) ? "items" : "prefixItems"; // "items" until 2019
-    const first = (this.#schemas(schema, tuple, path) ?? []).map((each, i) =>
+    const first = (this.#source.schemas(schema, tuple, path) ?? []).map((each, i) =>
       this.value(each, `${path}.${tuple}.${i}`),
     );
     const others = tuple === "items" ? "additionalItems" : "items";
@@ -306,12 +222,12 @@ export class SchemaReader {
     ];
     if (members.length === 0) {
       if (more === undefined) return min > 0 ? nothing : bracketed("{", empty, "}");
-      if (min > 1) this.#cannot(path, "minProperties", "names might repeat");
+      if (min > 1) this.#source.cannot(path, "minProperties", "names might repeat");
       if (more === anyMember && min === 0 && max === Infinity) return anyObject;
       return max < min ? nothing : bracketed("{", listOf(more, min, max), "}");
     }
-    if (min > members.filter(({ required }) => required).length) this.#cannot(path, "minProperties");
-    if (max < members.length || (max < Infinity && more)) this.#cannot(path, "maxProperties");
+    if (min > members.filter(({ required }) => required).length) this.#source.cannot(path, "minProperties");
+    if (max < members.length || (max < Infinity && more)) this.#source.cannot(path, "maxProperties");
     return bracketed("{", this.#inOrder(members, more, path), "}");
   }
 
@@ -346,14 +262,27 @@ export class SchemaReader {
     const unnamed = [...required].filter((name) => !Object.hasOwn(properties, name));
     const additional = schema["additionalProperties"] ?? true;
     const entries = [...Object.entries(properties), ...unnamed.map((name) => [name, additional] as const)];
-    return entries.flatMap(([name, property]) => {
-      const place = Object.hasOwn(properties, name)
-        ? `${path}.properties.${name}`
-        : `${path}.additionalProperties`;
-      const one = this.#withPatterns({ schema, path }, name, expectSchema(property, place));
-      const value = this.value(one, place);
-      if (one === false && !required.has(name)) return [];
-      return [{ name, value, required: required.has(name), schema: one, path: place }];
+    return entries
+      .map(([name, property]) => [name, this.#isName({ schema, path }, name) ? property : false] as const)
+      .flatMap(([name, property]) => {
+        const place = Object.hasOwn(properties, name)
+          ? `${path}.properties.${name}`
+          : `${path}.additionalProperties`;
+        const one = this.#withPatterns({ schema, path }, name, expectSchema(property, place));
+        const value = this.value(one, place);
+        if (one === false && !required.has(name)) return [];
+        return [{ name, value, required: required.has(name), schema: one, path: place }];
+      });
+  }
+
+  /** What propertyNames says of a name: by keywords that can be tried out. */
+  #isName({ schema, path }: Flat, name: string): boolean {
+    if (schema["propertyNames"] === undefined) return true;
+    const place = `${path}.propertyNames`;
+    return this.flats(expectSchema(schema["propertyNames"], place), place).some((flat) => {
+      this.#refuse(flat, "any");
+      const listed = listedIn(flat);
+      return (!listed || listed.includes(name)) && fits(flat.schema, readTypes(flat.schema, place), name);
     });
   }
 
@@ -384,16 +313,25 @@ export class SchemaReader {
     const patterns = Object.entries(objectIn(schema, "patternProperties", path) ?? {});
     const additional = schema["additionalProperties"];
     if (patterns.length > 0) {
+      if (schema["propertyNames"] !== undefined) this.#source.cannot(path, "propertyNames");
       const [[pattern, value]] = patterns as [[string, unknown]];
       if (named.length > 0) return undefined; // they may come, but need not
-      if (patterns.length > 1) this.#cannot(path, "patternProperties", "names might fit two of them");
+      if (patterns.length > 1) this.#source.cannot(path, "patternProperties", "names might fit two of them");
       const place = `${path}.patternProperties.${pattern}`;
       return member(this.#key(pattern, place), this.value(expectSchema(value, place), place));
     }
+    const place = `${path}.additionalProperties`;
     const names = [...new Set([...named, ...((listIn(schema, "required", path) ?? []) as string[])])];
     if (additional === false || (additional === undefined && names.length > 0)) return undefined;
+    if (schema["propertyNames"] !== undefined) {
+      if (names.length > 0) return undefined;
+      const keys = { allOf: [schema["propertyNames"], { type: "string" }] };
+      return member(
+        this.value(keys, `${path}.propertyNames`),
+        this.value(expectSchema(additional ?? true, place), place),
+      );
+    }
     if ((additional ?? true) === true && names.length === 0) return anyMember;
-    const place = `${path}.additionalProperties`;
     return member(stringBut(names), this.value(expectSchema(additional, place), place));
   }
 

@@ -60,7 +60,8 @@ export type JsonType = (typeof knownTypes)[number];
 
 /** What tells the type of a schema that does not say it. */
 const tells: Partial<Record<JsonType, RegExp>> = {
-  object: /^(properties|required|additionalProperties|patternProperties|minProperties|maxProperties)$/,
+  object:
+    /^(properties|required|additionalProperties|patternProperties|minProperties|maxProperties|propertyNames)$/,
   array: /^(items|prefixItems|minItems|maxItems|uniqueItems|contains)$/,
   string: /^(minLength|maxLength|pattern|format)$/,
   number: /^(minimum|maximum|exclusiveMinimum|exclusiveMaximum|multipleOf)$/,

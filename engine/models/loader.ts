@@ -1,14 +1,16 @@
 // From the checkpoint's tensors to weights on the device. Matrices that read the same input are packed into one, so
-// that one dispatch computes them all. Bytes flow in chunks through one buffer: host memory stays flat however large
-// the checkpoint is. Whatever was made is freed when a load fails.
-import { bf16ToF32, f16ToF32 } from "../formats/halves.ts";
-import type { Checkpoint } from "../formats/checkpoint.ts";
+// that one dispatch computes them all. Bytes flow in chunks: host memory stays flat however large the checkpoint is,
+// and what has to be repacked or quantised is while the next is read. Whatever was made is freed when a load fails.
+import { isBlockType } from "../formats/blocks/format.ts";
+import { maxChunkBytes, weightDtype, type Checkpoint, type WeightDtype } from "../formats/checkpoint.ts";
+import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
+import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent, weightBytes, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
-import { createWeight, writeRows } from "../gpu/weight.ts";
+import { free, permanent, weightRowBytes, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { createWeight, writeRows, type Section } from "../gpu/weight.ts";
+import { formatOf, keptAs } from "./quantRule.ts";
 
-const chunkBytes = 4 << 20;
 /** Bytes queued before the queue is waited for: staging memory must not grow with the checkpoint. */
 const inFlightBytes = 64 << 20;
 
@@ -18,25 +20,38 @@ export interface Rows {
   rows: number;
 }
 
+export interface LoaderOptions {
+  /** What repacks and quantises; default: this thread. */
+  readonly converter?: Converter;
+  readonly onBytes?: (bytes: number, tensor?: string) => void;
+}
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A part of a matrix, as it is stored and as it will be kept. */
+interface Part extends Rows {
+  readonly from: WeightDtype;
+  readonly to: WeightDtype;
+}
+
 export class Loader {
   readonly checkpoint: Checkpoint;
   readonly gpu: Gpu;
   readonly #made: (Tensor | Weight)[] = [];
-  readonly #onBytes: (bytes: number, tensor: string | undefined) => void;
+  readonly #options: Required<LoaderOptions>;
+  /** Conversions under way. */
+  readonly #tasks = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
   #queued = 0;
   /** Bytes of weights on the device. */
   bytes = 0;
   /** Distinct parameters read. */
   parameters = 0;
 
-  constructor(
-    gpu: Gpu,
-    checkpoint: Checkpoint,
-    onBytes: (bytes: number, tensor?: string) => void = () => undefined,
-  ) {
+  constructor(gpu: Gpu, checkpoint: Checkpoint, options: LoaderOptions = {}) {
     this.gpu = gpu;
     this.checkpoint = checkpoint;
-    this.#onBytes = onBytes;
+    this.#options = { converter: serialConverter, onBytes: () => undefined, ...options };
   }
 
   /** A small tensor in f32, whatever the checkpoint keeps it in; `as` drops axes of one. */
@@ -56,47 +71,40 @@ export class Loader {
     return this.#permanent(parts[0]!.name, [total], data);
   }
 
-  /** W [rows, K], or several such matrices one below the other. */
-  async matrix(parts: readonly Rows[], K: number): Promise<Weight> {
-    const formats = parts.map(({ name, rows }) => this.#format(name, [rows, K]));
-    const weight = this.#weight(parts, K, widest(formats));
-    let firstRow = 0;
-    for (const part of parts) {
-      const start = firstRow;
-      await this.#stream(part, K, weight.format, (row, bytes) => {
-        writeRows(this.gpu, weight, start + row, bytes);
-      });
-      firstRow += part.rows;
+  /** W [rows, K], or several such matrices one below the other; each keeps its own format. */
+  async matrix(rows: readonly Rows[], K: number): Promise<Weight> {
+    const parts = rows.map((part) => this.#part(part, K));
+    const weight = this.#weight(parts[0]!.name, K, sectionsOf(parts));
+    let first = 0;
+    try {
+      for (const part of parts) {
+        const start = first;
+        await this.#eachChunk(part, K, (row, bytes) => writeRows(this.gpu, weight, start + row, bytes));
+        first += part.rows;
+      }
+    } finally {
+      await this.#settled();
     }
     return weight;
   }
 
-  /** Two matrices [rows, K] with their rows interleaved: even rows of the first, odd rows of the second. */
+  /**
+   * Two matrices [rows, K] with their rows interleaved: even rows of the first, odd rows of the second. Where the
+   * checkpoint keeps them in different formats, both are widened to f32.
+   */
   async interleaved(even: Rows, odd: Rows, K: number): Promise<Weight> {
-    const formats = [even, odd].map(({ name, rows }) => this.#format(name, [rows, K]));
-    const weight = this.#weight([even, odd], K, widest(formats));
-    const rowBytes = K * weightBytes[weight.format];
-    const step = Math.max(1, Math.floor(chunkBytes / rowBytes));
-    for (let row = 0; row < even.rows; row += step) {
-      const rows = Math.min(step, even.rows - row);
-      const both = new Uint8Array(2 * rows * rowBytes);
-      for (const [offset, part] of [even, odd].entries()) {
-        await this.#stream(
-          part,
-          K,
-          weight.format,
-          (at, bytes) => {
-            for (let r = 0; r * rowBytes < bytes.byteLength; r += 1) {
-              both.set(
-                bytes.subarray(r * rowBytes, (r + 1) * rowBytes),
-                (2 * (at - row + r) + offset) * rowBytes,
-              );
-            }
-          },
-          [row, row + rows],
-        );
-      }
-      writeRows(this.gpu, weight, 2 * row, both);
+    const parts = [even, odd].map((rows) => this.#part(rows, K));
+    const same = parts[0]!.to === parts[1]!.to;
+    const kept: Part[] = same ? parts : parts.map((part) => ({ ...part, to: "F32" }));
+    const format = formatOf(kept[0]!.to);
+    const weight = this.#weight(even.name, K, [{ rows: 2 * even.rows, format }]);
+    const rowBytes = weightRowBytes(format, K);
+    try {
+      await this.#eachPair(kept[0]!, kept[1]!, K, (row, first, second) => {
+        writeRows(this.gpu, weight, 2 * row, alternating(first, second, rowBytes));
+      });
+    } finally {
+      await this.#settled();
     }
     return weight;
   }
@@ -106,11 +114,16 @@ export class Loader {
     free(...this.#made.splice(0));
   }
 
-  #weight(parts: readonly Rows[], K: number, format: WeightFormat): Weight {
-    const N = parts.reduce((sum, part) => sum + part.rows, 0);
-    const weight = createWeight(this.gpu, parts[0]!.name, [N, K], format);
+  #part({ name, rows }: Rows, K: number): Part {
+    const from = weightDtype(this.checkpoint.expectTensor(name, [rows, K]));
+    return { name, rows, from, to: keptAs(name, from, K, this.checkpoint.quant) };
+  }
+
+  #weight(label: string, K: number, sections: readonly Section[]): Weight {
+    const N = sections.reduce((sum, { rows }) => sum + rows, 0);
+    const weight = createWeight(this.gpu, label, [N, K], sections);
     this.#made.push(weight);
-    this.bytes += N * K * weightBytes[format];
+    for (const { rows, format } of sections) this.bytes += rows * weightRowBytes(format, K);
     this.parameters += N * K;
     return weight;
   }
@@ -126,33 +139,81 @@ export class Loader {
   async #read(name: string, shape: readonly number[]): Promise<Float32Array> {
     const entry = this.checkpoint.expectTensor(name, shape);
     const data = await this.checkpoint.readF32(name);
-    this.#onBytes(entry.bytes, name);
+    this.#options.onBytes(entry.bytes, name);
     return data;
   }
 
-  #format(name: string, shape: readonly number[]): WeightFormat {
-    const { dtype } = this.checkpoint.expectTensor(name, shape);
-    const format = formats[dtype];
-    if (format) return format;
-    throw new EngineError("unsupported_model", `${name} is stored as ${dtype}; F32, F16 and BF16 can be run`);
+  /** Hands a matrix to `write` as it is to be kept, chunk by chunk, in any order, until #settled. */
+  async #eachChunk(part: Part, K: number, write: (row: number, rows: Uint8Array) => void): Promise<void> {
+    const direct = part.from === part.to && !isBlockType(part.to);
+    await this.checkpoint.stream(part.name, {}, async (bytes, row) => {
+      if (direct) write(row, bytes);
+      else await this.#start(this.#converted(part, K, bytes.slice()).then((rows) => write(row, rows)));
+      this.#progress(part, row, K, bytes.length);
+      await this.#bound(bytes.length);
+    });
   }
 
-  async #stream(
-    { name, rows }: Rows,
+  /** The same for two matrices of one shape, whose rows go together. */
+  async #eachPair(
+    a: Part,
+    b: Part,
     K: number,
-    format: WeightFormat,
-    sink: (row: number, bytes: Uint8Array) => void,
-    range: readonly [number, number] = [0, rows],
+    write: (row: number, ofA: Uint8Array, ofB: Uint8Array) => void,
   ): Promise<void> {
-    const from = formats[this.checkpoint.expectTensor(name, [rows, K]).dtype]!;
-    await this.checkpoint.stream(name, { rows: range, chunkBytes }, async (bytes, row) => {
-      sink(row, from === format ? bytes : widen(bytes, from));
-      this.#onBytes(
-        bytes.byteLength,
-        row + bytes.byteLength / (K * weightBytes[from]) === rows ? name : undefined,
-      );
-      await this.#bound(bytes.byteLength);
+    const widest = Math.max(storedRowBytes(a.from, K), storedRowBytes(b.from, K));
+    const step = Math.max(1, Math.floor(maxChunkBytes / widest));
+    for (let row = 0; row < a.rows; row += step) {
+      const range = [row, Math.min(a.rows, row + step)] as const;
+      const [ofA, ofB] = [await this.#stored(a, K, range), await this.#stored(b, K, range)];
+      if (ofA.length === 0) continue; // a checkpoint that is only weighed
+      const both = Promise.all([this.#converted(a, K, ofA), this.#converted(b, K, ofB)]);
+      await this.#start(both.then((rows) => write(row, ...rows)));
+      await this.#bound(ofA.length + ofB.length);
+    }
+  }
+
+  /** Rows of a matrix as they are stored. */
+  async #stored(part: Part, K: number, rows: readonly [number, number]): Promise<Bytes> {
+    const chunks: Uint8Array[] = [];
+    await this.checkpoint.stream(part.name, { rows }, (bytes, row) => {
+      chunks.push(bytes.slice());
+      this.#progress(part, row, K, bytes.length);
     });
+    return chunks.length === 1 ? (chunks[0] as Bytes) : Uint8Array.from(Buffer.concat(chunks));
+  }
+
+  /** Stored rows as they are to be kept. Errors: bad_checkpoint with the tensor's name. */
+  async #converted({ name, from, to }: Part, K: number, rows: Bytes): Promise<Uint8Array> {
+    if (to === "F32") return bytesOf(toF32(from, rows));
+    if (!isBlockType(to)) return rows;
+    try {
+      return await this.#options.converter.convert({ from, to, K, rows });
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      throw new EngineError(error.code, `${this.checkpoint.folder}: tensor ${name}: ${error.message}`);
+    }
+  }
+
+  /** Lets a task run beside others; waits where there are enough of them. Throws what an earlier one failed with. */
+  async #start(task: Promise<void>): Promise<void> {
+    const tracked = task
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#tasks.delete(tracked));
+    this.#tasks.add(tracked);
+    if (this.#tasks.size > this.#options.converter.width) await Promise.race(this.#tasks);
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  /** Waits for every task, so that none outlives the buffers it writes to. */
+  async #settled(): Promise<void> {
+    await Promise.all(this.#tasks);
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #progress({ name, rows, from }: Part, row: number, K: number, bytes: number): void {
+    const done = row + bytes / storedRowBytes(from, K) === rows;
+    this.#options.onBytes(bytes, done ? name : undefined);
   }
 
   async #bound(bytes: number): Promise<void> {
@@ -163,15 +224,28 @@ export class Loader {
   }
 }
 
-const formats: Readonly<Partial<Record<string, WeightFormat>>> = { F32: "f32", F16: "f16", BF16: "bf16" };
-
-/** Packed parts share one format: their own if they agree, else f32, which holds both exactly. */
-function widest(all: readonly WeightFormat[]): WeightFormat {
-  return all.every((format) => format === all[0]) ? all[0]! : "f32";
+/** Neighbours of one format are one section. */
+function sectionsOf(parts: readonly Part[]): Section[] {
+  const sections: Section[] = [];
+  for (const { rows, to } of parts) {
+    const last = sections.at(-1);
+    const format = formatOf(to);
+    if (last?.format === format) sections[sections.length - 1] = { rows: last.rows + rows, format };
+    else sections.push({ rows, format });
+  }
+  return sections;
 }
 
-function widen(bytes: Uint8Array, from: WeightFormat): Uint8Array {
-  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
-  const convert = from === "bf16" ? bf16ToF32 : f16ToF32;
-  return new Uint8Array(convert(halves).buffer);
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array<ArrayBuffer>): Bytes {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** Rows of the first and of the second by turns. */
+function alternating(first: Uint8Array, second: Uint8Array, rowBytes: number): Uint8Array {
+  const both = new Uint8Array(2 * first.length);
+  for (let at = 0; at < first.length; at += rowBytes) {
+    both.set(first.subarray(at, at + rowBytes), 2 * at);
+    both.set(second.subarray(at, at + rowBytes), 2 * at + rowBytes);
+  }
+  return both;
 }

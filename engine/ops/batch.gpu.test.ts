@@ -175,11 +175,8 @@ describe.each([0, 1])("as device %d of two", (guise) => {
     for (const [t, past] of pasts.entries()) {
       const own = createDeltaState(gpu, config);
       kept(own.memory);
-      if (past > 0) {
-        const before = kept(permanent(gpu, "u", [past, width], inputs.u.subarray(0, past * width)));
-        const options = { capacity: past };
-        await runOps(gpu, options, (pass) => [deltaRule(pass, before, layer.weights, config, own)]);
-      }
+      // Any state will do, and drawing one compiles nothing.
+      gpu.device.queue.writeBuffer(own.memory.storage.buffer!, 0, noise(bytes / 4, 50 + t));
       const encoder = gpu.device.createCommandEncoder();
       const to = order[t]! * bytes;
       encoder.copyBufferToBuffer(own.memory.storage.buffer!, 0, shared.memory.storage.buffer!, to, bytes);

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
-import { permanent, type WeightFormat } from "../gpu/tensor.ts";
+import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { argmax } from "./argmax.ts";
 import { embed } from "./embed.ts";
@@ -50,8 +50,8 @@ const devices: [string, "hardware" | "software", number | undefined, many: strin
 
 test.each(devices)("projections on %s", async (_, kind, width, many) => {
   const on = guise(kind, width);
-  for (const format of ["f32", "f16", "bf16"] as const) {
-    for (const K of [64, 70]) {
+  for (const format of weightFormats) {
+    for (const K of isBlockFormat(format) ? [256] : [64, 70]) {
       const shards = format === "f32" ? 2 : 1; // 24 rows of f32 to a shard
       expect(await projections(on, 1, K, format)).toEqual(Array(5 * shards).fill("matvec"));
       expect(await projections(on, 19, K, format)).toEqual(Array(5 * shards).fill(many));
@@ -61,10 +61,11 @@ test.each(devices)("projections on %s", async (_, kind, width, many) => {
 
 test.each(devices)("everything else on %s", async (_, kind, width) => {
   const on = guise(kind, width);
-  for (const format of ["f32", "f16", "bf16"] as const) {
+  for (const format of weightFormats) {
+    const block = isBlockFormat(format);
     for (const [T, C] of [
-      [1, 64],
-      [5, 70],
+      [1, block ? 512 : 64],
+      [5, block ? 768 : 70],
     ] as const) {
       const pass = recording(on, T);
       const table = createWeight(on, "table", [40, C], format);

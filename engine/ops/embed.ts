@@ -1,7 +1,7 @@
 // Rows of a table by token id.
 import type { Pass } from "../gpu/plan.ts";
 import { dims, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { rowsPart, wideLanes } from "./variants.ts";
+import { weightParts, wideLanes } from "./variants.ts";
 
 /**
  * y[t] = table[ids[t]].   ids: u32 [T]   table: [N, C], any format   → [T, C].
@@ -12,9 +12,9 @@ export function embed(pass: Pass, ids: Tensor, table: Weight): Tensor {
   const [N, C] = table.shape;
   const y = pass.scratch([T, C], "embed");
   const { LANES } = wideLanes(pass.gpu);
-  for (const { firstRow, rows, buffer } of table.shards) {
+  for (const { firstRow, rows, format, buffer } of table.shards) {
     pass.dispatch("embed", [ids, buffer, y], {
-      parts: ["rows/eight", rowsPart(C), `weights/${table.format}`],
+      parts: weightParts(format, C),
       constants: { K: C, N, FIRST: firstRow, ROWS: rows, LANES },
       groups: [T === 1 ? 1 : (tokens) => tokens],
     });

@@ -36,7 +36,7 @@ async function run(gpu: Gpu, c: Case) {
   const { T, K, N, format = "bf16" } = c;
   const capacity = T === 1 ? 1 : (c.capacity ?? T + 3);
   const x = noise(T * K, 1 + T);
-  const { bytes, values: W } = pack(format, noise(N * K, 2 + K));
+  const { bytes, values: W } = pack(format, noise(N * K, 2 + K), K);
   const bias = c.bias ? noise(N, 3) : undefined;
   const add = c.add ? noise(T * N, 4) : undefined;
   const xs = kept(permanent(gpu, "x", [capacity, K], poisoned(x, capacity, K)));
@@ -118,7 +118,7 @@ test.each([
   for (const { T, K, N, offset } of gpu === device ? shapes : shapes.slice(0, 1)) {
     const x = noise(T * K, 1).map((value) => 3 * value); // so that a lost scale would be seen
     const w = noise(K, 2);
-    const { bytes, values } = pack("bf16", noise(N * K, 3));
+    const { bytes, values } = pack("bf16", noise(N * K, 3), K);
     const bias = noise(N, 4);
     const [xs, ws] = [kept(permanent(gpu, "x", [T, K], x)), kept(permanent(gpu, "w", [K], w))];
     const [weight, bs] = [
@@ -151,7 +151,7 @@ test("the extremes of the 16-bit formats, subnormals among them", async () => {
   const weights = [65504, -65504, 2 ** -14, 2 ** -24, -(2 ** -24), 3 * 2 ** -24, 0, -0, 1, 0.333251953125];
   const W = Float32Array.from({ length: 3 * K }, (_, i) => weights[i % weights.length]!);
   for (const format of ["f16", "bf16"] as const) {
-    const packed = pack(format, W);
+    const packed = pack(format, W, K);
     const weight = kept(weightOf(device, [3, K], format, packed.bytes));
     for (let k = 0; k < 10; k++) {
       const x = new Float32Array(K);

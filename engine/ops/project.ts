@@ -5,7 +5,7 @@ import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
-import { isSoftware, rowLanes, rowsPart, spread, subgroupWidth } from "./variants.ts";
+import { isSoftware, rowLanes, weightParts, spread, subgroupWidth } from "./variants.ts";
 
 /** What is multiplied: x [T, K], or its norm, which the mat-vec then computes on the way. */
 export interface Source {
@@ -52,7 +52,7 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   const step = T === 1 ? undefined : pass.step;
   for (const shard of W.shards) {
     pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w], {
-      parts: ["rows/eight", rowsPart(K), `weights/${W.format}`, ...kernel.parts, ...ending.parts],
+      parts: [...weightParts(shard.format, K), ...kernel.parts, ...ending.parts],
       constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...kernel.constants },
       groups: kernel.groups(shard),
       flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,

@@ -25,7 +25,7 @@ function tensor(gpu: Gpu, shape: number[], data: Float32Array | Uint32Array): Te
 }
 
 async function embedded(gpu: Gpu, ids: number[], N: number, C: number, format: "f32" | "f16" | "bf16") {
-  const { bytes, values } = pack(format, noise(N * C, C));
+  const { bytes, values } = pack(format, noise(N * C, C), C);
   const table = weightOf(gpu, [N, C], format, bytes, C * (format === "f32" ? 4 : 2) * 16); // 16 rows
   made.push(table);
   const capacity = ids.length + 2;

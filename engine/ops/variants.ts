@@ -1,10 +1,16 @@
 // Which variant of a dense kernel suits a row width and a device. The widths and tiles here are what autotune may
 // later put a measured table in place of; those for software adapters are measured (bench/LOG.md).
 import type { Gpu } from "../gpu/adapter.ts";
+import { isBlockFormat, type WeightFormat } from "../gpu/tensor.ts";
 
 /** How rows of K values are moved: 16 bytes at a time where every piece of 8 is whole. */
 export function rowsPart(K: number): string {
   return K % 8 === 0 ? "rows/whole" : "rows/ragged";
+}
+
+/** The parts that read rows of a weight, and move rows as long as those. */
+export function weightParts(format: WeightFormat, K: number): string[] {
+  return ["rows/eight", isBlockFormat(format) ? "rows/planes" : rowsPart(K), `weights/${format}`];
 }
 
 export interface Lanes {

@@ -70,7 +70,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
     "both GELUs behind a matrix in %s",
     async (format: WeightFormat) => {
       const [K, N] = [40, 37];
-      const W = pack(format, noise(K * N, 1));
+      const W = pack(format, noise(K * N, 1), K);
       const weight = weightOf(gpu, [N, K], format, W.bytes);
       made.push(weight);
       const bias = noise(N, 2);

@@ -4,6 +4,7 @@ import { setPriority } from "node:os";
 import type { MessagePort } from "node:worker_threads";
 import { EngineError, toPlainError } from "../errors.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
+import { openConverter, serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
 import { Grammars } from "../grammar/matcher.ts";
 import { allocating } from "../gpu/tensor.ts";
@@ -37,10 +38,11 @@ export async function loadModel(
   folder: string,
   options: LoadOptions,
   onProgress: (progress: LoadProgress) => void = () => undefined,
+  converter: Converter = serialConverter,
 ): Promise<DeviceModel> {
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openCheckpoint(folder, options.quant);
   try {
-    return await allocating(gpu, () => buildModel(gpu, checkpoint, options, onProgress));
+    return await allocating(gpu, () => buildModel(gpu, checkpoint, converter, options, onProgress));
   } finally {
     await checkpoint.close();
   }
@@ -49,6 +51,7 @@ export async function loadModel(
 async function buildModel(
   gpu: Gpu,
   checkpoint: Checkpoint,
+  converter: Converter,
   options: LoadOptions,
   onProgress: (progress: LoadProgress) => void,
 ): Promise<DeviceModel> {
@@ -59,11 +62,12 @@ async function buildModel(
     tensors: 0,
     totalTensors: checkpoint.names.length,
   };
-  const loader = new Loader(gpu, checkpoint, (bytes, tensor) => {
+  const onBytes = (bytes: number, tensor?: string) => {
     progress.bytes += bytes;
     if (tensor) progress.tensors += 1;
     onProgress({ ...progress });
-  });
+  };
+  const loader = new Loader(gpu, checkpoint, { onBytes, converter });
   const config = parseConfig(checkpoint.config, checkpoint.configFile);
   const contextLength = contextOf(config, options);
   const software = gpu.report.kind === "software";
@@ -213,17 +217,21 @@ class DeviceServer {
 
   async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
     let reported = 0;
+    const onProgress = (progress: LoadProgress) => {
+      const now = performance.now();
+      if (progress.phase === "reading" && now - reported < 100) return;
+      reported = now;
+      this.#post({ type: "progress", model, progress });
+    };
+    const converter = openConverter();
     try {
-      const loaded = await loadModel(this.#gpu, folder, options, (progress) => {
-        const now = performance.now();
-        if (progress.phase === "reading" && now - reported < 100) return;
-        reported = now;
-        this.#post({ type: "progress", model, progress });
-      });
+      const loaded = await loadModel(this.#gpu, folder, options, onProgress, converter);
       this.#models.set(model, loaded);
       this.#post({ type: "loaded", model, info: loaded.info });
     } catch (error) {
       this.#post({ type: "load_failed", model, error: toPlainError(error) });
+    } finally {
+      await converter.close();
     }
   }
 

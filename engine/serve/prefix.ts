@@ -230,9 +230,8 @@ export class PrefixCache {
   #dropNode(node: Node): void {
     if (node.children.size > 0) throw new Error(`page ${node.page} is evicted before those behind it`);
     for (const snapshot of [...node.snapshots.values()]) this.#dropSnapshot(snapshot);
-    if (node.parent!.children.get(node.key) !== node) return; // went with its last snapshot
-    this.#unlink(node);
-    this.#prune(node.parent!);
+    // A hybrid's node has gone with its last snapshot.
+    if (node.parent!.children.get(node.key) === node) this.#unlink(node);
   }
 
   #dropSnapshot(snapshot: Snapshot): void {

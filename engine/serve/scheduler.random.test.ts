@@ -50,6 +50,8 @@ class History {
   readonly #ended = new Map<number, Ended>();
   /** Have drawn a token since they got their slot: must be in every step from then on. */
   readonly #streaming = new Set<number>();
+  /** Ids are given in the order of arrival. */
+  readonly #queue = new Set<number>();
   readonly #texts: { tokens: number[]; pictures: Picture[] }[];
   #device: SimulatedDevice;
   /** Short prompts with long answers: what makes pages run out. */
@@ -126,6 +128,7 @@ class History {
     for (const [answer, id] of request.ids.entries()) {
       this.#answering.set(id, { request, answer });
       this.#drawn.set(id, []);
+      this.#queue.add(id);
     }
     // A turn later the conversation goes on from what was asked, and another from there as well.
     const longer = [...request.prompt, vocabulary.special, this.#random(9)];
@@ -147,13 +150,21 @@ class History {
       check(!this.#ended.has(one.sequence), "somebody ends twice");
       this.#ended.set(one.sequence, one);
       this.#streaming.delete(one.sequence);
+      this.#queue.delete(one.sequence);
       this.#count(one.reason);
     }
   }
 
   #checkStep(step: Step): void {
     const { chunk } = this.#options;
-    for (const sequence of step.preempted) this.#streaming.delete(sequence);
+    for (const sequence of step.preempted) {
+      this.#streaming.delete(sequence);
+      this.#queue.add(sequence);
+    }
+    for (const { sequence } of step.started) {
+      check(sequence === Math.min(...this.#queue), `sequence ${sequence} overtakes`);
+      this.#queue.delete(sequence);
+    }
     this.#count("preempted", step.preempted.length);
     this.#count("reused", step.started.filter(({ from }) => from > 0).length);
     this.#count(

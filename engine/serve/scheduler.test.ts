@@ -291,6 +291,18 @@ describe("pages", () => {
     expect(scheduler.stats).toMatchObject({ preemptions: 1, pages: { used: 0, free: 4 } });
   });
 
+  test("and comes before those that arrived later", () => {
+    const scheduler = new Scheduler(options({ pages: 4, contextLength: 250, slots: 2 }));
+    scheduler.admit(request([1], prompt(60), { maxTokens: 180 }));
+    scheduler.admit(request([2], prompt(61), { maxTokens: 80 }));
+    scheduler.admit(request([3], prompt(5), { maxTokens: 2 }));
+    const steps: Step[] = [];
+    while (scheduler.busy) steps.push(turn(scheduler).step);
+    expect(steps.flatMap(({ preempted }) => preempted)).toEqual([2]);
+    const started = steps.flatMap((step) => step.started.map(({ sequence }) => sequence));
+    expect(started).toEqual([1, 2, 2, 3]);
+  });
+
   test("the pages of what ended are another's as soon as they are needed", () => {
     const scheduler = new Scheduler(options({ pages: 10, prefixCache: true }));
     scheduler.admit(request([1], prompt(500), { maxTokens: 1 }));

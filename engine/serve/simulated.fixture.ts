@@ -1,7 +1,7 @@
 // A device that computes nothing but remembers all: rows of pages and states are hashes of what a model would have
 // seen, read through the page tables that the steps wrote. A token drawn from them is right only if every row of the
 // sequence, and its state, is exactly that of its own history.
-import { Content, type Picture } from "./content.ts";
+import type { Picture } from "./content.ts";
 import { PAGE } from "./pages.ts";
 import type { Copy, Drawn, Prefill, SequenceRequest, Step } from "./schedulerTypes.ts";
 
@@ -168,9 +168,4 @@ export function mix(hash: number, value: number): number {
   let h = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) ^ Math.imul(value + 0x9e3779b9, 0x297a2d39);
   h = Math.imul(h ^ (h >>> 12), 0x85ebca6b);
   return (h ^ (h >>> 16)) >>> 0;
-}
-
-/** A key of content, for tests of what is told apart. */
-export function keyOf(tokens: readonly number[], pictures: readonly Picture[] = []): string {
-  return new Content(tokens, pictures).key(0, tokens.length);
 }

@@ -223,6 +223,11 @@ export interface LoadOptions {
   maxInFlight?: number;
   /** Bytes of picture embeddings kept on the device; default 128 MiB. */
   imageCacheBytes?: number;
+  /**
+   * Which of a folder's GGUF files (by the label in its name), or what block type the matrices of a checkpoint in
+   * floats are quantised to: q4_0, q4_1, q5_0, q5_1, q8_0, q2_k … q6_k. Default: as they are.
+   */
+  quant?: string;
 }
 
 export interface LoadProgress {

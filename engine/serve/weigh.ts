@@ -38,7 +38,8 @@ export async function weigh(
 
 /** The checkpoint as its headers tell: every tensor is there, and empty. */
 function headersOf(checkpoint: Checkpoint): Checkpoint {
-  const headers: Pick<Checkpoint, "has" | "entry" | "expectTensor" | "readF32" | "stream"> = {
+  const headers: Pick<Checkpoint, "quant" | "has" | "entry" | "expectTensor" | "readF32" | "stream"> = {
+    quant: checkpoint.quant,
     has: (name) => checkpoint.has(name),
     entry: (name) => checkpoint.entry(name),
     expectTensor: (name, shape) => checkpoint.expectTensor(name, shape),

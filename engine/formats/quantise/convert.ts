@@ -1,5 +1,6 @@
 // Rows as a checkpoint stores them → rows of planes in a block type: repacked where they are blocks of that type
 // already, else quantised. One conversion looks at nothing but its own rows.
+import { dequantise } from "../blocks/dequantise.ts";
 import { blockFormats, isBlockType, rowBytes, type BlockType } from "../blocks/format.ts";
 import { packPlanes } from "../blocks/planes.ts";
 import { bf16ToF32, f16ToF32 } from "../halves.ts";
@@ -26,7 +27,9 @@ export function storedRowBytes(from: Conversion["from"], K: number): number {
   return isBlockType(from) ? rowBytes(blockFormats[from], K) : K * (from === "F32" ? 4 : 2);
 }
 
-function toF32(from: "F32" | "F16" | "BF16", rows: Uint8Array<ArrayBuffer>): Float32Array {
+/** Stored rows as f32. */
+export function toF32(from: Conversion["from"], rows: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  if (isBlockType(from)) return dequantise(from, rows);
   const aligned = rows.byteOffset % 4 === 0 ? rows : rows.slice();
   const { buffer, byteOffset, byteLength } = aligned;
   if (from === "F32") return new Float32Array(buffer, byteOffset, byteLength / 4);

@@ -1,0 +1,7 @@
+// q4_1: d · code + min. Planes: codes of 4 bits · d and min of each 32 values.
+override ROW: u32 = (K / 32u * 20u + 15u) / 16u * 4u; // words
+fn weight8(row: u32, piece: u32) -> Eight {
+  let at = row * ROW;
+  let dm = halves(at + K / 8u, piece / 4u);
+  return valuesOf(nibbles(at, piece), dm.x, dm.y);
+}

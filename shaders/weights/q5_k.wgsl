@@ -1,0 +1,12 @@
+// q5_k: d · scale · code − dmin · minimum. Planes: 4 low bits of the codes · the bit above them · scale and minimum, a
+// byte each, of each 32 values · d and dmin of each 256.
+override ROW: u32 = (K / 256u * 180u + 15u) / 16u * 4u; // words
+fn weight8(row: u32, piece: u32) -> Eight {
+  let at = row * ROW;
+  let high = at + K / 8u;
+  let scales = high + K / 32u;
+  let both = extractBits(W[scales + piece / 8u], 4u * (piece & 4u), 16u);
+  let dm = halves(scales + K / 64u, piece / 32u);
+  let codes = joined(nibbles(at, piece), bits(high, piece), 4u);
+  return valuesOf(codes, dm.x * f32(both & 255u), -dm.y * f32(both >> 8u));
+}
