@@ -3,7 +3,6 @@ import type { Gpu } from "../engine/gpu/adapter.ts";
 import { Recording, type Pass } from "../engine/gpu/plan.ts";
 import { readBytes } from "../engine/gpu/readback.ts";
 import { mostSequences, stepValues, type Place } from "../engine/gpu/step.ts";
-import { createBuffer, free, permanent, weightBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
 import { createBuffer, free, permanent, weightRowBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";
 import type { WeightFormat } from "../engine/gpu/tensor.ts";
 import { createWeight, writeRows } from "../engine/gpu/weight.ts";

@@ -53,7 +53,7 @@ describe.each([0, 1])("as device %d of two", (guise) => {
     for (const K of guise === 0 && T === 3 ? [72, 70] : [72]) {
       const N = 46;
       const x = noise(T * K, T);
-      const { bytes, values } = pack("bf16", noise(N * K, 2));
+      const { bytes, values } = pack("bf16", noise(N * K, 2), K);
       const bias = noise(N, 3);
       const add = noise(T * N, 4);
       const W = kept(weightOf(gpu, [N, K], "bf16", bytes, T === 3 ? 40 * 2 * K : undefined));
