@@ -130,11 +130,10 @@ function tell(models: Models, log: Log): void {
       log.progress(progressLine(`${id}: ${phase}`, bytes, total_bytes));
   });
   models.events.on("loaded", ({ id, model }, seconds) => {
-    const { contextLength, weightBytes, cacheBytes, scratchBytes } = model!.info;
+    const { contextLength, weightBytes, cacheBytes, scratchBytes, dispatchesPerToken } = model!.info;
     const megabytes = Math.ceil((weightBytes + cacheBytes + scratchBytes) / 2 ** 20);
-    log.info(
-      `${id}: loaded in ${seconds.toFixed(1)} s, ${megabytes} MiB, context of ${contextLength} tokens`,
-    );
+    const sizes = `${megabytes} MiB, context of ${contextLength} tokens, ${dispatchesPerToken} dispatches a token`;
+    log.info(`${id}: loaded in ${seconds.toFixed(1)} s, ${sizes}`);
   });
   models.events.on("failed", ({ id }, error) => {
     if (error instanceof EngineError && error.code !== "internal") log.error(`${id}: ${error.message}`);
