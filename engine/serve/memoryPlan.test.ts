@@ -86,6 +86,11 @@ test("with room for everything: a full context for each, all wanted snapshots", 
   expect(plan.totalBytes).toBe(plan.parts.reduce((sum, { bytes }) => sum + bytes, 0));
 });
 
+test("tables are allocated in whole 16 bytes", () => {
+  const plan = planMemory(request({ contextLength: 65, config: { ...hybrid, rope: { ...rope, dims: 6 } } }));
+  expect(bytesOf(plan, "tables")).toBe(1568 + 48); // 65 × 6 × 4 = 1560, 5 × 2 × 4 = 40
+});
+
 describe("what bounds it", () => {
   const fixed = 48 * mib + 5 * state;
   test.each<[string, Partial<PlanRequest>, Partial<MemoryPlan>]>([

@@ -248,7 +248,7 @@ export class Scheduler {
   /** Begins with what the first answer to the same prompt has computed, as long as that is just the prompt. */
   #fork(sequence: Sequence, step: Step): boolean {
     const { leader } = sequence;
-    if (leader?.slot === undefined || !isFresh(leader) || !isFresh(sequence)) return false;
+    if (leader?.slot === undefined || !isFresh(leader)) return false;
     const { computed, table } = leader; // all but the last token, since no prompt is being computed now
     const full = Math.floor(computed / PAGE);
     const shared: Match = { ...noMatch, tokens: computed, pages: table.pages.slice(0, full) };
