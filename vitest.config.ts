@@ -38,7 +38,7 @@ function gpuProject(adapter: string) {
       env: { NEURON_TEST_ADAPTER: adapter },
       execArgv: ["--import", "./test-fixtures/typescript.mjs"], // for the threads that tests start
       testTimeout: 60_000,
-      hookTimeout: 60_000,
+      hookTimeout: 240_000, // a model is loaded there, and its kernels compiled
     },
   };
 }

@@ -46,43 +46,45 @@ const rowOf = (values: Float32Array | Uint32Array, t: number, width: number) =>
 describe.each([0, 1])("as device %d of two", (guise) => {
   const gpuOf = () => guises(device)[guise]![1];
 
-  test.each(sizes)("%d columns of x · Wᵀ in a plan for %d", async (T, capacity) => {
-    const gpu = gpuOf();
-    // Each of these compiles for seconds: on a card only the longest, shards and odd widths once.
-    if (guise === 1 && T < 11) return;
-    for (const K of guise === 0 && T === 3 ? [72, 70] : [72]) {
-      const N = 46;
-      const x = noise(T * K, T);
-      const { bytes, values } = pack("bf16", noise(N * K, 2), K);
-      const bias = noise(N, 3);
-      const add = noise(T * N, 4);
-      const W = kept(weightOf(gpu, [N, K], "bf16", bytes, T === 3 ? 40 * 2 * K : undefined));
-      const b = kept(permanent(gpu, "bias", [N], bias));
-      const w = kept(permanent(gpu, "w", [K], noise(K, 5)));
-      const run = async (rows: number, xs: Float32Array, adds: Float32Array, each?: Place[]) => {
-        const on = kept(permanent(gpu, "x", [rows, K], poisoned(xs, rows, K)));
-        const residual = kept(permanent(gpu, "add", [rows, N], poisoned(adds, rows, N)));
-        return runOps(gpu, { capacity: rows, ...(each ? { each } : {}) }, (pass) => [
-          linear(pass, on, W, { bias: b, add: residual }),
-          normLinear(pass, on, w, { eps: 1e-2, offset: 1 }, W),
-          normSwiglu(pass, on, w, { eps: 1e-2, offset: 1 }, W),
-        ]);
-      };
-      const together = await run(capacity, x, add, places(T));
-      expectClose(
-        together[0]!.subarray(0, T * N) as Float32Array,
-        linearTwin(x, values, { T, K, N }, { bias, add }),
-        1e-4,
-      );
-      for (let t = 0; t < T; t += 1) {
-        const alone = await run(1, rowOf(x, t, K) as Float32Array, rowOf(add, t, N) as Float32Array);
+  // Each of these compiles for seconds, those of a card for minutes: there only the shortest; odd widths and shards once.
+  test.each(sizes.filter(([T]) => guise === 0 || T === 2))(
+    "%d columns of x · Wᵀ in a plan for %d",
+    async (T, capacity) => {
+      const gpu = gpuOf();
+      for (const K of guise === 0 && T === 3 ? [72, 70] : [72]) {
+        const N = 46;
+        const x = noise(T * K, T);
+        const { bytes, values } = pack("bf16", noise(N * K, 2), K);
+        const bias = noise(N, 3);
+        const add = noise(T * N, 4);
+        const W = kept(weightOf(gpu, [N, K], "bf16", bytes, T === 3 ? 40 * 2 * K : undefined));
+        const b = kept(permanent(gpu, "bias", [N], bias));
+        const w = kept(permanent(gpu, "w", [K], noise(K, 5)));
+        const run = async (rows: number, xs: Float32Array, adds: Float32Array, each?: Place[]) => {
+          const on = kept(permanent(gpu, "x", [rows, K], poisoned(xs, rows, K)));
+          const residual = kept(permanent(gpu, "add", [rows, N], poisoned(adds, rows, N)));
+          return runOps(gpu, { capacity: rows, ...(each ? { each } : {}) }, (pass) => [
+            linear(pass, on, W, { bias: b, add: residual }),
+            normLinear(pass, on, w, { eps: 1e-2, offset: 1 }, W),
+            normSwiglu(pass, on, w, { eps: 1e-2, offset: 1 }, W),
+          ]);
+        };
+        const together = await run(capacity, x, add, places(T));
+        expectClose(
+          together[0]!.subarray(0, T * N) as Float32Array,
+          linearTwin(x, values, { T, K, N }, { bias, add }),
+          1e-4,
+        );
+        for (let t = 0; t < T; t += 1) {
+          const alone = await run(1, rowOf(x, t, K) as Float32Array, rowOf(add, t, N) as Float32Array);
+          for (const [i, width] of [N, N, N / 2].entries())
+            expect(rowOf(together[i]!, t, width), `output ${i}, row ${t} of ${T}, K=${K}`).toEqual(alone[i]);
+        }
         for (const [i, width] of [N, N, N / 2].entries())
-          expect(rowOf(together[i]!, t, width), `output ${i}, row ${t} of ${T}, K=${K}`).toEqual(alone[i]);
+          expect(together[i]!.slice(T * width).every((value) => value === 0)).toBe(true);
       }
-      for (const [i, width] of [N, N, N / 2].entries())
-        expect(together[i]!.slice(T * width).every((value) => value === 0)).toBe(true);
-    }
-  });
+    },
+  );
 
   test("attention, each over its own keys", async () => {
     const gpu = gpuOf();
