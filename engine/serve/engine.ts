@@ -3,7 +3,6 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.ts";
 import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
-import { planFolder } from "../formats/folder.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { DeviceLink } from "./link.ts";
 import { loadText } from "./text.ts";
@@ -67,8 +66,7 @@ class DeviceEngine implements Engine {
     options: LoadOptions,
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
-    await planFolder(folder); // a folder that is no model's is told as that, not by the first file it lacks
-    const text = await loadText(folder);
+    const text = await loadText(folder, options.quant);
     const { maxInFlight, images } = this.#modelOptions;
     const own = { imageCacheBytes: images.cacheBytes, ...(maxInFlight === undefined ? {} : { maxInFlight }) };
     const { model, info } = await this.#link.load(folder, { ...own, ...options }, onProgress);

@@ -3,9 +3,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
+import { planFolder } from "../formats/folder.ts";
+import { generationFromGguf } from "../formats/gguf/config.ts";
+import { openGguf, partsOf } from "../formats/gguf/file.ts";
+import { tokenizerFromGguf } from "../formats/gguf/tokenizer.ts";
+import { locateModel } from "../formats/locate.ts";
 import { reasoningOf, type ReasoningMarkers } from "../text/reasoning.ts";
-import { loadTemplate, type ChatTemplate } from "../text/template.ts";
-import { loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
+import { loadTemplate, templateOf, type ChatTemplate } from "../text/template.ts";
+import { createTokenizer, loadTokenizer, type Tokenizer } from "../text/tokenizer.ts";
 import type { PreparedImage } from "../image/prepare.ts";
 import { answerGrammar, type Thoughts } from "../grammar/answer.ts";
 import type { NamedGrammar } from "../grammar/grammar.ts";
@@ -28,8 +33,31 @@ export interface Prompt {
   grammar: NamedGrammar | undefined;
 }
 
-/** Reads tokenizer, template and generation settings. Errors: bad_checkpoint. */
-export async function loadText(folder: string): Promise<ModelText> {
+/**
+ * Reads tokenizer, template and generation settings of what openCheckpoint would open.
+ * Errors: as openCheckpoint; unsupported_model for a tokenizer that we do not know.
+ */
+export async function loadText(path: string, quant?: string): Promise<ModelText> {
+  const place = await locateModel(path, quant);
+  if (place.kind === "gguf") return ggufText(place.file);
+  await planFolder(place.folder); // a folder that is no model's is told as that, not by the first file it lacks
+  return folderText(place.folder);
+}
+
+/** A GGUF file has all of it in its metadata. */
+async function ggufText(path: string): Promise<ModelText> {
+  const file = await openGguf(partsOf(path)[0]!);
+  await file.close();
+  const { tokenizer, tokenizerConfig } = tokenizerFromGguf(file.metadata, path);
+  const generationConfig = generationFromGguf(file.metadata);
+  return {
+    tokenizer: createTokenizer({ tokenizer, tokenizerConfig, generationConfig }),
+    template: templateOf(tokenizerConfig, path),
+    generationConfig,
+  };
+}
+
+async function folderText(folder: string): Promise<ModelText> {
   const [tokenizer, template, generationConfig] = await Promise.all([
     loadTokenizer(folder),
     loadTemplate(folder),

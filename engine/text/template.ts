@@ -61,8 +61,16 @@ export interface TemplateTokens {
 /** Looks in chat_template.jinja, chat_template.json, tokenizer_config.json. A folder without one loads all the same. */
 export async function loadTemplate(folder: string): Promise<ChatTemplate> {
   const settings = (await readJsonObject(folder, "tokenizer_config.json")) ?? {};
-  const tokens = { bosToken: tokenText(settings.bos_token), eosToken: tokenText(settings.eos_token) };
-  return createTemplate(await findSource(folder, settings), tokens);
+  return createTemplate(await findSource(folder, settings), tokensOf(settings));
+}
+
+/** The template that the contents of a tokenizer_config.json have; `from` is where they stand, for messages. */
+export function templateOf(settings: JsonObject, from: string): ChatTemplate {
+  return createTemplate(sourceOf(settings.chat_template, from), tokensOf(settings));
+}
+
+function tokensOf(settings: JsonObject): TemplateTokens {
+  return { bosToken: tokenText(settings.bos_token), eosToken: tokenText(settings.eos_token) };
 }
 
 async function findSource(folder: string, settings: JsonObject): Promise<TemplateSource | undefined> {

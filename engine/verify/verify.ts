@@ -18,6 +18,10 @@ export interface VerifyOptions {
   mode: "f32" | "bf16";
   /** Names of the cases to run; all if absent. */
   cases?: readonly string[];
+  /** Another form of the same model, such as a GGUF file; the folder's own if absent. */
+  weights?: string;
+  /** As LoadOptions.quant. */
+  quant?: string;
 }
 
 /**
@@ -57,7 +61,7 @@ export async function* verifyFolder(
 ): AsyncGenerator<CaseReport> {
   const { cases, tolerance } = await readCases(folder);
   const chosen = choose(cases, options.cases);
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openCheckpoint(options.weights ?? folder, options.quant);
   const loader = new Loader(gpu, checkpoint);
   let tracer: Tracer | undefined;
   let vision: Vision | undefined;

@@ -1,0 +1,107 @@
+// The whole engine, threads and all, on GGUF files and on weights quantised at load.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { demoModel } from "../../test-fixtures/golden.ts";
+import { openCheckpoint } from "../formats/checkpoint.ts";
+import { exportGguf } from "../formats/gguf/export.ts";
+import { openEngine } from "./engine.ts";
+import type { ChatMessage, Engine, LoadOptions, ModelInfo } from "./types.ts";
+
+interface DemoCase {
+  id: string;
+  messages: ChatMessage[];
+  tools: null;
+  enable_thinking: boolean;
+  content: string;
+  n_images: number;
+}
+
+const { cases } = JSON.parse(readFileSync(join(demoModel, "..", "golden", "cases.json"), "utf8")) as {
+  cases: DemoCase[];
+};
+const chats = cases.filter(({ n_images, tools }) => n_images === 0 && tools === null).slice(0, 6);
+const folder = mkdtempSync(join(tmpdir(), "gguf-engine-"));
+let engine: Engine;
+
+beforeAll(async () => {
+  const json = (name: string) =>
+    JSON.parse(readFileSync(join(demoModel, name), "utf8")) as Record<string, unknown>;
+  const text = {
+    tokenizer: json("tokenizer.json"),
+    tokenizerConfig: json("tokenizer_config.json"),
+    chatTemplate: readFileSync(join(demoModel, "chat_template.jinja"), "utf8"),
+  };
+  const checkpoint = await openCheckpoint(demoModel);
+  await exportGguf(checkpoint, join(folder, "demo-Q8_0.gguf"), { ...text, dtype: "Q8_0" });
+  await exportGguf(checkpoint, join(folder, "demo-F16.gguf"), { ...text, dtype: "F16" });
+  await checkpoint.close();
+  engine = await openEngine({ adapter: process.env["NEURON_TEST_ADAPTER"] });
+});
+afterAll(async () => {
+  await engine.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** Answers of a model, and what it is. */
+async function answers(path: string, options: LoadOptions): Promise<{ info: ModelInfo; texts: string[] }> {
+  const model = await engine.load(path, { contextLength: 512, ...options });
+  const texts: string[] = [];
+  for (const { messages, enable_thinking } of chats) {
+    const templateArguments = { enable_thinking };
+    const request = { messages, templateArguments, options: { temperature: 0, maxTokens: 200 } };
+    let text = "";
+    for await (const event of model.chat(request, new AbortController().signal)) {
+      if (event.type === "content") text += event.text;
+    }
+    texts.push(text);
+  }
+  await model.unload();
+  return { info: model.info, texts };
+}
+
+const wanted = chats.map(({ content }) => content);
+
+test("a GGUF file, chosen in its folder, answers as the checkpoint does", async () => {
+  const { info, texts } = await answers(folder, { quant: "q8_0" });
+  expect(texts).toEqual(wanted);
+  expect(info).toMatchObject({
+    modelType: "qwen3_5",
+    capabilities: ["text"],
+    reasoning: true,
+    toolCalls: true,
+  });
+  const byName = await answers(join(folder, "demo-F16.gguf"), {});
+  expect(byName.texts).toEqual(wanted);
+  expect(info.weightBytes).toBeLessThan(0.6 * byName.info.weightBytes);
+});
+
+test("weights quantised at load", async () => {
+  const plain = await answers(demoModel, {});
+  const { info, texts } = await answers(demoModel, { quant: "q4_k" });
+  expect(texts).toEqual(wanted);
+  expect(info.weightBytes).toBeLessThan(0.55 * plain.info.weightBytes);
+  expect(info.parameters).toBe(plain.info.parameters);
+});
+
+test.each<[string, () => [string, LoadOptions], string, string]>([
+  ["an open choice", () => [folder, {}], "bad_request", "has several GGUF files; name one of f16, q8_0"],
+  ["another file", () => [folder, { quant: "q2_k" }], "bad_request", "no GGUF file of the one kind q2_k"],
+  [
+    "no type of ours",
+    () => [demoModel, { quant: "int4" }],
+    "bad_request",
+    "int4 is not what it has; one of q4_0,",
+  ],
+  [
+    "blocks of other blocks",
+    () => [join(folder, "demo-Q8_0.gguf"), { quant: "q4_k" }],
+    "bad_request",
+    "q4_k cannot be made of it",
+  ],
+])("%s is refused", async (_, make, code, message) => {
+  const error: unknown = await engine.load(...make()).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code });
+  expect((error as Error).message).toContain(message);
+});
