@@ -53,6 +53,8 @@ export default defineConfig({
           include: ["**/*.test.ts"],
           exclude: [...exclude, "**/*.gpu.test.ts"],
           pool: "forks",
+          testTimeout: 30_000, // two cores may be busy with the adapters' own threads
+          hookTimeout: 60_000,
         },
       },
       ...gpuAdapters().map(gpuProject),

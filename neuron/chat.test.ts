@@ -241,7 +241,7 @@ describe("streams", () => {
 
 describe("hanging up", () => {
   async function until(condition: () => boolean): Promise<void> {
-    for (let i = 0; i < 200 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (let i = 0; i < 4000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(condition()).toBe(true);
   }
   const never = new Promise(() => undefined);

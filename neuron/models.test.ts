@@ -44,7 +44,7 @@ const load = (body: object) => post(`${daemon.url}/models/load`, body);
 const unload = (body: object) => post(`${daemon.url}/models/unload`, body);
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 200 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let i = 0; i < 4000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(condition()).toBe(true);
 }
 
