@@ -3,16 +3,25 @@
 import type { Tool } from "../serve/types.ts";
 import { parameterTypes } from "../text/coerce.ts";
 import type { CallForm } from "../text/template-traits.ts";
-import { choice, chars, literal, optional, repeat, seq, textUntil, type Part } from "./grammar.ts";
+import { choice, chars, literal, oneOf, optional, repeat, seq, textUntil, type Part } from "./grammar.ts";
 import type { Flat } from "./flatten.ts";
 import { SchemaReader, listedIn, type Rules } from "./schema.ts";
 import { readTypes, wrong } from "./schemaKeywords.ts";
-import { charsOf } from "./ranges.ts";
+import { charsOf, whiteSpace } from "./ranges.ts";
 import { bare, exactly } from "./strings.ts";
 
 export const callOpen = "<tool_call>";
 const callClose = "</tool_call>";
 const valueClose = "\n</parameter>";
+
+/** What would end a value, were it within: see valueEnd in engine/text/tool-xml.ts. */
+const layout = repeat(chars(whiteSpace));
+const early = choice(
+  seq(literal("</parameter>"), layout, oneOf(["<parameter=", "</function>", callClose])),
+  seq(literal("</function>"), layout, literal(callClose)),
+);
+/** Any text, and the closing tag. */
+const anyText = textUntil(valueClose, { never: early });
 
 /** A tool and its place in the request. */
 export interface PlacedTool {
@@ -69,7 +78,7 @@ function xmlParameters(reader: SchemaReader, flat: Flat, tool: Tool): Part[] {
   });
   if (named.length > 0 || flat.schema["additionalProperties"] === false) return named;
   const name = seq(chars(charsOf(letters)), repeat(chars(charsOf(`${letters}0123456789-`)), 0, 63));
-  return [repeat(seq(literal("<parameter="), name, literal(">\n"), textUntil(valueClose), literal("\n")))];
+  return [repeat(seq(literal("<parameter="), name, literal(">\n"), anyText, literal("\n")))];
 }
 
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -82,7 +91,7 @@ function xmlValue(
   types: ReadonlySet<string>,
 ): Part {
   const isAny = flats.some((flat) => !listedIn(flat) && !readTypes(flat.schema, flat.path));
-  if (isAny) return textUntil(valueClose);
+  if (isAny) return anyText;
   if (!types.has("string")) return seq(json, literal(valueClose));
   const options = flats.map((flat) => bareText(reader, flat));
   return choice(...options);
@@ -103,7 +112,8 @@ function bareText(reader: SchemaReader, flat: Flat): Part {
     const { pattern, format, minLength, maxLength } = flat.schema;
     const text = pattern === undefined && format === undefined ? undefined : reader.text(flat, bare);
     if (text) return seq(text, literal(valueClose));
-    return textUntil(valueClose, { min: (minLength as number) ?? 0, max: (maxLength as number) ?? Infinity });
+    const [min, max] = [(minLength as number) ?? 0, (maxLength as number) ?? Infinity];
+    return textUntil(valueClose, { min, max, never: early });
   });
   return choice(...closed);
 }

@@ -30,6 +30,8 @@ type Node =
   | {
       kind: "text";
       search: number;
+      /** What must not be found: an expression of any bytes and then that. */
+      never: number;
       stop: boolean;
       found: number;
       utf8: number;
@@ -224,8 +226,9 @@ export class Expressions {
     const begun = Number(node.utf8 === 0); // a character, which counts from its first byte
     const [least, most] = [node.least - begun, node.most - begun];
     const depth = search.depth(found); // so many of them may yet turn out to be the stop's
-    if (most + depth < 0) return FAILED;
-    if (hit === undefined) return this.textAt({ ...node, found, utf8, least, most });
+    const never = this.step(node.never, byte);
+    if (most + depth < 0 || this.isNullable(never)) return FAILED;
+    if (hit === undefined) return this.textAt({ ...node, never, found, utf8, least, most });
     return node.stop && hit === 0 && least + depth <= 0 ? DONE : FAILED;
   }
 
@@ -271,7 +274,8 @@ export class Expressions {
       case "text": {
         const words = [part.stop, ...part.without].filter((word) => word !== undefined);
         const stop = part.stop !== undefined;
-        const at = { search: this.#searchFor(words), stop, found: 0, utf8: 0 };
+        const never = this.#anywhere(this.#intern(part.never));
+        const at = { search: this.#searchFor(words), never, stop, found: 0, utf8: 0 };
         return this.textAt({ kind: "text", ...at, least: part.min, most: part.max });
       }
     }
@@ -303,6 +307,12 @@ export class Expressions {
     return this.#add(`n${index}:${written}`, { kind: "number", set, written }, isIn(set, written));
   }
 
+  /** Any bytes, and then the expression. */
+  #anywhere(id: number): number {
+    const any = this.repeat(this.#set(bitsOf([0, 255])), 0, Infinity);
+    return id === FAILED ? FAILED : this.seq(any, id);
+  }
+
   #searchFor(words: readonly string[]): number {
     const key = JSON.stringify(words);
     const known = this.#searches.findIndex((each) => each.key === key);
@@ -313,7 +323,7 @@ export class Expressions {
     // Below this the count makes no difference, and neither do the states that it would tell apart.
     const enough = -this.#searches[node.search]!.search.longest;
     const least = node.least <= 0 && node.found === 0 ? enough : Math.max(node.least, enough);
-    const key = `t${node.search},${node.stop},${node.found},${node.utf8},${least},${node.most}`;
+    const key = `t${node.search},${node.never},${node.stop},${node.found},${node.utf8},${least},${node.most}`;
     return this.#add(key, { ...node, least }, !node.stop && node.utf8 === 0);
   }
 

@@ -18,10 +18,17 @@ export type Part =
   /** A decimal number of a set. */
   | { kind: "number"; set: NumberSet }
   /**
-   * Any text without `without`; with `stop`, up to the first stop and including it. `min` and `max` count the
-   * characters before the stop, and need one, in ASCII, and no `without`.
+   * Any text without the words `without` and without what `never` matches; with `stop`, up to the first stop and
+   * including it. `min` and `max` count the characters before the stop, and need one, in ASCII, and no `without`.
    */
-  | { kind: "text"; stop: string | undefined; without: readonly string[]; min: number; max: number };
+  | {
+      kind: "text";
+      stop: string | undefined;
+      without: readonly string[];
+      never: Part;
+      min: number;
+      max: number;
+    };
 
 /**
  * Multiples of `step` from `min` to `max`, all three in units of 10^-places; written with at most `places` digits
@@ -77,13 +84,13 @@ export function repeat(part: Part, min = 0, max = Infinity): Part {
 /** Any text up to `stop`, which is part of it. */
 export function textUntil(
   stop: string,
-  { min = 0, max = Infinity, without = [] as readonly string[] } = {},
+  { min = 0, max = Infinity, without = [] as readonly string[], never = nothing } = {},
 ): Part {
-  return { kind: "text", stop, without, min, max };
+  return { kind: "text", stop, without, never, min, max };
 }
 
 export function textWithout(without: readonly string[]): Part {
-  return { kind: "text", stop: undefined, without, min: 0, max: Infinity };
+  return { kind: "text", stop: undefined, without, never: nothing, min: 0, max: Infinity };
 }
 
 /** One of these texts; beginnings that they share are written once. */

@@ -95,6 +95,18 @@ export function member(key: Part, value: Part): Part {
   return seq(key, literal(":"), gap, value);
 }
 
+/** One value, in any layout. */
+export function constant(value: unknown): Part {
+  if (Array.isArray(value)) return bracketed("[", separated(value.map(constant)), "]");
+  if (typeof value !== "object" || value === null) return literal(JSON.stringify(value));
+  const members = Object.entries(value).map(([key, each]) => member(constant(key), constant(each)));
+  return bracketed("{", separated(members), "}");
+}
+
+function separated(parts: readonly Part[]): Part {
+  return seq(...parts.flatMap((part, i) => (i === 0 ? [part] : [comma, part])));
+}
+
 /** How deep a value without a schema may be nested: models at high temperatures open brackets without end. */
 const deepest = 16;
 const valueAt = (depth: number) => `value${depth}`;

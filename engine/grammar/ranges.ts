@@ -4,6 +4,12 @@ import type { Ranges } from "./grammar.ts";
 /** Every character: all code points but the surrogates. */
 export const everything: Ranges = [0, 0xd7ff, 0xe000, 0x10ffff];
 
+/** What JavaScript trims, and \s matches. */
+export const whiteSpace: Ranges = [
+  ...[0x9, 0xd, 0x20, 0x20, 0xa0, 0xa0, 0x1680, 0x1680, 0x2000, 0x200a],
+  ...[0x2028, 0x2029, 0x202f, 0x202f, 0x205f, 0x205f, 0x3000, 0x3000, 0xfeff, 0xfeff],
+];
+
 /** Pairs in any order, overlapping or not, as a set. */
 export function toRanges(pairs: readonly (readonly [number, number])[]): Ranges {
   const sorted = pairs.toSorted((a, b) => a[0] - b[0]);

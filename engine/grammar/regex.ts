@@ -1,7 +1,7 @@
 // Regular expressions as JSON schemas use them (ECMAScript's), read into a grammar of bare characters; strings.ts says
 // how a character is written in a value. What a grammar cannot express is an error that names it.
 import { choice, chars, empty, isNullable, nothing, repeat, seq, type Part, type Ranges } from "./grammar.ts";
-import { charsOf, complement, everything, toRanges, union } from "./ranges.ts";
+import { charsOf, complement, everything, toRanges, union, whiteSpace } from "./ranges.ts";
 
 /** What of a regular expression we do not support, in words. */
 export class RegexError extends Error {}
@@ -40,9 +40,7 @@ function expectValid(source: string): void {
 const classes: Record<string, Ranges> = {
   d: [0x30, 0x39],
   w: charsOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"),
-  s: charsOf(
-    "\t\n\v\f\r \u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a",
-  ),
+  s: whiteSpace,
 };
 const lineEnds = charsOf("\n\r\u2028\u2029");
 const controlEscapes: Record<string, string> = { t: "\t", n: "\n", r: "\r", f: "\f", v: "\v", "0": "\0" };

@@ -23,6 +23,7 @@ import {
   anyValue,
   bracketed,
   comma,
+  constant,
   jsonRules,
   listOf,
   member,
@@ -132,10 +133,7 @@ export class SchemaReader {
     this.#refuse(flat, "any");
     const types = readTypes(schema, path);
     const listed = listedIn(flat);
-    if (listed)
-      return oneOf(
-        listed.filter((value) => fits(schema, types, value)).map((value) => JSON.stringify(value)),
-      );
+    if (listed) return listedValues(listed.filter((value) => fits(schema, types, value)));
     if (types) return choice(...types.map((type) => this.typed(flat, type)));
     this.#refuse(flat, "array");
     this.#refuse(flat, "object");
@@ -343,6 +341,12 @@ export class SchemaReader {
       throw wrong(place, error.message);
     }
   }
+}
+
+function listedValues(values: readonly unknown[]): Part {
+  const isScalar = (value: unknown) => typeof value !== "object" || value === null;
+  const scalars = values.filter(isScalar).map((value) => JSON.stringify(value));
+  return choice(oneOf(scalars), ...values.filter((value) => !isScalar(value)).map(constant));
 }
 
 /** The values that a schema lists. */

@@ -252,3 +252,58 @@ function fastest(n: number, act: () => unknown): number {
   });
   return Math.min(...times);
 }
+
+/** The bits of some tokens. */
+function maskOf(ids: readonly number[], size: number): Uint32Array {
+  const mask = new Uint32Array(Math.ceil(size / 32));
+  for (const id of ids) mask[id >> 5]! |= 1 << (id & 31);
+  return mask;
+}
+
+test("with a mask it draws as if all else had no chance, whatever the settings", () => {
+  const random = generator(11);
+  for (let n = 0; n < 400; n++) {
+    const size = 40 + Math.floor(random() * 60);
+    const logits = Float32Array.from({ length: size }, () => (random() - 0.5) * 12);
+    const ids = Array.from({ length: size }, (_, id) => id).filter(() => random() < 0.2);
+    if (ids.length === 0) continue;
+    const settings: Sampling = {
+      ...neutral,
+      temperature: random() < 0.3 ? 0 : 0.3 + random(),
+      topK: random() < 0.5 ? 0 : 1 + Math.floor(random() * 10),
+      topP: random() < 0.5 ? 1 : 0.2 + random() * 0.7,
+      seed: n,
+      presencePenalty: random() < 0.5 ? 0 : 1,
+      logitBias: random() < 0.5 ? {} : { [ids[0]!]: -50, [size - 1]: 80 },
+    };
+    const masked = createSampler(settings, []);
+    const plain = createSampler(settings, []);
+    const mask = maskOf(ids, size);
+    const banned = logits.map((logit, id) => (ids.includes(id) ? logit : -Infinity));
+    for (let step = 0; step < 4; step++) {
+      const { id } = masked(logits, mask);
+      expect(ids).toContain(id);
+      expect(id).toBe(plain(banned).id);
+    }
+  }
+});
+
+test("a mask changes neither the logits nor what the model itself thought of them", () => {
+  const logits = Float32Array.of(5, 1, 3, 2);
+  const drawn = createSampler({ ...neutral, temperature: 0 }, [], 2)(logits, maskOf([1, 3], 4));
+  expect(drawn.id).toBe(3);
+  expect([...logits]).toEqual([5, 1, 3, 2]);
+  expect(drawn.top!.map(({ id }) => id)).toEqual([0, 2]);
+  const sum = Math.log([5, 1, 3, 2].reduce((all, logit) => all + Math.exp(logit), 0));
+  expect(drawn.logprob).toBeCloseTo(2 - sum, 5);
+});
+
+test.each([
+  ["a NaN outside of the mask", [NaN, 1, 2], [1, 2]],
+  ["an infinity outside of the mask", [Infinity, 1, 2], [1, 2]],
+  ["nothing allowed", [1, 2, 3], []],
+  ["nothing but what the model rules out", [1, -Infinity, 3], [1]],
+])("%s is an error", (_, logits, ids) => {
+  const sample = createSampler({ ...neutral, temperature: 0 }, []);
+  expect(() => sample(Float32Array.from(logits), maskOf(ids, 3))).toThrow(EngineError);
+});

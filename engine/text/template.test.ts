@@ -272,6 +272,38 @@ describe("tool calls and tools", () => {
   });
 });
 
+describe("the form of calls", async () => {
+  const written = (call: string) =>
+    createTemplate(
+      {
+        from: "test",
+        source: `{%- for m in messages -%}<{{ m.role }}>{{ m.content }}{%- for c in m.tool_calls or [] -%}${call}{%- endfor -%}{%- endfor -%}{{- tools -}}`,
+      },
+      { bosToken: undefined, eosToken: undefined },
+    ).callForm;
+  const json = '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}';
+
+  test("Qwen's XML", async () => {
+    expect([(await loadTemplate(demoModel)).callForm, agent.callForm]).toEqual(["xml", "xml"]);
+  });
+
+  test.each([
+    ["Hermes' JSON", `\n<tool_call>\n${json}\n</tool_call>`, "json"],
+    ["JSON in other tags", `[TOOL_CALLS]${json}`, undefined],
+    ["names alone", "<tool_call>{{ c.function.name }}</tool_call>", undefined],
+    ["nothing", "", undefined],
+    ["a template that fails", "{{ raise_exception('no') }}", undefined],
+  ])("%s", (_, call, form) => {
+    expect(written(call)).toBe(form);
+  });
+
+  test("a template without tools", () => {
+    expect(
+      createTemplate({ from: "test", source: chatml }, { bosToken: undefined, eosToken: undefined }).callForm,
+    ).toBeUndefined();
+  });
+});
+
 describe("template arguments and tokens", () => {
   test("are passed; the server's own names cannot be set", () => {
     const source = "{{ bos_token }}{{ effort }}{{ eos_token }}{% if documents is defined %}!{% endif %}";
