@@ -1,8 +1,8 @@
 // The command line: what `neuron --help` says. Every command returns its exit code: 0 done, 1 it failed, 2 wrong usage.
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import pc from "picocolors";
 import { EngineError } from "../engine/errors.ts";
+import { colour } from "./colour.ts";
 import { loadConfig } from "./config.ts";
 import type { Config } from "./config.ts";
 import type { DaemonDeps } from "./daemon.ts";
@@ -76,7 +76,7 @@ function complaint(error: unknown): string {
   const isOurs = !(error instanceof EngineError) || error.code === "internal";
   const text =
     isOurs && error instanceof Error ? (error.stack ?? error.message) : String((error as Error).message);
-  return `${pc.red("error:")} ${text}\n`;
+  return `${colour.red("error:")} ${text}\n`;
 }
 
 function createProgram(world: World, finish: (code: number) => void): Command {

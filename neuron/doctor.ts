@@ -1,11 +1,11 @@
 // `neuron doctor`: what the GPUs here offer, what the host lacks and how to get it. `neuron devices`: the list alone.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import pc from "picocolors";
 import { prepareAdapter, survey } from "../engine/index.ts";
 import type { Advice, DeviceFailure, DeviceReport, HostFacts, PlainError } from "../engine/index.ts";
 import { toPlainError } from "../engine/errors.ts";
 import { packageRoot } from "../engine/root.ts";
+import { colour } from "./colour.ts";
 
 export interface DoctorReport {
   versions: { neuron: string; node: string; dawn: string };
@@ -40,14 +40,14 @@ export function formatDoctor(report: DoctorReport): string {
   const title = `neuron ${versions.neuron} · Node ${versions.node} · Dawn (npm webgpu ${versions.dawn}) · ${host.machine}`;
   const choice = "error" in chosen ? chosen.error.message : `device ${chosen.index}, ${chosen.name}`;
   return [
-    pc.bold(title),
+    colour.bold(title),
     `neuron would use: ${choice}`,
-    ...devices.flatMap((d) => ["", pc.bold(`device ${d.index}: ${d.name}`), ...deviceLines(d)]),
+    ...devices.flatMap((d) => ["", colour.bold(`device ${d.index}: ${d.name}`), ...deviceLines(d)]),
     "",
-    pc.bold("host"),
+    colour.bold("host"),
     ...rows(hostRows(host)),
     "",
-    pc.bold("advice"),
+    colour.bold("advice"),
     ...(advice.length === 0 ? ["  nothing is missing"] : advice.flatMap(adviceLines)),
     "",
   ].join("\n");
@@ -64,7 +64,7 @@ export function formatDevices(devices: DoctorReport["devices"]): string {
       .map((cell, i) => cell.padEnd(widths[i]!))
       .join("  ")
       .trimEnd();
-  return [pc.bold(line(head)), ...body.map(line), ""].join("\n");
+  return [colour.bold(line(head)), ...body.map(line), ""].join("\n");
 }
 
 async function choose(options: DeviceOptions): Promise<DoctorReport["chosen"]> {
@@ -125,7 +125,7 @@ function hostRows(host: HostFacts): [string, string][] {
 }
 
 function adviceLines({ level, text, remedy }: Advice): string[] {
-  const mark = level === "problem" ? pc.red("problem") : pc.yellow("note");
+  const mark = level === "problem" ? colour.red("problem") : colour.yellow("note");
   return [`  ${mark}: ${text}`, `    ${remedy}`];
 }
 

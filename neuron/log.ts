@@ -1,6 +1,6 @@
 // What the daemon tells whoever started it, on stderr: lines for people, or one JSON object a line.
 
-import pc from "picocolors";
+import { colour } from "./colour.ts";
 
 export const levels = ["debug", "info", "warn", "error", "silent"] as const;
 export type Level = (typeof levels)[number];
@@ -60,9 +60,9 @@ function jsonLine(level: string, message: string): string {
 }
 
 function humanLine(level: string, line: string): string {
-  if (level === "warn") return `${pc.yellow("warning:")} ${line}`;
-  if (level === "error") return `${pc.red("error:")} ${line}`;
-  return level === "debug" ? pc.dim(line) : line;
+  if (level === "warn") return `${colour.yellow("warning:")} ${line}`;
+  if (level === "error") return `${colour.red("error:")} ${line}`;
+  return level === "debug" ? colour.dim(line) : line;
 }
 
 /** A bar of 24 cells with its figures, e.g. `demo: reading ████░░ 33% 2.0/6.0 MB`. */

@@ -1,8 +1,8 @@
 // `neuron verify DIR`: holds this engine, on this adapter, against a reference's numbers. DIR is a model folder with
 // inputs.json, meta.json and golden/ beside the weights.
-import pc from "picocolors";
 import { openGpu, prepareAdapter, verifyFolder } from "../engine/index.ts";
 import type { CaseReport, CutReport, Difference, VerifyOptions } from "../engine/index.ts";
+import { colour } from "./colour.ts";
 
 export interface VerifySettings {
   adapter?: string;
@@ -36,8 +36,8 @@ export async function verify(
       const good = reports.filter((report) => report.passed).length;
       print(
         passed
-          ? pc.green(`pass: ${good} of ${reports.length} cases`)
-          : pc.red(`FAIL: ${good} of ${reports.length} cases pass`),
+          ? colour.green(`pass: ${good} of ${reports.length} cases`)
+          : colour.red(`FAIL: ${good} of ${reports.length} cases pass`),
       );
     }
     return passed;
@@ -49,13 +49,13 @@ export async function verify(
 /** The lines of a case, one a cut and one an intermediate whose error is the largest of its kind. */
 export function formatCase(report: CaseReport): string[] {
   const head = `${report.name} (${report.promptTokens} tokens)`;
-  if (report.notRun !== undefined) return [`${head}: ${pc.red("not run")}: ${report.notRun}`];
+  if (report.notRun !== undefined) return [`${head}: ${colour.red("not run")}: ${report.notRun}`];
   return [head, ...report.cuts.flatMap(formatCut)];
 }
 
 function formatCut(report: CutReport): string[] {
   const { logits, argmax, greedy } = report;
-  const verdict = report.passed ? pc.green("pass") : pc.red(`FAIL: ${report.failures.join("; ")}`);
+  const verdict = report.passed ? colour.green("pass") : colour.red(`FAIL: ${report.failures.join("; ")}`);
   const continued = greedy.total === 0 ? "" : `  greedy ${greedy.agreed}/${greedy.total}`;
   const lines = [
     `  ${report.cut.padEnd(14)} logits ${figures(logits)}  argmax ${argmax.agree}/${argmax.positions}${continued}  ${verdict}`,
