@@ -111,6 +111,11 @@ export function readBlock(format: BlockFormat, view: DataView, at: number, block
   block.quads.fill(0, 0, count);
   readField(view, at, lowBits, block.quads, count, 0);
   if (highBits) readField(view, at, highBits, block.quads, count, lowBits.bits);
+  readScales(format, view, at, block);
+}
+
+/** All of a block but its codes. */
+export function readScales(format: BlockFormat, view: DataView, at: number, block: Block): void {
   format.scales?.read(view, at, block);
   block.d = view.getUint16(at + format.d, true);
   if (format.min) block.dmin = view.getUint16(at + format.min.at, true);

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { randomBlocks } from "../../../test-fixtures/blocks.ts";
 import { dequantise } from "./dequantise.ts";
-import { blockFormats, blockTypes } from "./format.ts";
-import { dequantisePlanes, packPlanes, planeLayout, unpackPlanes } from "./planes.ts";
+import { blockFormats, blockTypes, emptyBlock, readBlock, rowBytes } from "./format.ts";
+import { dequantisePlanes, packPlanes, planeLayout, unpackPlanes, writePlanes } from "./planes.ts";
 
 describe.each(blockTypes)("%s", (type) => {
   const { values, bytes } = blockFormats[type];
@@ -14,10 +14,25 @@ describe.each(blockTypes)("%s", (type) => {
     const K = perRow * values;
     const planes = packPlanes(type, K, blocks);
     expect(planes.length).toBe((40 / perRow) * planeLayout(type, K).bytes);
+    expect(Buffer.from(planes).equals(takenApart(K))).toBe(true);
     expect(Buffer.from(unpackPlanes(type, K, planes)).equals(blocks)).toBe(true);
     const [got, want] = [dequantisePlanes(type, K, planes), dequantise(type, blocks)];
     expect([...want.keys()].filter((i) => !Object.is(got[i], want[i]))).toEqual([]);
   });
+
+  /** The slow way: each block taken apart and put into planes. */
+  function takenApart(K: number): Uint8Array {
+    const layout = planeLayout(type, K);
+    const out = new Uint8Array((blocks.length / rowBytes(layout.format, K)) * layout.bytes);
+    const [from, to] = [new DataView(blocks.buffer), new DataView(out.buffer)];
+    const block = emptyBlock();
+    for (let b = 0; b * bytes < blocks.length; b++) {
+      readBlock(layout.format, from, b * bytes, block);
+      const perRow = K / values;
+      writePlanes(layout, block, b % perRow, to, Math.floor(b / perRow) * layout.bytes);
+    }
+    return out;
+  }
 
   test("each plane begins on a word, each row on 16 bytes, and nothing grows by more than 4 % of a long row", () => {
     for (const perRow of [1, 3, 32]) {

@@ -17,13 +17,15 @@ import { fieldBytes, readField, writeField, type Field } from "./field.ts";
 import {
   blockFormats,
   emptyBlock,
-  readBlock,
+  readScales,
   rowBytes,
   writeBlock,
   type Block,
   type BlockFormat,
   type BlockType,
 } from "./format.ts";
+import { moveField } from "./move.ts";
+import type { ScaleCodec } from "./scales.ts";
 
 /** Where the planes of a row begin, in bytes. */
 export interface PlaneLayout {
@@ -63,11 +65,29 @@ export function packPlanes(type: BlockType, K: number, blocks: Uint8Array): Uint
   let at = 0;
   for (let row = 0; row < rows; row++) {
     for (let b = 0; b < K / layout.format.values; b++, at += layout.format.bytes) {
-      readBlock(layout.format, from, at, block);
-      writePlanes(layout, block, b, to, row * layout.bytes);
+      moveBlock(layout, from, at, to, row * layout.bytes, b, block);
     }
   }
   return out;
+}
+
+/** Block b of a row of planes, straight from the block at byte `at`. */
+function moveBlock(
+  layout: PlaneLayout,
+  from: DataView,
+  at: number,
+  to: DataView,
+  row: number,
+  b: number,
+  scratch: Block,
+): void {
+  const { format, low, high } = layout;
+  const [lowCodes, highCodes] = format.codes;
+  const { values } = format;
+  moveField(from, at, lowCodes, to, row + low.at + b * fieldBytes(low, values), values);
+  if (high) moveField(from, at, highCodes!, to, row + high.at + b * fieldBytes(high, values), values);
+  readScales(format, from, at, scratch);
+  writeScales(layout, scratch, b, to, row);
 }
 
 /** Rows of planes → rows of blocks: the inverse. */
@@ -90,13 +110,18 @@ export function unpackPlanes(type: BlockType, K: number, planes: Uint8Array): Ui
 
 /** Writes block b of the row that begins at byte `row`. */
 export function writePlanes(layout: PlaneLayout, block: Block, b: number, to: DataView, row: number): void {
-  const { format, low, high, scales, d } = layout;
+  const { format, low, high } = layout;
   const count = format.values / 4;
   writeField(to, row + b * fieldBytes(low, format.values), low, block.quads, count, 0);
   if (high) writeField(to, row + b * fieldBytes(high, format.values), high, block.quads, count, low.bits);
+  writeScales(layout, block, b, to, row);
+}
+
+function writeScales(layout: PlaneLayout, block: Block, b: number, to: DataView, row: number): void {
+  const { format, scales, d } = layout;
   const groups = format.values / format.group;
   const first = row + scales + b * groups * scaleBytes(format);
-  for (let g = 0; g < groups && format.scales; g++) writeScale(format, block, g, to, first);
+  if (format.scales) for (let g = 0; g < groups; g++) writeScale(format.scales.plane, block, g, to, first);
   const at = row + d + b * dBytes(format);
   to.setUint16(at, block.d, true);
   if (format.min) to.setUint16(at + 2, block.dmin, true);
@@ -161,9 +186,9 @@ function dBytes({ min }: BlockFormat): number {
   return min ? 4 : 2;
 }
 
-function writeScale({ scales }: BlockFormat, block: Block, g: number, to: DataView, first: number): void {
-  if (scales!.plane === "byte") to.setInt8(first + g, block.scales[g]!);
-  else if (scales!.plane === "nibbles") to.setUint8(first + g, block.scales[g]! | (block.mins[g]! << 4));
+function writeScale(plane: ScaleCodec["plane"], block: Block, g: number, to: DataView, first: number): void {
+  if (plane === "byte") to.setInt8(first + g, block.scales[g]!);
+  else if (plane === "nibbles") to.setUint8(first + g, block.scales[g]! | (block.mins[g]! << 4));
   else to.setUint16(first + 2 * g, block.scales[g]! | (block.mins[g]! << 8), true);
 }
 
