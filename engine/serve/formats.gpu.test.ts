@@ -2,12 +2,14 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { exportGguf } from "../formats/gguf/export.ts";
 import { openEngine } from "./engine.ts";
 import type { ChatMessage, Engine, LoadOptions, ModelInfo } from "./types.ts";
+
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 }); // a software adapter compiles for minutes on a busy machine
 
 interface DemoCase {
   id: string;
