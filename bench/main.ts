@@ -1,6 +1,7 @@
 // npm run bench -- COMMAND: a table for people, and as its last line one of JSON for bench/results.
 import { parseArgs } from "node:util";
 import { openGpu } from "../engine/gpu/adapter.ts";
+import { grammar } from "./grammar.ts";
 import { kernels } from "./kernels.ts";
 import { models, printModels } from "./models.ts";
 import { shapes } from "./shapes.ts";
@@ -10,6 +11,7 @@ import { vision } from "./vision.ts";
 const usage = `usage: npm run bench -- kernels [--adapter NAME]
        npm run bench -- models FOLDER [--adapter NAME]
        npm run bench -- vision [--adapter NAME]
+       npm run bench -- grammar FOLDER
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})`;
 
 async function main(): Promise<void> {
@@ -22,6 +24,7 @@ async function main(): Promise<void> {
     console.log(`${second}: ${((await synth(first, second)) / 1e9).toFixed(2)} GB`);
     return;
   }
+  if (command === "grammar" && first) return grammar(first);
   if (command !== "kernels" && command !== "vision" && !(command === "models" && first))
     throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter });

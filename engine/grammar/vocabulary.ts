@@ -52,59 +52,89 @@ export interface TokenTree {
   longest: number;
 }
 
-export function tokenTree({ bytes, ends }: Vocabulary): TokenTree {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
-  const tokens = Array.from(ends, (end, id) => ({ id, text: text.slice(id === 0 ? 0 : ends[id - 1], end) }))
-    .filter((token) => token.text !== "")
-    .sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : a.id - b.id));
-  const [byte, depth, from, own]: [number[], number[], number[], number[]] = [[0], [0], [0], [0]];
-  let before = "";
-  tokens.forEach((token, at) => {
-    const shared = sharedLength(before, token.text);
-    for (let i = shared; i < token.text.length; i++) {
-      byte.push(token.text.charCodeAt(i));
-      depth.push(i + 1);
-      from.push(at);
-      own.push(0);
+export function tokenTree(vocabulary: Vocabulary): TokenTree {
+  const { bytes, ends } = vocabulary;
+  const order = sorted(vocabulary);
+  const most = bytes.length + 1;
+  const [byte, depth] = [new Uint8Array(most), new Uint16Array(most)];
+  const [parent, end] = [new Int32Array(most), new Int32Array(most)];
+  const [from, own] = [new Int32Array(most + 1), new Int32Array(most)];
+  const path: number[] = [0]; // the nodes of the last token, by depth
+  let [nodes, before, longest] = [1, -1, 0];
+  for (let at = 0; at < order.length; at++) {
+    const id = order[at]!;
+    const [start, length] = [startOf(ends, id), ends[id]! - startOf(ends, id)];
+    const shared = before < 0 ? 0 : sharedLength(vocabulary, before, id);
+    for (let gone = shared + 1; gone < path.length; gone++) end[path[gone]!] = nodes;
+    path.length = shared + 1;
+    for (let d = shared + 1; d <= length; d++) {
+      byte[nodes] = bytes[start + d - 1]!;
+      depth[nodes] = d;
+      parent[nodes] = path[d - 1]!;
+      from[nodes] = at;
+      path[d] = nodes++;
     }
-    own[own.length - 1]! += 1;
-    before = token.text;
-  });
-  from.push(tokens.length);
+    own[nodes - 1]! += 1;
+    longest = Math.max(longest, length);
+    before = id;
+  }
+  for (const node of path) end[node] = nodes;
+  from[nodes] = order.length;
   return {
-    byte: Uint8Array.from(byte),
-    depth: Uint16Array.from(depth),
-    parent: parentsOf(depth),
-    end: endsOf(depth),
-    from: Int32Array.from(from),
-    own: Int32Array.from(own),
-    order: Int32Array.from(tokens, (token) => token.id),
-    longest: depth.reduce((a, b) => Math.max(a, b), 0),
+    byte: byte.slice(0, nodes),
+    depth: depth.slice(0, nodes),
+    parent: parent.slice(0, nodes),
+    end: end.slice(0, nodes),
+    from: from.slice(0, nodes + 1),
+    own: own.slice(0, nodes),
+    order,
+    longest,
   };
 }
 
-function sharedLength(a: string, b: string): number {
+function startOf(ends: Uint32Array, id: number): number {
+  return id === 0 ? 0 : ends[id - 1]!;
+}
+
+/** How many bytes two tokens begin with together. */
+function sharedLength({ bytes, ends }: Vocabulary, a: number, b: number): number {
+  const [atA, atB] = [startOf(ends, a), startOf(ends, b)];
+  const most = Math.min(ends[a]! - atA, ends[b]! - atB);
   let n = 0;
-  while (n < a.length && n < b.length && a.charCodeAt(n) === b.charCodeAt(n)) n++;
+  while (n < most && bytes[atA + n] === bytes[atB + n]) n++;
   return n;
 }
 
-function parentsOf(depth: readonly number[]): Int32Array {
-  const path: number[] = [];
-  return Int32Array.from(depth, (d, i) => {
-    path[d] = i;
-    return d === 0 ? 0 : path[d - 1]!;
-  });
-}
+const SHORT_LIST = 20;
 
-/** The next node that is no deeper. */
-function endsOf(depth: readonly number[]): Int32Array {
-  const end = new Int32Array(depth.length);
-  const open: number[] = [];
-  depth.forEach((d, i) => {
-    while (open.length > 0 && depth[open.at(-1)!]! >= d) end[open.pop()!] = i;
-    open.push(i);
-  });
-  for (const i of open) end[i] = depth.length;
-  return end;
+/** The ids of tokens with bytes, by these: a radix sort, which takes a third of the time that comparing texts does. */
+function sorted(vocabulary: Vocabulary): Int32Array {
+  const { bytes, ends } = vocabulary;
+  const order = new Int32Array(ends.length).map((_, id) => id).filter((id) => ends[id]! > startOf(ends, id));
+  const scratch = new Int32Array(order.length);
+  /** 0 behind a token's end, else its byte and one. */
+  const keyAt = (id: number, depth: number) => {
+    const at = startOf(ends, id) + depth;
+    return at < ends[id]! ? bytes[at]! + 1 : 0;
+  };
+  const compare = (a: number, b: number) => {
+    const shared = sharedLength(vocabulary, a, b);
+    return keyAt(a, shared) - keyAt(b, shared) || a - b;
+  };
+  const sort = (low: number, high: number, depth: number): void => {
+    if (high - low <= SHORT_LIST) {
+      order.subarray(low, high).sort(compare);
+      return;
+    }
+    const places = new Int32Array(258);
+    for (let i = low; i < high; i++) places[keyAt(order[i]!, depth) + 1]! += 1;
+    for (let key = 1; key < 258; key++) places[key]! += places[key - 1]!;
+    const starts = places.slice();
+    for (let i = low; i < high; i++) scratch[low + places[keyAt(order[i]!, depth)]!++] = order[i]!;
+    order.set(scratch.subarray(low, high), low);
+    for (let key = 1; key < 257; key++)
+      if (starts[key + 1]! - starts[key]! > 1) sort(low + starts[key]!, low + starts[key + 1]!, depth + 1);
+  };
+  sort(0, order.length, 0);
+  return order;
 }
