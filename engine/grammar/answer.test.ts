@@ -295,6 +295,19 @@ test("a tokenizer that drops the first space may draw it", () => {
   expect([accepts(" {}"), accepts("{}"), accepts("  {}")]).toEqual([true, true, false]);
 });
 
+test("an example nested without end is the caller's fault, not ours", () => {
+  let example: unknown = 1;
+  for (let n = 0; n < 50_000; n++) example = [example];
+  const format = {
+    type: "json_schema" as const,
+    schema: { type: "integer", examples: [example] },
+    strict: true,
+  };
+  expect(() => answerGrammar(wishes({ format }), form("xml"))).toThrow(
+    expect.objectContaining({ code: "bad_request", details: { param: "response_format" } }),
+  );
+});
+
 test("keys: equal for equal wishes alone", () => {
   const of = (more: Partial<AnswerWishes>, how = form("xml")) =>
     answerGrammar(wishes({ tools, choice: "required", ...more }), how)!.key;

@@ -51,6 +51,16 @@ const mostCalls = 64;
 
 /** What holds the answer to the wishes; undefined where they leave it free. Errors: bad_request with a path. */
 export function answerGrammar(wishes: AnswerWishes, form: AnswerForm): NamedGrammar | undefined {
+  try {
+    return wishedGrammar(wishes, form);
+  } catch (error) {
+    // Values nested thousands deep, such as an example in a schema, end at the stack's end.
+    if (!(error instanceof RangeError)) throw error;
+    throw wrong(wishes.format ? "response_format" : "tools", `too large to be followed: ${error.message}`);
+  }
+}
+
+function wishedGrammar(wishes: AnswerWishes, form: AnswerForm): NamedGrammar | undefined {
   const rules = new Rules();
   const body = bodyOf(wishes, form, rules);
   if (!body) return undefined;

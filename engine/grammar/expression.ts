@@ -41,6 +41,8 @@ type Node =
 
 /** New transitions between two calls of `rest`: some seconds of work, which no honest grammar comes near. */
 const mostTransitions = 4_000_000;
+/** Expressions of one grammar, some 200 bytes each; an honest answer makes a few a token. */
+const mostExpressions = 500_000;
 /** Tables of transitions kept, 1 KiB each. */
 const mostTables = 8192;
 
@@ -330,6 +332,7 @@ export class Expressions {
   #add(key: string, node: Node, nullable: boolean): number {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
+    if (this.#nodes.length >= mostExpressions) throw new RangeError("the grammar has too many states");
     const id = this.#nodes.push(node) - 1;
     this.#nullable.push(nullable);
     this.#known.set(key, id);

@@ -45,6 +45,8 @@ export class Grammars {
     this.#known.delete(key);
     const used = known && known.expressions.size < mostExpressions ? known : this.#create(grammar);
     this.#known.set(key, used);
+    for (const [other, { expressions }] of this.#known)
+      if (other !== key && expressions.size >= mostExpressions) this.#known.delete(other);
     if (this.#known.size > mostGrammars) this.#known.delete(this.#known.keys().next().value!);
     return createMatcher(used, this.#vocabulary);
   }
@@ -60,7 +62,7 @@ function createMatcher({ expressions, masks }: Known, { bytes, ends, stops }: Vo
   let state = expressions.root;
 
   function allowed(): Uint32Array {
-    const mask = masksOf();
+    const mask = bounded(() => masks.allowed(state));
     if (!expressions.isNullable(state)) {
       if (mask.some((word) => word !== 0)) return mask;
       const remains = expressions.describe(state);
@@ -74,19 +76,10 @@ function createMatcher({ expressions, masks }: Known, { bytes, ends, stops }: Vo
     return ending;
   }
 
-  function masksOf(): Uint32Array {
-    try {
-      return masks.allowed(state);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw new EngineError("bad_request", `the schema is too complex to be followed: ${error.message}`);
-    }
-  }
-
   function accept(token: number): void {
     if (stops.includes(token)) return;
-    for (let i = token === 0 ? 0 : ends[token - 1]!; i < ends[token]!; i++)
-      state = expressions.step(state, bytes[i]!);
+    const from = token === 0 ? 0 : ends[token - 1]!;
+    for (let i = from; i < ends[token]!; i++) state = bounded(() => expressions.step(state, bytes[i]!));
     if (state === FAILED) throw new Error(`token ${token} was drawn against the grammar`);
   }
 
@@ -97,4 +90,14 @@ function createMatcher({ expressions, masks }: Known, { bytes, ends, stops }: Vo
       return state === DONE;
     },
   };
+}
+
+/** A grammar that grows without bounds is its author's, not ours. */
+function bounded<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new EngineError("bad_request", `the schema is too complex to be followed: ${error.message}`);
+  }
 }

@@ -1,13 +1,17 @@
 // Regular expressions as JSON schemas use them (ECMAScript's), read into a grammar of bare characters; strings.ts says
 // how a character is written in a value. What a grammar cannot express is an error that names it.
 import { choice, chars, empty, isNullable, nothing, repeat, seq, type Part, type Ranges } from "./grammar.ts";
-import { charsOf, complement, everything, toRanges, union, whiteSpace } from "./ranges.ts";
+import { charsOf, complement, everything, pairs, toRanges, union, whiteSpace } from "./ranges.ts";
+
+/** Characters of an expression: one that is longer is no pattern of a value, and might be nested without end. */
+const longest = 2000;
 
 /** What of a regular expression we do not support, in words. */
 export class RegexError extends Error {}
 
 /** The texts in which the expression finds a match: where it has no ^ or $, anything may come before or behind. */
 export function parseRegex(source: string): Part {
+  if (source.length > longest) throw new RegexError(`it is longer than ${longest} characters`);
   expectValid(source);
   const parser = new Parser(source);
   return choice(...parser.whole().map(searched));
@@ -214,25 +218,31 @@ class Parser {
 
 const properties = new Map<string, Ranges>();
 
-/** The characters that a property of Unicode has: asked of the runtime, one by one, once. */
+/** The characters that a property of Unicode has: asked of the runtime, over all of them in order, once. */
 function matching(property: string): Ranges {
   const known = properties.get(property);
   if (known) return known;
-  const test = new RegExp(`^${property}$`, "u");
-  const found: [number, number][] = [];
-  for (const [low, high] of [
-    [0, 0xd7ff],
-    [0xe000, 0x10ffff],
-  ] as const)
-    for (let point = low; point <= high; point++)
-      if (test.test(String.fromCodePoint(point))) {
-        const last = found.at(-1);
-        if (last && last[1] === point - 1) last[1] = point;
-        else found.push([point, point]);
-      }
-  const ranges = toRanges(found);
-  if (properties.size < 100) properties.set(property, ranges);
+  const runs = inOrder().matchAll(new RegExp(`${property}+`, "gu"));
+  const ranges = toRanges(
+    Array.from(
+      runs,
+      ({ 0: run }) => [run.codePointAt(0)!, [...run.slice(-2)].at(-1)!.codePointAt(0)!] as const,
+    ),
+  );
+  properties.set(property, ranges);
   return ranges;
+}
+
+/** Every character. */
+function inOrder(): string {
+  const blocks = pairs(everything).map(([low, high]) => {
+    const points = Array.from({ length: high - low + 1 }, (_, i) => low + i);
+    const pieces = Array.from({ length: Math.ceil(points.length / 4096) }, (_, i) =>
+      String.fromCodePoint(...points.slice(4096 * i, 4096 * (i + 1))),
+    );
+    return pieces.join("");
+  });
+  return blocks.join("");
 }
 
 /** A repetition whose part never matches the empty text. */

@@ -444,6 +444,30 @@ test("a schema that grows without end is too large, and soon known to be", () =>
   expect(performance.now() - since).toBeLessThan(10_000);
 });
 
+test("a schema nested without end is told as that", () => {
+  let schema: object = { type: "integer" };
+  for (let n = 0; n < 20_000; n++) schema = { type: "array", items: schema };
+  expect(() => strict(schema)).toThrow("nested too deeply");
+});
+
+test("patterns that hold up other engines are followed in no time", () => {
+  const since = performance.now();
+  const hostile = {
+    type: "string",
+    pattern: "^(([a-z])+.)+[A-Z]([a-z])+$",
+    enum: ["a".repeat(5000), "aaBa"],
+  };
+  const accepts = accepter(strict(hostile));
+  expect([accepts('"aaBa"'), accepts(`"${"a".repeat(5000)}"`)]).toEqual([true, false]);
+  const names = {
+    properties: { ["a".repeat(3000)]: {} },
+    patternProperties: { "^(a+)+$": { type: "null" } },
+  };
+  expect(accepter(strict(names))(`{"${"a".repeat(3000)}": null}`)).toBe(true);
+  expect(() => strict({ type: "string", pattern: "a?".repeat(2000) })).toThrow("longer than");
+  expect(performance.now() - since).toBeLessThan(5000);
+});
+
 test("a large schema that is honest is read quickly", () => {
   const field = object({ a: { type: "string" }, b: { type: "number" }, c: { enum: ["x", "y"] } });
   const schema = object(Object.fromEntries(Array.from({ length: 400 }, (_, n) => [`field_${n}`, field])));

@@ -43,10 +43,13 @@ import {
   wrong,
 } from "./schemaKeywords.ts";
 import type { JsonType, Schema, SchemaObject } from "./schemaKeywords.ts";
-import { inQuotes, StringError, textOf, written, type Writing } from "./strings.ts";
+import { hasMatch, inQuotes, StringError, textOf, written, type Writing } from "./strings.ts";
 
 /** Parts of schemas that one grammar may have, those counted again that are copied. */
 const mostParts = 20_000;
+
+/** Steps of a path: what is deeper is no schema that anybody wrote. */
+const deepest = 400;
 
 /** Keywords that change what is valid and that no grammar holds, by the type they speak of. */
 const beyond = {
@@ -107,6 +110,7 @@ export class SchemaReader {
 
   value(schema: Schema, path: string): Part {
     this.#rules.count(path);
+    if (path.split(".").length > deepest) throw wrong(path, "the schema is nested too deeply");
     if (schema === true) return anyValue;
     if (schema === false) return nothing;
     const known = this.#values.get(schema);
@@ -133,7 +137,7 @@ export class SchemaReader {
     this.#refuse(flat, "any");
     const types = readTypes(schema, path);
     const listed = listedIn(flat);
-    if (listed) return listedValues(listed.filter((value) => fits(schema, types, value)));
+    if (listed) return listedValues(listed.filter((value) => this.#fits(flat, types, value)));
     if (types) return choice(...types.map((type) => this.typed(flat, type)));
     this.#refuse(flat, "array");
     this.#refuse(flat, "object");
@@ -280,14 +284,14 @@ export class SchemaReader {
     return this.flats(expectSchema(schema["propertyNames"], place), place).some((flat) => {
       this.#refuse(flat, "any");
       const listed = listedIn(flat);
-      return (!listed || listed.includes(name)) && fits(flat.schema, readTypes(flat.schema, place), name);
+      return (!listed || listed.includes(name)) && this.#fits(flat, readTypes(flat.schema, place), name);
     });
   }
 
   /** patternProperties speak of named properties, too. */
   #withPatterns({ schema, path }: Flat, name: string, property: Schema): Schema {
     const patterns = Object.entries(objectIn(schema, "patternProperties", path) ?? {});
-    const meant = patterns.filter(([pattern]) => this.#regex(pattern, path).test(name));
+    const meant = patterns.filter(([pattern]) => this.#hasMatch(pattern, name, path, "patternProperties"));
     if (meant.length === 0) return property;
     return {
       allOf: [
@@ -297,11 +301,20 @@ export class SchemaReader {
     };
   }
 
-  #regex(pattern: string, path: string): RegExp {
+  #fits(flat: Flat, types: readonly JsonType[] | undefined, value: unknown): boolean {
+    return fits(flat.schema, types, value, (pattern, text) =>
+      this.#hasMatch(pattern, text, flat.path, "pattern"),
+    );
+  }
+
+  /** A pattern that we cannot follow counts as met, where the caller is not strict. */
+  #hasMatch(pattern: string, text: string, path: string, keyword: string): boolean {
     try {
-      return new RegExp(pattern, "u");
+      return hasMatch(pattern, text);
     } catch (error) {
-      throw wrong(`${path}.patternProperties`, (error as Error).message);
+      if (!(error instanceof RegexError)) throw error;
+      this.#source.cannot(path, keyword, error.message);
+      return true;
     }
   }
 

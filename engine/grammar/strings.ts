@@ -1,4 +1,5 @@
 // Strings of a schema: their characters, lengths, patterns and formats.
+import { Expressions } from "./expression.ts";
 import { formats } from "./formats.ts";
 import { choice, chars, literal, repeat, seq, type Part, type Ranges } from "./grammar.ts";
 import { quotedChar, stringChar } from "./json.ts";
@@ -51,6 +52,14 @@ export function textOf(
     return written(withLength(parseRegex(expression), minLength, maxLength), writing);
   if (minLength === 0 && maxLength === Infinity) return undefined;
   return repeat(writing.any, minLength, maxLength);
+}
+
+/** Whether an expression finds a match in a text, in time that grows with the text alone. Throws RegexError. */
+export function hasMatch(expression: string, text: string): boolean {
+  const expressions = new Expressions({ root: parseRegex(expression), rules: new Map() });
+  const bytes = new TextEncoder().encode(text);
+  const state = bytes.reduce((at, byte) => expressions.step(at, byte), expressions.root);
+  return expressions.isNullable(state);
 }
 
 /** The same texts as a value writes them. */
