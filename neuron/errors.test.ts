@@ -56,6 +56,7 @@ test.each([
 test.each([
   ["best_of", { best_of: 2 }],
   ["suffix", { suffix: "end" }],
+  ["response_format", { response_format: { type: "json_object" } }],
   ["prompt", { prompt: ["one", "two"] }],
   ["echo", { echo: true, logprobs: 0 }],
   ["echo", { prompt: [1, 2], echo: true }],

@@ -53,6 +53,7 @@ const completion: Record<string, Harmless> = {
   ...common,
   best_of: only(1),
   suffix: only(""),
+  response_format: (value) => (value as { type?: unknown }).type === "text",
 };
 
 export function refuseChat(body: ChatBody): void {
