@@ -1,7 +1,7 @@
 // What a model file makes: a network is weights bound once and a closure that records one forward pass. T says
 // whether that is prefill or decode; a network knows nothing of requests, batches or sampling.
 import type { DeltaState } from "../ops/delta.ts";
-import type { KvCache } from "../ops/attention.ts";
+import type { KvCache } from "../ops/kv-cache.ts";
 import type { Pass } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
@@ -13,8 +13,16 @@ export interface Memory {
   readonly layers: readonly LayerMemory[];
   /** Sequences. */
   readonly slots: number;
-  /** Tokens of each that the caches hold. */
+  /** Tokens of the longest. */
   readonly capacity: number;
+  /** Of the caches, PAGE tokens each. */
+  readonly pages: number;
+  /** u32 [slots, pages of the longest]: whose the pages are. */
+  readonly table: Tensor;
+  /** Saved states that there is room for. */
+  readonly snapshots: number;
+  /** Where a copy within one buffer passes through, as large as the largest. */
+  readonly bounce: Tensor;
   readonly bytes: number;
 }
 

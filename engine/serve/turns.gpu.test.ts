@@ -27,10 +27,10 @@ afterAll(() => {
   model.destroy();
 });
 
-function newTurns(): Turns {
+function newTurns(pages = model.runner.pages): Turns {
   steps = [];
   const onStep = (step: Step) => steps.push(step);
-  return new Turns(model.runner, model.vision, { chunk, states: true, onStep });
+  return new Turns(model.runner, model.vision, { chunk, states: true, pages, onStep });
 }
 
 const greedy: Sampling = {
@@ -181,6 +181,32 @@ test("logits that cannot be drawn from end their own request alone", async () =>
   await Promise.all([bad.over, good.over]);
   expect(bad.failure).toMatchObject({ code: "internal" });
   expect(tokensOf(good)).toEqual(tokensOf(want));
+  expect(turns.stats).toMatchObject({ running: 0, waiting: 0, pages: { used: 0 } });
+});
+
+test("too few pages for all: the newest begin again later, and go on where they were", async () => {
+  const warm = { ...greedy, temperature: 0.9, topK: 40, seed: 5 };
+  const requests = [
+    requestOf(120, 81, { maxTokens: 50 }),
+    requestOf(61, 82, { maxTokens: 70, sampling: warm }),
+    requestOf(125, 83, { maxTokens: 30 }),
+    requestOf(3, 84, { maxTokens: 90 }),
+  ];
+  const wants: Heard[] = [];
+  for (const request of requests) wants.push(await alone(request));
+  turns = newTurns(7); // of one context
+  const all = requests.map((request) => submit(request));
+  await Promise.all(all.map(({ over }) => over));
+  for (const [i, heard] of all.entries()) {
+    expect(tokensOf(heard), `request ${i}`).toEqual(tokensOf(wants[i]!));
+    expect(endOf(heard).usage).toMatchObject({ promptTokens: requests[i]!.prompt.length });
+    expect(heard.events.filter(({ type }) => type === "started").length).toBe(1);
+  }
+  const behind = steps.filter(({ preempted }) => preempted.length > 0);
+  expect(behind.length).toBeGreaterThan(0);
+  const again = steps.flatMap(({ started }) => started).map(({ sequence }) => sequence);
+  expect(again.length).toBe(4 + turns.stats.preemptions);
+  expect(new Set(steps.flatMap(({ tables }) => tables.flatMap(({ pages }) => pages))).size).toBe(7);
   expect(turns.stats).toMatchObject({ running: 0, waiting: 0, pages: { used: 0 } });
 });
 

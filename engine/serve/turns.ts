@@ -4,7 +4,6 @@
 import type { Grammars } from "../grammar/matcher.ts";
 import type { Outcome, Runner } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
-import { pagesFor } from "./pages.ts";
 import { Scheduler, type Drawn, type SchedulerStats, type Step } from "./scheduler.ts";
 import type { GenerateRequest } from "./types.ts";
 import type { Vision } from "./vision.ts";
@@ -14,6 +13,8 @@ export interface TurnsOptions {
   chunk: number;
   /** Whether the model has layers with a state besides the cache. */
   states: boolean;
+  /** Of the runner's, how many may be used; default: all. */
+  pages?: number;
   /** Hears each turn before it runs. */
   onStep?: (step: Step) => void;
 }
@@ -33,16 +34,15 @@ export class Turns {
   constructor(
     runner: Runner,
     vision: Vision | undefined,
-    { chunk, states, onStep = () => undefined }: TurnsOptions,
+    { chunk, states, pages = runner.pages, onStep = () => undefined }: TurnsOptions,
   ) {
     const { contextLength, slots } = runner;
     this.#runner = runner;
     this.#vision = vision;
     this.#onStep = onStep;
     this.#scheduler = new Scheduler({
-      // A slot has room for a whole context: enough pages that none is ever missing. The main thread bounds the queue.
-      ...{ slots, contextLength, chunk, states, pages: slots * (pagesFor(contextLength) + 2) },
-      ...{ maxQueue: Infinity, maxPerPrincipal: Infinity },
+      ...{ slots, contextLength, chunk, states, pages },
+      ...{ maxQueue: Infinity, maxPerPrincipal: Infinity }, // the main thread bounds the queue
       ...{ prefixCache: false, snapshots: 0, specialTokens: [] },
     });
   }
@@ -137,10 +137,8 @@ export class Turns {
     this.#onStep(step);
     for (const { sequence, usage } of step.ended) this.#leave(sequence)?.finish("cancelled", usage);
     for (const { sequence } of step.started) this.#jobs.get(sequence)?.start();
-    for (const copy of step.copies) {
-      if (copy.kind !== "clear") throw new Error(`a ${copy.kind} copy, for which there is no memory`);
-      this.#runner.clear(copy.slot);
-    }
+    for (const write of step.tables) this.#runner.tell(write);
+    for (const copy of step.copies) this.#runner.copy(copy);
     const { decode, prefill } = step;
     if (decode.length === 0 && !prefill) return [];
     const running = this.#runner.turn(

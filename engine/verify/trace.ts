@@ -6,7 +6,8 @@ import { Recording, type Plan } from "../gpu/plan.ts";
 import { readAllF32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
-import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
+import { clearState, writeTable } from "../models/copies.ts";
+import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import {
@@ -18,6 +19,7 @@ import {
   writePlaces,
 } from "../serve/entrance.ts";
 import type { Entrance, Feed, FedPicture } from "../serve/entrance.ts";
+import { pagesFor } from "../serve/pages.ts";
 
 /** Tokens of a run, or one token in a run that other sequences share. */
 export type Piece = number | "shared";
@@ -63,7 +65,7 @@ export class Tracer {
 
   /** Plans for sequences of up to `capacity` tokens. */
   static async create(gpu: Gpu, network: Network, config: ModelConfig, capacity: number): Promise<Tracer> {
-    const memory = createMemory(gpu, config, capacity, slots);
+    const memory = createMemory(gpu, config, { capacity, slots });
     const rope = permanent(gpu, "rope", [capacity, config.rope.dims / 2, 2], ropeTable(config, capacity));
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const pictureWidth = config.vision ? config.hidden : undefined;
@@ -75,9 +77,18 @@ export class Tracer {
   }
 
   reset(): void {
-    for (let slot = 0; slot < slots; slot += 1) resetMemory(this.gpu, this.memory, slot);
+    for (let slot = 0; slot < slots; slot += 1) {
+      clearState(this.gpu, this.memory, slot);
+      writeTable(this.gpu, this.memory, slot, 0, this.pagesOf(slot));
+    }
     this.#length = 0;
     this.#delta = 0;
+  }
+
+  /** Each slot's own; no two that follow in a sequence lie together, as after hours of serving. */
+  pagesOf(slot: number): number[] {
+    const count = pagesFor(this.memory.capacity);
+    return Array.from({ length: count }, (_, i) => (count - 1 - i) * slots + slot);
   }
 
   /**
