@@ -6,6 +6,12 @@ import * as v from "valibot";
 
 export const defaultPort = 13131;
 
+/**
+ * A request header in which the gateway names on whose behalf it asks, for the neuron's limits by principal: the name
+ * of an API key. Absent where nobody was asked for a key; the gateway drops what clients send under this name.
+ */
+export const principalHeader = "x-cortex-principal";
+
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Mebibytes = v.nullable(v.number());
 
