@@ -7,7 +7,7 @@ const names = ["alpha", "beta", "gamma", "delta"];
 function fleet(loads: Record<string, number> = {}, strikes: Record<string, number> = {}): NeuronView[] {
   return names.map((name) => ({
     ...{ name, endpoint: "", state: "healthy" as const, strikes: strikes[name] ?? 0, draining: false },
-    ...{ reason: undefined, hostname: undefined, version: undefined, devices: [] },
+    ...{ kind: "neuron" as const, reason: undefined, hostname: undefined, version: undefined, devices: [] },
     models: [
       {
         ...{ id: "demo", status: "loaded", url: `http://${name}`, capabilities: [], limit: undefined },

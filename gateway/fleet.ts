@@ -6,6 +6,9 @@ import type { Discovery, Health, Loading, ModelEntry, ModelHealth } from "../neu
 /** "starting": not reached yet, and not given up on. */
 export type NeuronState = "starting" | "healthy" | "unreachable";
 
+/** "openai": any server of OpenAI's dialect, which is asked and counted but never told to load or unload. */
+export type NeuronKind = "neuron" | "openai";
+
 export interface ModelView {
   id: string;
   /** As the neuron says it; only "loaded" takes requests, and a word that we do not know is not that one. */
@@ -51,11 +54,12 @@ export interface DeviceView {
 
 export interface NeuronView {
   readonly name: string;
+  readonly kind: NeuronKind;
   endpoint: string;
   state: NeuronState;
   /** Failed polls since the last good one. */
   strikes: number;
-  /** The neuron is going down and takes nothing new. */
+  /** The neuron is going down, or an operator drains it: it takes nothing new. */
   draining: boolean;
   /** Why the last poll failed; for the operator, never for a client. */
   reason: string | undefined;
@@ -93,6 +97,8 @@ interface Entry {
   view: NeuronView;
   /** Somebody else watches its process: refused connections mean that it is not up yet. */
   supervised: boolean;
+  /** By an operator, whatever the neuron says of itself. */
+  drained: boolean;
   discovery: Discovery | undefined;
   urls: ReadonlyMap<string, string>;
   uptimeS: number;
@@ -108,12 +114,30 @@ export class Fleet {
     this.strikesToFall = strikesToFall;
   }
 
-  add(name: string, endpoint: string, options: { supervised?: boolean } = {}): void {
-    const view: NeuronView = { name, endpoint, ...unseen() };
-    const supervised = options.supervised ?? false;
-    this.entries.set(name, { view, supervised, discovery: undefined, urls: new Map(), uptimeS: 0 });
+  add(name: string, endpoint: string, options: { supervised?: boolean; kind?: NeuronKind } = {}): void {
+    const { supervised = false, kind = "neuron" } = options;
+    const view: NeuronView = { name, kind, endpoint, ...unseen() };
+    const nothingKnown = { discovery: undefined, urls: new Map(), uptimeS: 0 };
+    this.entries.set(name, { view, supervised, drained: false, ...nothingKnown });
     this.neurons.push(view);
     this.neurons.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  has(name: string): boolean {
+    return this.entries.has(name);
+  }
+
+  /** Nothing new goes there; what runs there is not touched. */
+  remove(name: string): void {
+    this.neurons.splice(this.neurons.indexOf(this.entry(name).view), 1);
+    this.entries.delete(name);
+  }
+
+  /** Takes a neuron out of service, or back into it. */
+  drain(name: string, drained: boolean): void {
+    const entry = this.entry(name);
+    entry.drained = drained;
+    entry.view.draining = drained;
   }
 
   neuron(name: string): NeuronView {
@@ -135,7 +159,7 @@ export class Fleet {
     entry.urls = restarted ? new Map() : report.urls;
     entry.uptimeS = report.health.uptime_secs;
     const { hostname, version } = report.discovery;
-    const draining = report.health.status !== "ok";
+    const draining = entry.drained || report.health.status !== "ok";
     const seen = { devices: deviceViews(report), models: modelViews(report) };
     Object.assign(view, { ...unseen(), state: "healthy", hostname, version, draining, ...seen });
   }
@@ -160,13 +184,13 @@ export class Fleet {
   /** A new process is on its way, maybe at another address. */
   starting(name: string, endpoint: string): void {
     const entry = this.entry(name);
-    Object.assign(entry.view, { ...unseen(), endpoint });
+    Object.assign(entry.view, { ...unseen(), endpoint, draining: entry.drained });
     Object.assign(entry, { discovery: undefined, urls: new Map(), uptimeS: 0 });
   }
 
   /** Counts a request that goes to a model until the returned function is called. */
   claim(name: string, model: string): () => void {
-    const find = () => this.entry(name).view.models.find((m) => m.id === model);
+    const find = () => this.entries.get(name)?.view.models.find((m) => m.id === model);
     const now = find();
     if (now) now.ahead++;
     return () => {

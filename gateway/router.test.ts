@@ -15,7 +15,7 @@ function model(id: string, status = "loaded", more: Partial<ModelView> = {}): Mo
 function neuron(name: string, models: ModelView[], state: NeuronState = "healthy", more = {}): NeuronView {
   return {
     ...{ name, endpoint: `http://${name}`, state, models, strikes: 0, draining: false, devices: [] },
-    ...{ reason: undefined, hostname: undefined, version: undefined, ...more },
+    ...{ kind: "neuron" as const, reason: undefined, hostname: undefined, version: undefined, ...more },
   };
 }
 
