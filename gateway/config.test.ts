@@ -74,7 +74,7 @@ test("models.toml beside cortex.toml is read; a named one is relative to the fil
   const beside = load({ "cortex.toml": "", "models.toml": '[aliases]\nx = "y"' });
   expect(beside.models.aliases).toEqual({ x: "y" });
   const named = load({ "cortex.toml": 'models_config = "m.toml"', "m.toml": '[[models]]\nid = "a"' });
-  expect(named.models.models).toEqual([{ id: "a" }]);
+  expect(named.models.models).toEqual([{ id: "a", min_devices: 1, pinned_on: [], residency_priority: 100 }]);
 });
 
 test.each([
@@ -83,7 +83,7 @@ test.each([
     { "cortex.toml": "[gateway]\nlisten_on = 1" },
     "cortex.toml: gateway.listen_on: unknown key",
   ],
-  ["an unknown table", { "cortex.toml": "[eviction]\n" }, "cortex.toml: eviction: unknown key"],
+  ["an unknown table", { "cortex.toml": "[evictions]\n" }, "cortex.toml: evictions: unknown key"],
   [
     "an address without a port",
     { "cortex.toml": '[gateway]\nlisten = "localhost"' },
@@ -133,9 +133,14 @@ test.each([
     "models.toml: aliases: an alias names a model, not another alias",
   ],
   [
-    "a key of a feature to come",
-    { "models.toml": '[[models]]\nid = "a"\npinned_on = []' },
-    "models.toml: models.0.pinned_on: unknown key",
+    "an unknown key of a model",
+    { "models.toml": '[[models]]\nid = "a"\npinned = []' },
+    "models.toml: models.0.pinned: unknown key",
+  ],
+  [
+    "a strategy that does not exist",
+    { "cortex.toml": '[eviction]\nstrategy = "fifo"' },
+    'cortex.toml: eviction.strategy: Invalid type: Expected ("lru" | "priority") but received "fifo"',
   ],
 ])("%s", (_, files, message) => {
   expect(failure(files)).toBe(message);

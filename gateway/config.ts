@@ -11,6 +11,7 @@ export class ConfigError extends Error {}
 
 const Seconds = v.pipe(v.number(), v.gtValue(0));
 const Name = v.pipe(v.string(), v.nonEmpty());
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const Address = v.pipe(
   v.string(),
@@ -66,6 +67,32 @@ export const CortexConfig = v.pipe(
       }),
       {},
     ),
+    /** Models that a request asks for and no neuron has. */
+    loading: v.optional(
+      v.strictObject({
+        /** False: only an operator loads models. */
+        on_demand: v.optional(v.boolean(), true),
+        /** One load on one neuron, its download included. */
+        timeout_s: v.optional(Seconds, 1800),
+        /** How long a request waits for its model. */
+        wait_s: v.optional(Seconds, 900),
+      }),
+      {},
+    ),
+    /** How models make room for others. */
+    eviction: v.optional(
+      v.strictObject({
+        /** Which goes first: the one not used for longest, or the one of the lowest residency_priority. */
+        strategy: v.optional(v.picklist(["lru", "priority"]), "lru"),
+        /** How long a model that must go may take to end its requests. */
+        drain_s: v.optional(Seconds, 300),
+        /** A model that nobody used for so long is unloaded; 0: never. */
+        idle_unload_s: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+        /** Unloads after which a neuron's device is started anew, for its memory is in pieces; 0: never. */
+        defrag_after_cycles: v.optional(Count, 50),
+      }),
+      {},
+    ),
     neurons: v.optional(v.array(v.strictObject({ name: Name, endpoint: Endpoint })), []),
     /** The neuron that the gateway starts beside itself when none is listed. */
     local_neuron: v.optional(
@@ -106,6 +133,21 @@ export const ModelsConfig = v.pipe(
           id: Name,
           /** Where a neuron finds it when the id does not say: a folder or org/name[@revision]. */
           source: v.optional(Name),
+          /** Block format for its weights, when they are not to stay as they are stored. */
+          quant: v.optional(Name),
+          /** Tokens of prompt and answer together. */
+          context_length: v.optional(v.pipe(Count, v.minValue(1))),
+          /** What it takes of a device's memory, in MiB; default: what it took when it was last seen. */
+          vram_mb: v.optional(v.pipe(v.number(), v.gtValue(0))),
+          /** Devices that it is spread over, each with at least so much memory. */
+          min_devices: v.optional(v.pipe(Count, v.minValue(1)), 1),
+          min_device_vram_mb: v.optional(v.pipe(v.number(), v.gtValue(0))),
+          /** Neurons by name: it is loaded on no other, and there it stays. */
+          pinned_on: v.optional(v.array(Name), []),
+          /** A model makes room only for one of the same or a higher priority. */
+          residency_priority: v.optional(v.pipe(v.number(), v.integer()), 100),
+          /** In place of eviction.idle_unload_s. */
+          idle_unload_s: v.optional(v.pipe(v.number(), v.minValue(0))),
         }),
       ),
       [],
