@@ -46,6 +46,8 @@ test("both example files parse, and show every key with its default", () => {
   const defaults = load({}).cortex;
   expect(shown.gateway).toEqual(defaults.gateway);
   expect(shown.poll).toEqual(defaults.poll);
+  expect(shown).toMatchObject({ state: defaults.state, state_name: defaults.state_name });
+  expect(shown.state_replicas).toBe(defaults.state_replicas);
 });
 
 test("flags over environment over file", () => {
@@ -136,6 +138,11 @@ test.each([
     "an unknown key of a model",
     { "models.toml": '[[models]]\nid = "a"\npinned = []' },
     "models.toml: models.0.pinned: unknown key",
+  ],
+  [
+    "a store of a kind that we have not",
+    { "cortex.toml": 'state = "redis://box"' },
+    'cortex.toml: state: expected "memory" or nats://host:4222 (got "redis://box")',
   ],
   [
     "a strategy that does not exist",

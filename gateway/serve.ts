@@ -14,9 +14,10 @@ import { LocalNeuron } from "./local-neuron.ts";
 import { createLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { readPage } from "./page.ts";
+import { openStore } from "./open-store.ts";
 import { Poller } from "./poller.ts";
-import { MemoryStore } from "./store.ts";
-import { responsePrefix, StoredResponses } from "./stored-responses.ts";
+import type { Store } from "./store.ts";
+import { StoredResponses } from "./stored-responses.ts";
 import { Traffic } from "./traffic.ts";
 import { openDispatcher } from "./upstream.ts";
 import { packageRoot } from "./version.ts";
@@ -51,7 +52,7 @@ const lastWordsMs = 500;
 /** Throws ConfigError when a port cannot be opened or the local neuron's program is missing. */
 export async function serve(options: ServeOptions): Promise<Running> {
   const { cortex, version, print } = options;
-  const gateway = openGateway(options);
+  const gateway = openGateway(options, await openStore(options));
   const poller = openPoller(options, gateway);
   gateway.nudge = (name) => poller.nudge(name);
   const local = cortex.neurons.length === 0 ? openLocalNeuron(options, gateway, poller) : undefined;
@@ -63,7 +64,7 @@ export async function serve(options: ServeOptions): Promise<Running> {
     url = await listen(app, cortex.gateway.listen, "gateway.listen");
     metricsUrl = await listen(metricsApp, cortex.gateway.metrics_listen, "gateway.metrics_listen");
   } catch (error) {
-    await Promise.all([app.close(), metricsApp.close(), gateway.dispatcher.close()]);
+    await Promise.all([app.close(), metricsApp.close(), gateway.dispatcher.close(), gateway.store.close()]);
     throw error;
   }
   for (const file of options.files) print(`configuration: ${file}`);
@@ -77,16 +78,13 @@ export async function serve(options: ServeOptions): Promise<Running> {
   return { url, metricsUrl, gateway, stop };
 }
 
-function openGateway(options: ServeOptions): Gateway {
+function openGateway(options: ServeOptions, store: Store): Gateway {
   const { cortex, models, version, write } = options;
   const { gateway: set, poll, neurons } = cortex;
   const fleet = new Fleet(poll.strikes);
   for (const { name, endpoint } of neurons) fleet.add(name, endpoint);
   const metrics = new Metrics(fleet);
   metrics.watchProcess();
-  const store = new MemoryStore({
-    bounds: [{ prefix: responsePrefix, maxBytes: cortex.responses.max_mb * 2 ** 20 }],
-  });
   return {
     ...{ store, responses: new StoredResponses(store, cortex.responses.keep_h * 3_600_000) },
     ...{ fleet, models, metrics, version, traffic: new Traffic() },
