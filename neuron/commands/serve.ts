@@ -23,7 +23,12 @@ function serveOptions(command: Command): Command {
   return deviceOptions(command, "write log lines as JSON")
     .option("--host <address>", "address to listen on; 0.0.0.0 for the network (default: 127.0.0.1)")
     .option("-p, --port <number>", `port to listen on; 0 for any free one (default: ${defaultPort})`, integer)
-    .option("-m, --model <ref>", "folder, org/name[@revision] or demo; may be repeated", collect)
+    .option(
+      "-m, --model <ref>",
+      "folder, .gguf file, org/name[@revision][:quant] or demo; may be repeated",
+      collect,
+    )
+    .option("--quant <type>", "form of the weights: q4_k and the like, or a GGUF file's label (Q4_K_M)")
     .option("--context <tokens>", "tokens of prompt and answer together", integer)
     .option("--cache-dir <folder>", "the hub cache (default: as HF_HUB_CACHE and HF_HOME say)")
     .option("--offline", "use only what the cache holds")
