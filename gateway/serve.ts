@@ -72,7 +72,7 @@ export async function serve(options: ServeOptions): Promise<Running> {
   warnOfOpenDoors(options, print);
   await local?.start();
   poller.start();
-  announce(gateway, poller, url, print);
+  announce(gateway, url, print);
   let stopped: Promise<void> | undefined;
   const stop = () => (stopped ??= takeDown({ gateway, poller, local, apps: [app, metricsApp], options }));
   return { url, metricsUrl, gateway, stop };
@@ -149,11 +149,11 @@ function warnOfOpenDoors({ cortex: { gateway } }: ServeOptions, print: (line: st
 }
 
 /** One line once the first model answers, with something to try. */
-function announce(gateway: Gateway, poller: Poller, url: string, print: (line: string) => void): void {
+function announce(gateway: Gateway, url: string, print: (line: string) => void): void {
   const first = () =>
     gateway.fleet.neurons.flatMap((n) => n.models).find((m) => m.status === "loaded" && m.url);
-  void poller
-    .until(() => first() !== undefined)
+  void gateway.fleet
+    .until(() => first() !== undefined, new AbortController().signal)
     .then(() => {
       const model = first()?.id;
       const body = JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] });
