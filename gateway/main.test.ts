@@ -16,9 +16,11 @@ const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "cortex-main-"));
 
 beforeAll(() => {
-  for (const room of ["gateway", "gateway/commands", "gateway/dialects", "neuron"]) {
-    mkdirSync(join(folder, room), { recursive: true });
-    if (room === "neuron") continue;
+  mkdirSync(join(folder, "neuron"));
+  const below = readdirSync(join(root, "gateway"), { withFileTypes: true });
+  const rooms = below.filter((entry) => entry.isDirectory() && entry.name !== "web");
+  for (const room of ["gateway", ...rooms.map(({ name }) => `gateway/${name}`), "kit"]) {
+    mkdirSync(join(folder, room));
     for (const file of readdirSync(join(root, room))) if (/^[\w-]+\.ts$/.test(file)) strip(`${room}/${file}`);
   }
   strip("neuron/protocol.ts");

@@ -23,6 +23,7 @@ export interface ServeFlags extends DeviceFlags, StoreFlags {
   port?: number;
   model?: string[];
   context?: number;
+  quant?: string;
   offline?: boolean;
   logLevel?: string;
 }
@@ -66,6 +67,7 @@ export function settings(flags: ServeFlags, env: NodeJS.ProcessEnv): LoadedConfi
       device: flags.device,
       adapter: flags.adapter,
       context_length: flags.context,
+      quant: flags.quant,
       log_level: flags.logLevel,
       log_format: flags.json ? "json" : undefined,
       hub: { cache_folder: flags.cacheDir, offline: flags.offline },

@@ -14,7 +14,7 @@ export function addPull(program: Command, act: Act): void {
   const command = program
     .command("pull")
     .description("download a model, or continue a download")
-    .argument("<ref>", "org/name[@revision]");
+    .argument("<ref>", "org/name[@revision][:quant]; quant chooses among GGUF files, such as Q4_K_M");
   storeOptions(command).action(act(runPull));
 }
 
@@ -23,8 +23,8 @@ async function runPull({ env }: World, reference: string, flags: StoreFlags): Pr
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort(new EngineError("cancelled", "stopped; run again to continue")));
   const log = createLog({ level: config.log_level, json: false });
-  const folder = await pull(reference, hubFrom(env, config.hub), log, stop.signal);
+  const path = await pull(reference, hubFrom(env, config.hub), log, stop.signal);
   log.info(`${reference}: complete`);
-  print(flags.json ? JSON.stringify({ id: reference, folder }) : folder);
+  print(flags.json ? JSON.stringify({ id: reference, path }) : path);
   return 0;
 }

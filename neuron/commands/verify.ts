@@ -10,6 +10,8 @@ import type { DeviceFlags } from "./flags.ts";
 interface VerifyFlags extends DeviceFlags {
   case?: string[];
   tolerance: "f32" | "bf16";
+  weights?: string;
+  quant?: string;
 }
 
 export function addVerify(program: Command, act: Act): void {
@@ -18,6 +20,8 @@ export function addVerify(program: Command, act: Act): void {
     .description("hold the engine against a model folder's reference numbers")
     .argument("<dir>", "a model folder with inputs.json, meta.json and golden/")
     .option("--case <name...>", "only these cases")
+    .option("--weights <path>", "another form of the same model: a GGUF file, or a folder")
+    .option("--quant <type>", "quantise the weights first, or choose among GGUF files (see serve)")
     .addOption(
       new Option("--tolerance <kind>", "the bounds: f32 for exact weights, bf16 for converted ones")
         .choices(["f32", "bf16"])
@@ -33,6 +37,11 @@ async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Pr
     ...(device === undefined ? {} : { device }),
     ...(adapter === undefined ? {} : { adapter }),
   };
-  const options = { ...chosen, json: flags.json ?? false, mode: flags.tolerance, cases: flags.case ?? [] };
+  const form = {
+    ...(flags.weights === undefined ? {} : { weights: flags.weights }),
+    ...(flags.quant === undefined ? {} : { quant: flags.quant }),
+  };
+  const judged = { mode: flags.tolerance, cases: flags.case ?? [] };
+  const options = { ...chosen, ...form, ...judged, json: flags.json ?? false };
   return (await verify(folder, options, print)) ? 0 : 1;
 }
