@@ -28,9 +28,10 @@ const allowed: Record<string, readonly string[]> = {
     "engine/serve",
   ],
   "engine/index.ts": ["engine"],
+  kit: [], // what the edges of both daemons share
   // `--help` and `ls` load no Dawn
   neuron: [
-    ...["engine/index.ts", "engine/errors.ts", "engine/root.ts", "engine/serve/types.ts"],
+    ...["kit", "engine/index.ts", "engine/errors.ts", "engine/root.ts", "engine/serve/types.ts"],
     "engine/formats/locate.ts",
   ],
   "neuron/protocol.ts": ["engine/index.ts"],
