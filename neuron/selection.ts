@@ -6,6 +6,8 @@ import { blockTypeOf, chooseWeights, labelOf, partsOf, towerFiles } from "../eng
 export interface Selection {
   /** The GGUF file to load, the first part of a split one; undefined: the folder's safetensors. */
   gguf: string | undefined;
+  /** What its floats are still to be quantised to. */
+  quant: string | undefined;
   /** All that is needed; those are listed, but for shards that only their index names. */
   files: readonly string[];
 }
@@ -17,10 +19,14 @@ export interface Selection {
  */
 export function selectFiles(paths: readonly string[], quant: string | undefined, where: string): Selection {
   const choice = chooseWeights(paths.filter(isNear), quant, where);
-  if (choice.kind === "gguf") return withParts(choice.file, paths, where);
+  if (choice.kind === "gguf") {
+    const left = choice.named ? undefined : quant;
+    checkOnlyFile(choice.file, left, where);
+    return { gguf: choice.file, quant: left, files: withParts(choice.file, paths, where) };
+  }
   if (choice.kind === "safetensors") {
     checkQuant(quant, where);
-    return { gguf: undefined, files: paths.filter(goesWithSafetensors) };
+    return { gguf: undefined, quant, files: paths.filter(goesWithSafetensors) };
   }
   const found = paths.join(", ").slice(0, 300);
   throw new EngineError(
@@ -45,7 +51,15 @@ function goesWithSafetensors(path: string): boolean {
   );
 }
 
-function withParts(gguf: string, paths: readonly string[], where: string): Selection {
+/** The only file there is was not chosen by its label: it has to be in floats, or to have no label. */
+function checkOnlyFile(file: string, quant: string | undefined, where: string): void {
+  const label = labelOf(file);
+  if (quant === undefined || label === undefined || /^B?F\d/.test(label)) return;
+  throw new EngineError("bad_request", `quant: ${where} has no ${quant}, only ${file}`, { param: "quant" });
+}
+
+/** All parts, and the tower that may go with them. */
+function withParts(gguf: string, paths: readonly string[], where: string): string[] {
   const label = labelOf(gguf) ?? "";
   if (/^(UD-)?([IT]Q|MXFP)/.test(label)) {
     const message = `${where}: ${gguf} is ${label}; supported are F32, F16, BF16, Q4_0 … Q8_0 and Q2_K … Q6_K`;
@@ -57,7 +71,7 @@ function withParts(gguf: string, paths: readonly string[], where: string): Selec
     const message = `${where} lacks ${missing.join(", ")}: ${missing.length} of the ${parts.length} parts`;
     throw new EngineError("bad_checkpoint", message);
   }
-  return { gguf, files: [...towerFiles(paths, gguf).slice(0, 1), ...parts] };
+  return [...towerFiles(paths, gguf).slice(0, 1), ...parts];
 }
 
 function checkQuant(quant: string | undefined, where: string): void {

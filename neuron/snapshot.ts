@@ -68,12 +68,11 @@ export async function snapshot(
     await mkdir(dirname(ref), { recursive: true });
     await writeFile(ref, listing.commit);
   }
-  return placed(folder, selection!.gguf, quant);
+  return placed(folder, selection!);
 }
 
-/** Whoever has chosen a GGUF file has what was asked for. */
-function placed(folder: string, gguf: string | undefined, quant: string | undefined): Snapshot {
-  return gguf === undefined ? { path: folder, quant } : { path: join(folder, gguf), quant: undefined };
+function placed(folder: string, { gguf, quant }: Selection): Snapshot {
+  return { path: gguf === undefined ? folder : join(folder, gguf), quant };
 }
 
 /** The revision's files if they are all there: settings, tokenizer and every shard, or every part of a GGUF file. */
@@ -87,9 +86,10 @@ export async function cachedSnapshot(
   const ref = join(repo, "refs", revision);
   const commit = existsSync(ref) ? (await readFile(ref, "utf8")).trim() : revision;
   const folder = join(repo, "snapshots", commit);
-  const gguf = chosenHere(await namesIn(folder), quant, hub.offline ? name : undefined);
-  if (gguf !== undefined) return placed(folder, gguf, quant);
-  return (await isComplete(folder)) ? placed(folder, undefined, quant) : undefined;
+  const selection = chosenHere(await namesIn(folder), quant, hub.offline ? name : undefined);
+  if (!selection) return undefined;
+  const complete = selection.gguf !== undefined || (await isComplete(folder));
+  return complete ? placed(folder, selection) : undefined;
 }
 
 /** What cannot be chosen here may still be on the hub; if nobody may ask there, an open choice is told by name. */
@@ -97,9 +97,9 @@ function chosenHere(
   names: readonly string[],
   quant: string | undefined,
   name: string | undefined,
-): string | undefined {
+): Selection | undefined {
   try {
-    return selectFiles(names, quant, name ?? "").gguf;
+    return selectFiles(names, quant, name ?? "");
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     if (name !== undefined && error.code === "bad_request") throw error;
