@@ -1,4 +1,4 @@
-// Imports point one way: shaders ← engine ← neuron, neuron/protocol.ts ← gateway; inside the engine
+// Imports point one way: shaders ← engine ← neuron, neuron/protocol.ts ← gateway, kit ← both; inside the engine
 // errors ← gpu ← ops ← models ← serve ← index, and formats, text, grammar and image know no GPU.
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
@@ -28,9 +28,14 @@ const allowed: Record<string, readonly string[]> = {
     "engine/serve",
   ],
   "engine/index.ts": ["engine"],
-  neuron: ["engine/index.ts", "engine/errors.ts", "engine/root.ts", "engine/serve/types.ts"], // `--help` loads no Dawn
+  kit: [], // what the edges of both daemons share
+  // `--help` and `ls` load no Dawn
+  neuron: [
+    ...["kit", "engine/index.ts", "engine/errors.ts", "engine/root.ts", "engine/serve/types.ts"],
+    "engine/formats/locate.ts",
+  ],
   "neuron/protocol.ts": ["engine/index.ts"],
-  gateway: ["neuron/protocol.ts"],
+  gateway: ["kit", "neuron/protocol.ts"],
   "gateway/web": ["gateway/fleet-protocol.ts"], // the page: for the browser, with a type-check of its own
   bench: ["engine", "neuron/protocol.ts", "gateway"],
 };

@@ -1,22 +1,16 @@
 import { expect, test } from "vitest";
 import type { NeuronView } from "./fleet.ts";
 import { route } from "./router.ts";
+import { modelView, neuronView } from "./views.fixture.ts";
 
 const names = ["alpha", "beta", "gamma", "delta"];
 
 function fleet(loads: Record<string, number> = {}, strikes: Record<string, number> = {}): NeuronView[] {
-  return names.map((name) => ({
-    ...{ name, endpoint: "", state: "healthy" as const, strikes: strikes[name] ?? 0, draining: false },
-    ...{ reason: undefined, hostname: undefined, version: undefined, devices: [] },
-    models: [
-      {
-        ...{ id: "demo", status: "loaded", url: `http://${name}`, capabilities: [], limit: undefined },
-        ...{ toolCalls: true, reasoning: true, inFlight: loads[name] ?? 0, queueDepth: 0, ahead: 0 },
-        ...{ percent: undefined, error: undefined },
-        figures: { devices: [], memoryMb: null, prefillRate: null, decodeRate: null, phase: undefined },
-      },
-    ],
-  }));
+  return names.map((name) =>
+    neuronView(name, [modelView("demo", { url: `http://${name}`, inFlight: loads[name] ?? 0 })], {
+      strikes: strikes[name] ?? 0,
+    }),
+  );
 }
 
 function neuronOf(neurons: NeuronView[], affinity?: string, tried: string[] = []): string | undefined {

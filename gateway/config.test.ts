@@ -46,6 +46,8 @@ test("both example files parse, and show every key with its default", () => {
   const defaults = load({}).cortex;
   expect(shown.gateway).toEqual(defaults.gateway);
   expect(shown.poll).toEqual(defaults.poll);
+  expect(shown).toMatchObject({ state: defaults.state, state_name: defaults.state_name });
+  expect(shown.state_replicas).toBe(defaults.state_replicas);
 });
 
 test("flags over environment over file", () => {
@@ -74,7 +76,7 @@ test("models.toml beside cortex.toml is read; a named one is relative to the fil
   const beside = load({ "cortex.toml": "", "models.toml": '[aliases]\nx = "y"' });
   expect(beside.models.aliases).toEqual({ x: "y" });
   const named = load({ "cortex.toml": 'models_config = "m.toml"', "m.toml": '[[models]]\nid = "a"' });
-  expect(named.models.models).toEqual([{ id: "a" }]);
+  expect(named.models.models).toEqual([{ id: "a", min_devices: 1, pinned_on: [], residency_priority: 100 }]);
 });
 
 test.each([
@@ -83,7 +85,7 @@ test.each([
     { "cortex.toml": "[gateway]\nlisten_on = 1" },
     "cortex.toml: gateway.listen_on: unknown key",
   ],
-  ["an unknown table", { "cortex.toml": "[eviction]\n" }, "cortex.toml: eviction: unknown key"],
+  ["an unknown table", { "cortex.toml": "[evictions]\n" }, "cortex.toml: evictions: unknown key"],
   [
     "an address without a port",
     { "cortex.toml": '[gateway]\nlisten = "localhost"' },
@@ -133,9 +135,19 @@ test.each([
     "models.toml: aliases: an alias names a model, not another alias",
   ],
   [
-    "a key of a feature to come",
-    { "models.toml": '[[models]]\nid = "a"\npinned_on = []' },
-    "models.toml: models.0.pinned_on: unknown key",
+    "an unknown key of a model",
+    { "models.toml": '[[models]]\nid = "a"\npinned = []' },
+    "models.toml: models.0.pinned: unknown key",
+  ],
+  [
+    "a store of a kind that we have not",
+    { "cortex.toml": 'state = "redis://box"' },
+    'cortex.toml: state: expected "memory" or nats://host:4222 (got "redis://box")',
+  ],
+  [
+    "a strategy that does not exist",
+    { "cortex.toml": '[eviction]\nstrategy = "fifo"' },
+    'cortex.toml: eviction.strategy: Invalid type: Expected ("lru" | "priority") but received "fifo"',
   ],
 ])("%s", (_, files, message) => {
   expect(failure(files)).toBe(message);

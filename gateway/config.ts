@@ -11,6 +11,7 @@ export class ConfigError extends Error {}
 
 const Seconds = v.pipe(v.number(), v.gtValue(0));
 const Name = v.pipe(v.string(), v.nonEmpty());
+const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const Address = v.pipe(
   v.string(),
@@ -23,6 +24,23 @@ const Endpoint = v.pipe(
   v.regex(/^https?:\/\//, "expected http://host:port"),
   v.url("expected http://host:port"),
   v.transform((url) => url.replace(/\/+$/, "")),
+);
+
+const Neuron = v.pipe(
+  v.strictObject({
+    name: Name,
+    endpoint: Endpoint,
+    /** "openai": any server that answers /v1/chat/completions; it is asked, but never told to load or unload. */
+    kind: v.optional(v.picklist(["neuron", "openai"]), "neuron"),
+    /** What such a server wants as its bearer token. */
+    api_key: v.exactOptional(Name),
+    /** Our ids of its models, where they differ from its own: id = "its own name". */
+    models: v.exactOptional(v.record(Name, Name)),
+  }),
+  v.check(
+    ({ kind, api_key, models }) => kind === "openai" || (api_key === undefined && models === undefined),
+    'api_key and models are of use only with kind = "openai"',
+  ),
 );
 
 export const CortexConfig = v.pipe(
@@ -66,7 +84,68 @@ export const CortexConfig = v.pipe(
       }),
       {},
     ),
-    neurons: v.optional(v.array(v.strictObject({ name: Name, endpoint: Endpoint })), []),
+    /** Models that a request asks for and no neuron has. */
+    loading: v.optional(
+      v.strictObject({
+        /** False: only an operator loads models. */
+        on_demand: v.optional(v.boolean(), true),
+        /** One load on one neuron, its download included. */
+        timeout_s: v.optional(Seconds, 1800),
+        /** How long a request waits for its model. */
+        wait_s: v.optional(Seconds, 900),
+      }),
+      {},
+    ),
+    /** How models make room for others. */
+    eviction: v.optional(
+      v.strictObject({
+        /** Which goes first: the one not used for longest, or the one of the lowest residency_priority. */
+        strategy: v.optional(v.picklist(["lru", "priority"]), "lru"),
+        /** How long a model that must go may take to end its requests. */
+        drain_s: v.optional(Seconds, 300),
+        /** A model that nobody used for so long is unloaded; 0: never. */
+        idle_unload_s: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+        /** Unloads after which a neuron's device is started anew, for its memory is in pieces; 0: never. */
+        defrag_after_cycles: v.optional(Count, 50),
+      }),
+      {},
+    ),
+    /** Where leases, budgets and stored responses lie: "memory" for one gateway, nats://host:4222 for several. */
+    state: v.optional(
+      v.pipe(v.string(), v.regex(/^(memory$|(nats|tls):\/\/.)/, 'expected "memory" or nats://host:4222')),
+      "memory",
+    ),
+    /** A file with a NATS user's JWT and seed. Relative to the file that says so. */
+    state_credentials: v.optional(Name),
+    /** Copies that a cluster of NATS servers keeps. */
+    state_replicas: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(5)), 1),
+    /** Gateways of one name share their state; two fleets on one NATS need two. */
+    state_name: v.optional(
+      v.pipe(v.string(), v.regex(/^[a-zA-Z0-9_-]+$/, "expected letters, digits, - and _")),
+      "cortex",
+    ),
+    /** Who is asked for a key; `cortex key add` makes them. */
+    auth: v.optional(
+      v.strictObject({
+        /** "optional": known keys are metered and held to their limits, everybody else is served without. */
+        mode: v.optional(v.picklist(["off", "optional", "required"]), "off"),
+        /** Relative to the file that says so. */
+        keys_file: v.optional(Name, "keys.json"),
+      }),
+      {},
+    ),
+    /** A neuron that fails again and again is left alone for a while. */
+    breaker: v.optional(
+      v.strictObject({
+        /** Failures in a row: no connection, no valid answer, broken off, too late. */
+        failures: v.optional(v.pipe(Count, v.minValue(1)), 5),
+        /** Until one request may try it again; twice as long after each that fails. */
+        pause_s: v.optional(Seconds, 5),
+        longest_pause_s: v.optional(Seconds, 60),
+      }),
+      {},
+    ),
+    neurons: v.optional(v.array(Neuron), []),
     /** The neuron that the gateway starts beside itself when none is listed. */
     local_neuron: v.optional(
       v.strictObject({
@@ -106,6 +185,21 @@ export const ModelsConfig = v.pipe(
           id: Name,
           /** Where a neuron finds it when the id does not say: a folder or org/name[@revision]. */
           source: v.optional(Name),
+          /** Block format for its weights, when they are not to stay as they are stored. */
+          quant: v.optional(Name),
+          /** Tokens of prompt and answer together. */
+          context_length: v.optional(v.pipe(Count, v.minValue(1))),
+          /** What it takes of a device's memory, in MiB; default: what it took when it was last seen. */
+          vram_mb: v.optional(v.pipe(v.number(), v.gtValue(0))),
+          /** Devices that it is spread over, each with at least so much memory. */
+          min_devices: v.optional(v.pipe(Count, v.minValue(1)), 1),
+          min_device_vram_mb: v.optional(v.pipe(v.number(), v.gtValue(0))),
+          /** Neurons by name: it is loaded on no other, and there it stays. */
+          pinned_on: v.optional(v.array(Name), []),
+          /** A model makes room only for one of the same or a higher priority. */
+          residency_priority: v.optional(v.pipe(v.number(), v.integer()), 100),
+          /** In place of eviction.idle_unload_s. */
+          idle_unload_s: v.optional(v.pipe(v.number(), v.minValue(0))),
         }),
       ),
       [],
@@ -130,6 +224,8 @@ export type ModelsConfig = v.InferOutput<typeof ModelsConfig>;
 export interface Config {
   cortex: CortexConfig;
   models: ModelsConfig;
+  /** auth.keys_file, absolute; it need not exist. */
+  keysFile: string;
   /** The files that were read, for the log. */
   files: string[];
 }
@@ -150,10 +246,12 @@ export function loadConfig({ file, flags = {}, env, cwd }: Sources): Config {
   const raw = read ? readToml(path) : {};
   for (const [name, value] of Object.entries(env)) setFromEnvironment(raw, name, value);
   const cortex = check(CortexConfig, merge(raw, flags), read ? path : "configuration");
-  const models = loadModels(cortex.models_config, read ? dirname(path) : cwd);
+  const folder = read ? dirname(path) : cwd;
+  const models = loadModels(cortex.models_config, folder);
   return {
     cortex,
     models: models.config,
+    keysFile: resolve(folder, cortex.auth.keys_file),
     files: [...(read ? [path] : []), ...(models.file !== undefined ? [models.file] : [])],
   };
 }
@@ -191,7 +289,8 @@ function check<S extends v.GenericSchema>(schema: S, value: unknown, where: stri
   throw new ConfigError(lines.join("\n"));
 }
 
-function describe(issue: v.BaseIssue<unknown>): string {
+/** One problem of a file as a line: "gateway.listen: expected host:port (got "x")". */
+export function describe(issue: v.BaseIssue<unknown>): string {
   const path = v.getDotPath(issue) ?? "";
   if (issue.type === "strict_object" && issue.expected === "never") return `${path}: unknown key`;
   if (issue.type === "strict_object" && issue.received === "undefined") return `${path}: is missing`;

@@ -23,6 +23,7 @@ const kinds = {
   model_unavailable: { status: 503, type: "server_error", retryAfterS: 3 },
   no_healthy_neuron: { status: 503, type: "server_error", retryAfterS: 5 },
   shutting_down: { status: 503, type: "server_error", retryAfterS: 5 },
+  store_unavailable: { status: 503, type: "server_error", retryAfterS: 2 },
   upstream_unreachable: { status: 502, type: "server_error", retryAfterS: 2 },
   upstream_failed: { status: 502, type: "server_error", retryAfterS: 2 },
   upstream_interrupted: { status: 502, type: "server_error", retryAfterS: 2 },

@@ -16,9 +16,11 @@ const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "cortex-main-"));
 
 beforeAll(() => {
-  for (const room of ["gateway", "gateway/dialects", "neuron"]) {
-    mkdirSync(join(folder, room), { recursive: true });
-    if (room === "neuron") continue;
+  mkdirSync(join(folder, "neuron"));
+  const below = readdirSync(join(root, "gateway"), { withFileTypes: true });
+  const rooms = below.filter((entry) => entry.isDirectory() && entry.name !== "web");
+  for (const room of ["gateway", ...rooms.map(({ name }) => `gateway/${name}`), "kit"]) {
+    mkdirSync(join(folder, room));
     for (const file of readdirSync(join(root, room))) if (/^[\w-]+\.ts$/.test(file)) strip(`${room}/${file}`);
   }
   strip("neuron/protocol.ts");
@@ -154,7 +156,6 @@ test.each([
     {},
     /^cortex: .*gateway\.listen: expected host:port \(got "31313"\)\n$/,
   ],
-  ["an unknown flag", ["serve", "--nope"], {}, /^error: unknown option '--nope'\n$/],
   [
     "a model beside listed neurons",
     ["serve", "--model", "x"],
@@ -164,6 +165,18 @@ test.each([
 ])("%s: one line, exit code 1", async (_, args, files, message) => {
   const run = await ended(args, files as Record<string, string>);
   expect([run.ended, run.err]).toEqual([1, expect.stringMatching(message)]);
+});
+
+test.each([
+  [
+    "an unknown flag",
+    ["serve", "--nope"],
+    /^error: unknown option '--nope'\n\(--help shows the options\)\n$/,
+  ],
+  ["an unknown command", ["dance"], /^error: (unknown command 'dance'|too many arguments)/],
+])("%s: exit code 2", async (_, args, message) => {
+  const run = await ended(args);
+  expect([run.ended, run.err]).toEqual([2, expect.stringMatching(message)]);
 });
 
 test("listening wider is said", async () => {

@@ -25,6 +25,7 @@ const SeenHealth = v.looseObject({
       queue_depth: ModelHealth.entries.queue_depth,
       tok_s_prefill: ModelHealth.entries.tok_s_prefill,
       tok_s_decode: ModelHealth.entries.tok_s_decode,
+      idle_secs: v.exactOptional(v.number()),
     }),
   ),
 });

@@ -19,8 +19,10 @@ export class Poller {
   private readonly log: Log;
   private readonly stopping = new AbortController();
   private readonly wake = new Map<string, () => void>();
-  private readonly loops: Promise<void>[] = [];
-  private readonly listeners = new Set<() => void>();
+  private readonly loops = new Map<string, Promise<void>>();
+  /** Polls are numbered as they are sent: an answer that comes after that to a later poll is out of date. */
+  private sent = 0;
+  private readonly heard = new Map<string, number>();
 
   constructor(fleet: Fleet, dispatcher: Dispatcher, log: Log, options: PollerOptions) {
     this.fleet = fleet;
@@ -30,13 +32,23 @@ export class Poller {
   }
 
   start(): void {
-    for (const { name } of this.fleet.neurons) this.loops.push(this.watch(name));
+    for (const { name } of this.fleet.neurons) this.follow(name);
+  }
+
+  /** Polls a neuron for as long as it is in the fleet. */
+  follow(name: string): void {
+    const before = this.loops.get(name) ?? Promise.resolve();
+    this.nudge(name); // should it sleep, for one that has left under that name
+    this.loops.set(
+      name,
+      before.then(() => this.watch(this.fleet.neuron(name))),
+    );
   }
 
   async stop(): Promise<void> {
     this.stopping.abort();
     for (const wake of this.wake.values()) wake();
-    await Promise.all(this.loops);
+    await Promise.all(this.loops.values());
   }
 
   /** Polls one neuron now: a request has just failed there, or its process has changed. */
@@ -44,43 +56,45 @@ export class Poller {
     this.wake.get(name)?.();
   }
 
-  /** Resolves after the first poll at which `condition` holds; rejects never, so race it with what may go wrong. */
-  until(condition: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!condition()) return;
-        this.listeners.delete(look);
-        resolve();
-      };
-      this.listeners.add(look);
-      look();
-    });
+  /** Asks one neuron now; afterwards the fleet knows what it said, or that it said nothing. */
+  async refresh(name: string): Promise<void> {
+    if (this.fleet.has(name)) await this.poll(name);
   }
 
-  private async watch(name: string): Promise<void> {
-    while (!this.stopping.signal.aborted) {
+  private async watch(neuron: NeuronView): Promise<void> {
+    const { name } = neuron;
+    const isThere = () => !this.stopping.signal.aborted && this.isIn(neuron);
+    while (isThere()) {
       await this.poll(name);
-      if (this.stopping.signal.aborted) return;
-      for (const listener of this.listeners) listener();
-      await this.pause(name);
+      if (isThere()) await this.pause(name);
     }
   }
 
+  /** A neuron may leave the fleet, and another one come under its name. */
+  private isIn(neuron: NeuronView): boolean {
+    return this.fleet.has(neuron.name) && this.fleet.neuron(neuron.name) === neuron;
+  }
+
   private async poll(name: string): Promise<void> {
+    const turn = ++this.sent;
     const known = this.fleet.known(name);
-    const before = this.fleet.neuron(name);
-    const was = { ...before, models: before.models.map(({ id, status }) => ({ id, status })) };
+    const neuron = this.fleet.neuron(name);
+    const was = { state: neuron.state, models: neuron.models.map(({ id, status }) => ({ id, status })) };
+    // Meanwhile it may have been started anew elsewhere, or have left; then this is an answer of the dead.
+    const counts = () =>
+      this.isIn(neuron) && neuron.endpoint === known.endpoint && turn > (this.heard.get(name) ?? 0);
     try {
       const { dispatcher, options, stopping } = this;
       const { timeoutMs } = options;
       const report = await readNeuron({ dispatcher, timeoutMs, signal: stopping.signal, ...known });
-      // Meanwhile it may have been started anew elsewhere; then this is an answer of the dead.
-      if (this.fleet.neuron(name).endpoint === known.endpoint) this.fleet.succeeded(name, report);
+      if (!counts()) return;
+      this.fleet.succeeded(name, report);
     } catch (error) {
-      if (this.stopping.signal.aborted) return;
+      if (this.stopping.signal.aborted || !counts()) return;
       this.fleet.failed(name, faultOf(error));
     }
-    this.report(was, this.fleet.neuron(name));
+    this.heard.set(name, turn);
+    this.report(was, neuron);
   }
 
   private report(
@@ -103,7 +117,8 @@ export class Poller {
 
   private pause(name: string): Promise<void> {
     const { state, models } = this.fleet.neuron(name);
-    const changing = models.some(({ status }) => status === "loading" || status === "unloading");
+    const moving = models.some(({ status }) => ["loading", "unloading", "recovering"].includes(status));
+    const changing = moving || this.fleet.isWorkedOn(name);
     const ms = state === "starting" || changing ? this.options.loadingIntervalMs : this.options.intervalMs;
     return new Promise((resolve) => {
       const timer = setTimeout(done, ms);

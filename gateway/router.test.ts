@@ -1,22 +1,15 @@
 import { expect, test } from "vitest";
 import type { ModelView, NeuronState, NeuronView } from "./fleet.ts";
 import { route } from "./router.ts";
+import type { Sight } from "./views.fixture.ts";
+import { modelView, neuronView } from "./views.fixture.ts";
 
-function model(id: string, status = "loaded", more: Partial<ModelView> = {}): ModelView {
-  return {
-    ...{ id, status, url: status === "loaded" ? `http://${id}` : undefined, capabilities: ["text"] },
-    ...{ limit: undefined, toolCalls: false, reasoning: false, percent: undefined, error: undefined },
-    ...{ inFlight: 0, queueDepth: 0, ahead: 0 },
-    figures: { devices: [0], memoryMb: null, prefillRate: null, decodeRate: null, phase: undefined },
-    ...more,
-  };
+function model(id: string, status = "loaded", more: Sight = {}): ModelView {
+  return modelView(id, { status, ...more });
 }
 
 function neuron(name: string, models: ModelView[], state: NeuronState = "healthy", more = {}): NeuronView {
-  return {
-    ...{ name, endpoint: `http://${name}`, state, models, strikes: 0, draining: false, devices: [] },
-    ...{ reason: undefined, hostname: undefined, version: undefined, ...more },
-  };
+  return neuronView(name, models, { state, ...more });
 }
 
 const busy = (inFlight: number, queueDepth = 0, ahead = 0) =>
@@ -43,6 +36,11 @@ test.each<[string, NeuronView[], string]>([
   ],
   ["not one out of reach", [neuron("a", [model("m")], "unreachable"), neuron("b", [busy(5)])], "b"],
   [
+    "not one that is about to go",
+    [neuron("a", [model("m", "loaded", { use: { leaving: "eviction" } })]), neuron("b", [busy(5)])],
+    "b",
+  ],
+  [
     "not one whose address is unknown",
     [neuron("a", [model("m", "loaded", { url: undefined })]), neuron("b", [busy(5)])],
     "b",
@@ -54,6 +52,17 @@ test.each<[string, NeuronView[], string]>([
 test.each<[string, NeuronView[], object]>([
   ["loading", [neuron("a", [model("m", "loading", { percent: 43 })])], { kind: "loading", percent: 43 }],
   ["loaded, address to come", [neuron("a", [model("m", "loaded", { url: undefined })])], { kind: "loading" }],
+  ["recovering", [neuron("a", [model("m", "recovering")])], { kind: "loading" }],
+  [
+    "its device is started anew",
+    [neuron("a", [model("m", "loaded", { use: { leaving: "restart" } })])],
+    { kind: "loading" },
+  ],
+  [
+    "it makes room",
+    [neuron("a", [model("m", "loaded", { use: { leaving: "eviction" } })])],
+    { kind: "unavailable", status: "unloading" },
+  ],
   ["failed", [neuron("a", [model("m", "failed")])], { kind: "unavailable", status: "failed" }],
   [
     "a status of the future",

@@ -9,7 +9,7 @@ import type { ModelView, NeuronView } from "./fleet.ts";
 
 export type Decision =
   | { kind: "send"; neuron: string; url: string }
-  /** It will be there: some neuron is loading it. */
+  /** It will be there: some neuron is loading it, or starts its device anew and then has it again. */
   | { kind: "loading"; percent: number | undefined }
   /** A neuron has it but cannot serve it now: it is unloading, failed to load, or goes down. */
   | { kind: "unavailable"; status: string }
@@ -40,11 +40,16 @@ export function route(
   const best = affinity === undefined ? servable.sort(byLoad)[0] : preferred(servable.sort(byLoad), affinity);
   if (best) return { kind: "send", neuron: best.neuron.name, url: best.model.url! };
   const reachable = places.filter(({ neuron }) => neuron.state === "healthy" && !tried.has(neuron.name));
-  const loading = reachable.find(({ model }) => model.status === "loading" || model.status === "loaded");
-  if (loading && !loading.neuron.draining) return { kind: "loading", percent: loading.model.percent };
-  if (reachable[0]) return { kind: "unavailable", status: reachable[0].model.status };
+  const coming = reachable.find(isComing);
+  if (coming) return { kind: "loading", percent: coming.model.percent };
+  if (reachable[0]) return { kind: "unavailable", status: statusOf(reachable[0].model) };
   if (!neurons.some(({ state }) => state === "healthy")) return { kind: "no_neuron" };
   return places.length > 0 ? { kind: "unreachable" } : { kind: "unknown" };
+}
+
+/** True when requests for the model may go there. */
+export function serves(neuron: NeuronView, model: string): boolean {
+  return placesOn(neuron, model).some(isServable);
 }
 
 /** Every model id that a healthy neuron has loaded, sorted. */
@@ -54,9 +59,18 @@ export function loadedModels(neurons: readonly NeuronView[]): string[] {
 }
 
 function isServable({ neuron, model }: Place): boolean {
-  return (
-    neuron.state === "healthy" && !neuron.draining && model.status === "loaded" && model.url !== undefined
-  );
+  const open = neuron.state === "healthy" && !neuron.draining && model.use.leaving === undefined;
+  return open && model.status === "loaded" && model.url !== undefined;
+}
+
+function isComing({ neuron, model }: Place): boolean {
+  const words = ["loading", "recovering", "loaded"];
+  return !neuron.draining && words.includes(model.status) && model.use.leaving !== "eviction";
+}
+
+/** What is said of a model that somebody is about to unload is what it will be. */
+function statusOf({ status, use }: ModelView): string {
+  return use.leaving === "eviction" ? "unloading" : status;
 }
 
 function placesOn(neuron: NeuronView, id: string): Place[] {
@@ -94,6 +108,7 @@ function byLoad(a: Place, b: Place): number {
   return doubt || load(a.model) - load(b.model) || (a.neuron.name < b.neuron.name ? -1 : 1);
 }
 
-function load(model: ModelView): number {
+/** Requests that a model has to do with, as far as this gateway knows. */
+export function load(model: ModelView): number {
   return Math.max(0, model.inFlight + model.queueDepth + model.ahead);
 }

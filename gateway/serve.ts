@@ -14,9 +14,10 @@ import { LocalNeuron } from "./local-neuron.ts";
 import { createLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { readPage } from "./page.ts";
+import { openStore } from "./open-store.ts";
 import { Poller } from "./poller.ts";
-import { MemoryStore } from "./store.ts";
-import { responsePrefix, StoredResponses } from "./stored-responses.ts";
+import type { Store } from "./store.ts";
+import { StoredResponses } from "./stored-responses.ts";
 import { Traffic } from "./traffic.ts";
 import { openDispatcher } from "./upstream.ts";
 import { packageRoot } from "./version.ts";
@@ -51,7 +52,7 @@ const lastWordsMs = 500;
 /** Throws ConfigError when a port cannot be opened or the local neuron's program is missing. */
 export async function serve(options: ServeOptions): Promise<Running> {
   const { cortex, version, print } = options;
-  const gateway = openGateway(options);
+  const gateway = openGateway(options, await openStore(options));
   const poller = openPoller(options, gateway);
   gateway.nudge = (name) => poller.nudge(name);
   const local = cortex.neurons.length === 0 ? openLocalNeuron(options, gateway, poller) : undefined;
@@ -63,7 +64,7 @@ export async function serve(options: ServeOptions): Promise<Running> {
     url = await listen(app, cortex.gateway.listen, "gateway.listen");
     metricsUrl = await listen(metricsApp, cortex.gateway.metrics_listen, "gateway.metrics_listen");
   } catch (error) {
-    await Promise.all([app.close(), metricsApp.close(), gateway.dispatcher.close()]);
+    await Promise.all([app.close(), metricsApp.close(), gateway.dispatcher.close(), gateway.store.close()]);
     throw error;
   }
   for (const file of options.files) print(`configuration: ${file}`);
@@ -71,22 +72,19 @@ export async function serve(options: ServeOptions): Promise<Running> {
   warnOfOpenDoors(options, print);
   await local?.start();
   poller.start();
-  announce(gateway, poller, url, print);
+  announce(gateway, url, print);
   let stopped: Promise<void> | undefined;
   const stop = () => (stopped ??= takeDown({ gateway, poller, local, apps: [app, metricsApp], options }));
   return { url, metricsUrl, gateway, stop };
 }
 
-function openGateway(options: ServeOptions): Gateway {
+function openGateway(options: ServeOptions, store: Store): Gateway {
   const { cortex, models, version, write } = options;
   const { gateway: set, poll, neurons } = cortex;
   const fleet = new Fleet(poll.strikes);
   for (const { name, endpoint } of neurons) fleet.add(name, endpoint);
   const metrics = new Metrics(fleet);
   metrics.watchProcess();
-  const store = new MemoryStore({
-    bounds: [{ prefix: responsePrefix, maxBytes: cortex.responses.max_mb * 2 ** 20 }],
-  });
   return {
     ...{ store, responses: new StoredResponses(store, cortex.responses.keep_h * 3_600_000) },
     ...{ fleet, models, metrics, version, traffic: new Traffic() },
@@ -151,11 +149,11 @@ function warnOfOpenDoors({ cortex: { gateway } }: ServeOptions, print: (line: st
 }
 
 /** One line once the first model answers, with something to try. */
-function announce(gateway: Gateway, poller: Poller, url: string, print: (line: string) => void): void {
+function announce(gateway: Gateway, url: string, print: (line: string) => void): void {
   const first = () =>
     gateway.fleet.neurons.flatMap((n) => n.models).find((m) => m.status === "loaded" && m.url);
-  void poller
-    .until(() => first() !== undefined)
+  void gateway.fleet
+    .until(() => first() !== undefined, new AbortController().signal)
     .then(() => {
       const model = first()?.id;
       const body = JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] });

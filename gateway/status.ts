@@ -1,6 +1,7 @@
 // `cortex status`: what GET /health and /v1/models say, as tables. Pure but for the two questions.
 
 import { request } from "undici";
+import { table } from "../kit/table.ts";
 import type { ModelItem } from "./catalogue.ts";
 import type { FleetHealth, NeuronHealth } from "./health.ts";
 import { faultOf } from "./neuron-client.ts";
@@ -49,7 +50,7 @@ export function statusText(base: string, { health, models }: Status): string {
     health.fleet.map(neuronRow),
   );
   const list = table(["MODEL", "STATUS", "WHERE", "CONTEXT", "CAPABILITIES"], models.map(modelRow));
-  return [head, fleet, list].join("\n\n");
+  return [[head], fleet, list].map((lines) => lines.join("\n")).join("\n\n");
 }
 
 function neuronRow(neuron: NeuronHealth): string[] {
@@ -85,15 +86,4 @@ function memory(usedMb: number | null, totalMb: number | null): string {
   if (usedMb === null && totalMb === null) return "?";
   const gib = (mb: number | null) => (mb === null ? "?" : (mb / 1024).toFixed(1));
   return `${gib(usedMb)}/${gib(totalMb)} GiB`;
-}
-
-function table(head: string[], rows: string[][]): string {
-  const filled = rows.map((row) => row.map((cell) => cell || "-"));
-  const widths = head.map((_, i) => Math.max(...[head, ...filled].map((row) => row[i]!.length)));
-  const line = (row: string[]) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd();
-  return [head, ...filled].map(line).join("\n");
 }

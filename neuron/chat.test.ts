@@ -444,6 +444,28 @@ describe("what the engine is asked", () => {
     expect(asked().format).toEqual(format);
   });
 
+  const begun = [...body.messages, { role: "assistant", content: "The cap" }];
+  test.each<[object, object]>([
+    [{ continue_final_message: true, add_generation_prompt: false }, { continueFinal: true }],
+    [{ continue_final_message: true, response_format: { type: "text" } }, { continueFinal: true }],
+    [{ continue_final_message: false, add_generation_prompt: true }, {}],
+    [{ add_generation_prompt: false }, { addGenerationPrompt: false }],
+  ])("%j", async (wish, want) => {
+    expect((await chat({ ...wish, messages: begun })).status).toBe(200);
+    const { continueFinal, addGenerationPrompt, messages } = asked();
+    expect({ continueFinal, addGenerationPrompt }).toEqual(want);
+    expect(messages.at(-1)).toEqual({ role: "assistant", content: "The cap" });
+  });
+
+  test.each<[string, object]>([
+    ["add_generation_prompt", { add_generation_prompt: true }],
+    ["response_format", { response_format: { type: "json_object" } }],
+    ["tool_choice", { tool_choice: "required", tools: [{ type: "function", function: { name: "f" } }] }],
+  ])("an answer cannot go on with %s", async (param, wish) => {
+    const refused = await chat({ ...wish, messages: begun, continue_final_message: true });
+    expect([refused.status, (await json(refused)).error]).toMatchObject([400, { code: "bad_request", param }]);
+  });
+
   test("pictures reach a model that sees", async () => {
     const messages = [
       {

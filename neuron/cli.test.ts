@@ -82,7 +82,13 @@ describe("errors at start", () => {
       1,
       "error: model folder /no/model does not exist",
     ],
-    ["no name of a model", ["--model", "what"], {}, 1, "error: what: neither a folder here, nor a hub name"],
+    [
+      "no name of a model",
+      ["--model", "what"],
+      {},
+      1,
+      "error: what: neither a folder or .gguf file here, nor a hub name",
+    ],
     ["a missing file", ["--config", "no.toml"], {}, 1, "error: cannot read "],
     ["an unknown variable", [], { NEURON_HTTP__COLOUR: "5" }, 1, 'unknown key "http.colour"'],
     ["a wrong variable", [], { NEURON_PORT: "x" }, 1, "port: Invalid type: Expected number"],
@@ -132,16 +138,18 @@ describe("commands", () => {
     });
     const env = { HF_HUB_CACHE: mkdtempSync(join(tmpdir(), "neuron-hub-")), HF_ENDPOINT: hub.endpoint };
     const [code, pulled] = await command(["pull", "org/tiny", "--json"], env);
-    const folder = join(env.HF_HUB_CACHE, "models--org--tiny", "snapshots", hub.commit);
-    expect([code, JSON.parse(pulled)]).toEqual([0, { id: "org/tiny", folder }]);
+    const path = join(env.HF_HUB_CACHE, "models--org--tiny", "snapshots", hub.commit);
+    expect([code, JSON.parse(pulled)]).toEqual([0, { id: "org/tiny", path }]);
     await hub.close();
     const [, listed] = await command(["ls", "--json"], env);
-    expect(JSON.parse(listed)).toContainEqual({ id: "org/tiny", bytes: 11, complete: true, folder });
-    expect((await command(["ls"], env))[1]).toMatch(/^org\/tiny +1 kB {2}complete/m);
+    expect(JSON.parse(listed)).toContainEqual({
+      ...{ id: "org/tiny", bytes: 11, format: "safetensors", complete: true, path },
+    });
+    expect((await command(["ls"], env))[1]).toMatch(/^org\/tiny +1 kB {2}safetensors {2}complete/m);
     const [failed, , err] = await command(["pull", "org/tiny"], env);
     expect([failed, err]).toEqual([1, expect.stringContaining("cannot list org/tiny at http")]);
     const [offline, out] = await command(["pull", "org/tiny"], { ...env, HF_HUB_OFFLINE: "1" });
-    expect([offline, out]).toEqual([0, `${folder}\n`]);
+    expect([offline, out]).toEqual([0, `${path}\n`]);
   });
 });
 

@@ -25,6 +25,11 @@ export const Config = v.strictObject({
   adapter: v.exactOptional(Name),
   /** Tokens of prompt and answer together, for every model that says nothing else; default: the engine's choice. */
   context_length: v.exactOptional(ContextLength),
+  /**
+   * The form of the weights, for every model that says nothing else: a block type that floats are quantised to (q4_k),
+   * or the label of one of several GGUF files (Q4_K_M); default: as they are.
+   */
+  quant: v.exactOptional(Name),
   /** Requests that run at once in one model, each with memory for a whole context; default: what the engine finds fit. */
   max_in_flight: v.exactOptional(v.pipe(Count, v.minValue(1), v.maxValue(64))),
   /** Requests that may wait for one model beside those; more get queue_full. */
@@ -76,9 +81,10 @@ export const Config = v.strictObject({
     v.array(
       v.strictObject({
         model_id: Name,
-        /** A folder, org/name[@revision] or demo; default: what model_id says. */
+        /** A folder, a .gguf file, org/name[@revision][:quant] or demo; default: what model_id says. */
         source: v.exactOptional(Name),
         context_length: v.exactOptional(ContextLength),
+        quant: v.exactOptional(Name),
       }),
     ),
     [],

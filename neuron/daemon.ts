@@ -12,7 +12,7 @@ import type { Log } from "./log.ts";
 import { watchMemory } from "./memory.ts";
 import { Models } from "./models.ts";
 import type { Entry, Wanted } from "./models.ts";
-import { parseReference } from "./reference.ts";
+import { parseReference, withQuant } from "./reference.ts";
 import { buildServer } from "./server.ts";
 import { snapshot } from "./snapshot.ts";
 
@@ -38,7 +38,7 @@ const closeLimitMs = 6000;
 export async function startDaemon(config: Config, { log, env, openEngine }: DaemonDeps): Promise<Daemon> {
   const wanted = config.default_models.map(wantedModel);
   // A typing error should show at once, not after the device has been opened.
-  for (const model of wanted) parseReference(model.source ?? model.id);
+  for (const { id, source, quant } of wanted) withQuant(parseReference(source ?? id), quant);
   const { device, adapter, max_queue: maxQueue, max_in_flight: maxInFlight } = config;
   const engine = await openEngine({
     device,
@@ -48,7 +48,7 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
     images: imageLimits(config.images),
   });
   const memory = watchMemory(engine.device);
-  const models = new Models(engine, fetcher(config, env, log), config.context_length);
+  const models = new Models(engine, fetcher(config, env, log), config.context_length, config.quant);
   tell(models, log);
   const stop = new AbortController();
   const app = buildServer({
@@ -109,18 +109,19 @@ function imageLimits(images: Config["images"]): NonNullable<EngineOptions["image
   };
 }
 
-function wantedModel({ model_id, source, context_length }: Config["default_models"][number]): Wanted {
+function wantedModel({ model_id, source, context_length, quant }: Config["default_models"][number]): Wanted {
   return {
     id: model_id,
     ...(source === undefined ? {} : { source }),
+    ...(quant === undefined ? {} : { quant }),
     ...(context_length === undefined ? {} : { contextLength: context_length }),
   };
 }
 
 function fetcher(config: Config, env: NodeJS.ProcessEnv, log: Log): ConstructorParameters<typeof Models>[1] {
   const hub = hubFrom(env, config.hub);
-  return ({ name, revision }, onProgress, signal) =>
-    snapshot(hub, name, revision, { signal, onProgress, onNote: (line) => log.info(line) });
+  return ({ name, revision, quant }, onProgress, signal) =>
+    snapshot(hub, name, revision, { quant, signal, onProgress, onNote: (line) => log.info(line) });
 }
 
 function tell(models: Models, log: Log): void {

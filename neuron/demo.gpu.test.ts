@@ -123,6 +123,16 @@ test("the prompt's token ids continue as its text does", async () => {
   expect((await json(answer)).choices[0].text).toBe(one.content);
 });
 
+test.each([9, 24])("an answer that has begun with %i characters ends as it would have", async (length) => {
+  const { messages, content } = cases.find(({ id }) => id === "capital-1")!;
+  const begun = { role: "assistant", content: content.slice(0, length) };
+  const going = { continue_final_message: true, add_generation_prompt: false };
+  const { choices } = await json(ask({ messages: [...messages, begun], ...going }));
+  expect(begun.content + choices[0].message.content).toBe(content);
+  const over = await json(ask({ messages: [...messages, begun] }));
+  expect(over.choices[0].message.content).not.toBe(choices[0].message.content);
+});
+
 test("hanging up frees the device for the next request", async () => {
   const story = golden.cases.find(({ id }) => id === stories[0])!;
   const hangUp = new AbortController();

@@ -5,6 +5,7 @@ import { prepareAdapter, survey } from "../engine/index.ts";
 import type { Advice, DeviceFailure, DeviceReport, HostFacts, PlainError } from "../engine/index.ts";
 import { toPlainError } from "../engine/errors.ts";
 import { packageRoot } from "../engine/root.ts";
+import { table } from "../kit/table.ts";
 import { colour } from "./colour.ts";
 
 export interface DoctorReport {
@@ -58,13 +59,8 @@ export function formatDevices(devices: DoctorReport["devices"]): string {
   if (devices.length === 0) return 'no devices; "neuron doctor" says what is missing here\n';
   const head = ["device", "kind", "name", "memory", "subgroups", "f16", "matrices", "driver"];
   const body = devices.map(tableRow);
-  const widths = head.map((_, i) => Math.max(...[head, ...body].map((row) => row[i]!.length)));
-  const line = (row: string[]) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join("  ")
-      .trimEnd();
-  return [colour.bold(line(head)), ...body.map(line), ""].join("\n");
+  const [first, ...lines] = table(head, body);
+  return [colour.bold(first), ...lines, ""].join("\n");
 }
 
 async function choose(options: DeviceOptions): Promise<DoctorReport["chosen"]> {

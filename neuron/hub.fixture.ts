@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 export interface MockHub {
   endpoint: string;
   commit: string;
-  /** By path; what ends in .safetensors is kept in the store and listed with a SHA-256. */
+  /** By path; weights are kept in the store and listed with a SHA-256. */
   files: Map<string, Buffer>;
   /** Requests seen: `GET /path`, with the range where there was one, and `+token` where the token came along. */
   seen: string[];
@@ -79,10 +79,11 @@ function answer(hub: MockHub, request: IncomingMessage, response: ServerResponse
   if (path === `/api/models/org/tiny/tree/${commit}` && !hub.faults.noTree) {
     return json([...hub.files.entries()].map(([name, content]) => listed(name, content)));
   }
-  const name = path.startsWith(`/org/tiny/resolve/${commit}/`) ? path.split("/").at(-1)! : "";
-  const content = hub.files.get(decodeURIComponent(name));
+  const prefix = `/org/tiny/resolve/${commit}/`;
+  const name = path.startsWith(prefix) ? decodeURIComponent(path.slice(prefix.length)) : "";
+  const content = hub.files.get(name);
   if (!content) return void response.writeHead(404).end();
-  if (name.endsWith(".safetensors")) {
+  if (isStored(name)) {
     const linked = { "x-linked-etag": `"${sha256(content)}"`, "x-linked-size": content.length };
     return void response.writeHead(302, { location: `${store}/${name}`, ...linked }).end();
   }
@@ -123,8 +124,12 @@ function note(hub: MockHub, request: IncomingMessage): void {
 
 function listed(path: string, content: Buffer): Record<string, unknown> {
   const entry = { type: "file", path, size: content.length, oid: gitSha1(content) };
-  if (!path.endsWith(".safetensors")) return entry;
+  if (!isStored(path)) return entry;
   return { ...entry, lfs: { oid: sha256(content), size: content.length, pointerSize: 130 } };
+}
+
+function isStored(path: string): boolean {
+  return /\.(safetensors|gguf)$/.test(path);
 }
 
 export function sha256(content: Buffer): string {

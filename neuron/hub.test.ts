@@ -24,7 +24,7 @@ const small = { "config.json": '{"a":1}', "tokenizer.json": "{}", "chat_template
 const foreign = {
   "model.onnx": "x",
   "pytorch_model.bin": "x",
-  "model-Q4.gguf": "x",
+  "model-Q8_0.gguf": "x",
   "README.md": "x",
   "image.png": "x",
 };
@@ -50,8 +50,8 @@ beforeEach(async () => {
 });
 afterEach(() => mock.close());
 
-function bring(revision = "main", more: Partial<SnapshotOptions> = {}): Promise<string> {
-  return snapshot(hub, "org/tiny", revision, {
+async function bring(revision = "main", more: Partial<SnapshotOptions> = {}): Promise<string> {
+  const { path } = await snapshot(hub, "org/tiny", revision, {
     signal: new AbortController().signal,
     onProgress: (bytes, total) => progress.push([bytes, total]),
     onNote: (line) => notes.push(line),
@@ -59,6 +59,7 @@ function bring(revision = "main", more: Partial<SnapshotOptions> = {}): Promise<
     retries: 3,
     ...more,
   });
+  return path;
 }
 
 async function failure(work: Promise<unknown>): Promise<EngineError> {
@@ -280,11 +281,12 @@ describe("failures by name", () => {
   });
 
   test("a repository of another format", async () => {
-    for (const name of [...mock.files.keys()]) if (name.endsWith(".safetensors")) mock.files.delete(name);
+    const ours = (name: string) => /\.(safetensors|gguf)$/.test(name);
+    for (const name of [...mock.files.keys()]) if (ours(name)) mock.files.delete(name);
     const error = await failure(bring());
     expect(error).toMatchObject({
       code: "unsupported_model",
-      message: expect.stringContaining("model-Q4.gguf"),
+      message: expect.stringContaining("model.onnx"),
     });
   });
 

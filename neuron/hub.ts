@@ -51,11 +51,12 @@ export interface Listing {
   files: RemoteFile[];
 }
 
-/** The files of a revision that a model needs, with their sizes and checksums. */
+/** Those of a revision's files that `choose` wants, with their sizes and checksums. */
 export async function listModel(
   hub: Hub,
   name: string,
   revision: string,
+  choose: (paths: readonly string[]) => readonly string[],
   signal: AbortSignal,
 ): Promise<Listing> {
   // The package refuses tokens that do not start with hf_; a private mirror's may look otherwise.
@@ -69,8 +70,10 @@ export async function listModel(
     const commit = info.sha;
     if (!/^[0-9a-f]{40}$/.test(commit))
       throw new EngineError("download_failed", `${name}: commit "${commit}"`);
-    const files = await tree(listFiles({ ...ask, repo: name, revision: commit }));
-    return { commit, files: files ?? (await fromPaths(hub, name, commit, info.filePaths, signal)) };
+    const listed = await tree(listFiles({ ...ask, repo: name, revision: commit, recursive: true }));
+    const wanted = choose(listed?.map(({ path }) => path) ?? info.filePaths);
+    const files = listed?.filter(({ path }) => wanted.includes(path));
+    return { commit, files: files ?? (await fromPaths(hub, name, commit, wanted, signal)) };
   } catch (error) {
     signal.throwIfAborted();
     throw explained(error, hub, name, revision);
@@ -94,22 +97,21 @@ async function tree(listed: AsyncIterable<ListFileEntry>): Promise<RemoteFile[] 
 }
 
 /** Simple mirrors have no tree listing: each file tells its own size and checksum. */
-async function fromPaths(hub: Hub, name: string, commit: string, paths: string[], signal: AbortSignal) {
-  const wanted = paths.filter((path) => isNeeded(path));
+async function fromPaths(
+  hub: Hub,
+  name: string,
+  commit: string,
+  paths: readonly string[],
+  signal: AbortSignal,
+) {
   return Promise.all(
-    wanted.map((path) => describeFile(fileUrl(hub, name, commit, path), path, hub.token, signal)),
+    paths.map((path) => describeFile(fileUrl(hub, name, commit, path), path, hub.token, signal)),
   );
 }
 
 export function fileUrl(hub: Hub, name: string, commit: string, path: string): string {
-  return `${hub.endpoint}/${name}/resolve/${commit}/${encodeURIComponent(path)}`;
-}
-
-/** Settings, tokenizer, template and weights; nothing of other formats, nothing in folders below. */
-export function isNeeded(path: string): boolean {
-  return (
-    !path.includes("/") && /\.(json|jinja|txt|safetensors)$/.test(path) && !path.startsWith("consolidated")
-  );
+  const encoded = path.split("/").map(encodeURIComponent).join("/");
+  return `${hub.endpoint}/${name}/resolve/${commit}/${encoded}`;
 }
 
 function explained(error: unknown, hub: Hub, name: string, revision: string): unknown {

@@ -25,6 +25,7 @@ export function modelRoutes(
       id: body.model_id,
       ...(body.source ? { source: body.source } : {}),
       ...(body.context_length ? { contextLength: body.context_length } : {}),
+      ...(body.quant ? { quant: body.quant } : {}),
     });
     return { status: "loaded", model_id: entry.id };
   });
@@ -58,7 +59,6 @@ export function modelRoutes(
 
 function refuse(body: LoadRequest, device: number): void {
   if (body.harness && body.harness !== "webgpu") throw refusal("harness", body.harness);
-  if (body.quant) throw refusal("quant", body.quant);
   if (body.tensor_parallel && body.tensor_parallel > 1)
     throw refusal("tensor_parallel", body.tensor_parallel);
   if (!body.devices || body.devices.length === 0) return;

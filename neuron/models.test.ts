@@ -14,8 +14,8 @@ let fetching: (bytes: number) => void;
 let fetched: PromiseWithResolvers;
 
 interface PromiseWithResolvers {
-  promise: Promise<string>;
-  resolve(folder: string): void;
+  promise: ReturnType<Fetch>;
+  resolve(found: Awaited<ReturnType<Fetch>>): void;
   reject(error: unknown): void;
 }
 
@@ -274,7 +274,6 @@ describe("load", () => {
   });
 
   test.each([
-    [{ model_id: "m", quant: "q4_k" }, "unsupported_parameter", "quant"],
     [{ model_id: "m", tensor_parallel: 2 }, "unsupported_parameter", "tensor_parallel"],
     [{ model_id: "m", harness: "candle" }, "unsupported_parameter", "harness"],
     [{ model_id: "m", devices: [0, 1] }, "unsupported_parameter", "devices"],
@@ -315,7 +314,7 @@ describe("load", () => {
       loading: { phase: "downloading", bytes: 250, total_bytes: 1000 },
     });
     const folder = emptyModelFolder();
-    fetched.resolve(folder);
+    fetched.resolve({ path: folder, quant: undefined });
     expect(await json(loading)).toEqual({ status: "loaded", model_id: "org/remote@v2" });
     expect(daemon.engine.loads).toEqual([folder]);
   });

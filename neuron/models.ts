@@ -5,15 +5,17 @@ import { EventEmitter } from "node:events";
 import { EngineError } from "../engine/errors.ts";
 import type { Engine, LoadOptions, Model } from "../engine/serve/types.ts";
 import type { Activation, Loading, ModelStatus } from "./protocol.ts";
-import { parseReference } from "./reference.ts";
-import type { Reference } from "./reference.ts";
+import { parseReference, sourceOf, withQuant } from "./reference.ts";
+import type { HubReference, Reference } from "./reference.ts";
 
 export interface Wanted {
   /** The name in requests; without a source also where to find the model. */
   id: string;
-  /** A folder, `org/name[@revision]` or `demo`. */
+  /** As reference.ts reads it. */
   source?: string;
   contextLength?: number;
+  /** LoadOptions.quant, where neither id nor source says it. */
+  quant?: string;
 }
 
 interface Known {
@@ -22,16 +24,16 @@ interface Known {
   contextLength: number | undefined;
 }
 
-/** Makes the folder of a hub name exist here. */
+/** Makes the files of a hub name be here; says what their floats are still to be quantised to. */
 export type Fetch = (
-  reference: Extract<Reference, { kind: "hub" }>,
+  reference: HubReference,
   onProgress: (bytes: number, totalBytes: number) => void,
   signal: AbortSignal,
-) => Promise<string>;
+) => Promise<{ path: string; quant: string | undefined }>;
 
 export interface Entry {
   readonly id: string;
-  /** Folder or hub name: tells two models apart that would share an id. */
+  /** sourceOf: tells two models apart that would share an id. */
   readonly source: string;
   status: ModelStatus;
   loading: Loading;
@@ -69,6 +71,7 @@ export class Models {
   readonly #engine: Engine;
   readonly #fetch: Fetch;
   readonly #contextLength: number | undefined;
+  readonly #quant: string | undefined;
   readonly #entries = new Map<string, Entry>();
   readonly #known = new Map<string, Known>();
   readonly #jobs = new Map<string, Job>();
@@ -76,11 +79,12 @@ export class Models {
   #deviceFree: Promise<unknown> = Promise.resolve();
   #closing = false;
 
-  /** `contextLength`: for models of which nobody says another. */
-  constructor(engine: Engine, fetch: Fetch, contextLength?: number) {
+  /** `contextLength`, `quant`: for models of which nobody says another. */
+  constructor(engine: Engine, fetch: Fetch, contextLength?: number, quant?: string) {
     this.#engine = engine;
     this.#fetch = fetch;
     this.#contextLength = contextLength;
+    this.#quant = quant;
   }
 
   get closing(): boolean {
@@ -112,7 +116,8 @@ export class Models {
     if (this.#closing) throw shuttingDown();
     // Who names a model that was here before need not say again where it came from.
     const before = asked.source === undefined ? this.#known.get(asked.id) : undefined;
-    const reference = before?.reference ?? parseReference(asked.source ?? asked.id);
+    const named = before?.reference ?? parseReference(asked.source ?? asked.id);
+    const reference = withQuant(named, asked.quant ?? (named.quant === undefined ? this.#quant : undefined));
     const id = before || asked.source !== undefined ? asked.id : reference.id;
     await this.#unloads.get(id)?.catch(() => undefined);
     const contextLength = asked.contextLength ?? before?.contextLength ?? this.#contextLength;
@@ -145,8 +150,9 @@ export class Models {
   async #run(entry: Entry, reference: Reference, options: LoadOptions, signal: AbortSignal): Promise<Entry> {
     const started = performance.now();
     try {
-      const folder = await this.#folder(entry, reference, signal);
-      entry.model = await this.#onDevice(() => this.#read(entry, folder, options, signal));
+      const { path, quant } = await this.#files(entry, reference, signal);
+      const asked = quant === undefined ? options : { ...options, quant };
+      entry.model = await this.#onDevice(() => this.#read(entry, path, asked, signal));
       entry.status = "loaded";
       entry.loadedAt = Math.floor(Date.now() / 1000);
       this.events.emit("loaded", entry, (performance.now() - started) / 1000);
@@ -161,8 +167,8 @@ export class Models {
     }
   }
 
-  async #folder(entry: Entry, reference: Reference, signal: AbortSignal): Promise<string> {
-    if (reference.kind === "folder") return reference.folder;
+  async #files(entry: Entry, reference: Reference, signal: AbortSignal): ReturnType<Fetch> {
+    if (reference.kind === "local") return reference;
     const report = (bytes: number, totalBytes: number) => {
       entry.loading = { ...entry.loading, phase: "downloading", bytes, total_bytes: totalBytes };
       this.events.emit("loading", entry);
@@ -170,9 +176,9 @@ export class Models {
     return this.#fetch(reference, report, signal);
   }
 
-  async #read(entry: Entry, folder: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
+  async #read(entry: Entry, path: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
     signal.throwIfAborted();
-    return this.#engine.load(folder, options, (progress) => {
+    return this.#engine.load(path, options, (progress) => {
       const { phase, bytes, totalBytes, tensors, totalTensors } = progress;
       entry.loading = { phase, bytes, total_bytes: totalBytes, tensors, total_tensors: totalTensors };
       this.events.emit("loading", entry);
@@ -282,10 +288,6 @@ function refuseAnother(entry: Entry, reference: Reference, contextLength: number
 /** For people: waiting, downloading (43%), … */
 function phaseOf({ loading: { phase, bytes, total_bytes } }: Entry): string {
   return total_bytes > 0 ? `${phase} (${Math.floor((100 * bytes) / total_bytes)}%)` : phase;
-}
-
-function sourceOf(reference: Reference): string {
-  return reference.kind === "folder" ? reference.folder : `${reference.name}@${reference.revision}`;
 }
 
 function conflict(message: string): EngineError {

@@ -112,6 +112,9 @@ export const ChatBody = v.looseObject({
   parallel_tool_calls: v.nullish(Flag),
   response_format: v.nullish(ResponseFormat),
   chat_template_kwargs: v.nullish(Dictionary),
+  /** The last message is the assistant's and unfinished: the answer goes on behind it. */
+  continue_final_message: v.nullish(Flag),
+  add_generation_prompt: v.nullish(Flag),
   enable_thinking: v.nullish(Flag),
   reasoning_effort: v.nullish(Text),
   store: v.nullish(Flag),

@@ -26,6 +26,7 @@ export function toChat(body: ChatBody, info: ModelInfo): ChatRequest {
     messages: mergeLeadingSystem(body.messages.map((message, i) => toMessage(message, i, info))),
     ...toTools(body),
     ...toFormat(body.response_format),
+    ...toEnding(body),
     ...(Object.keys(templateArguments).length > 0 ? { templateArguments } : {}),
     options: toOptions(body, maxTokens, logprobs, info),
   };
@@ -59,6 +60,20 @@ function toFormat(format: ChatBody["response_format"]): Pick<ChatRequest, "forma
   if (format?.type !== "json_schema") return {};
   const { schema, strict } = format.json_schema;
   return { format: { type: "json_schema", schema, strict: strict ?? false } };
+}
+
+/** How the prompt ends. A grammar knows answers from their first word on, so it cannot hold the rest of one. */
+function toEnding(body: ChatBody): Pick<ChatRequest, "continueFinal" | "addGenerationPrompt"> {
+  const { continue_final_message: continues, add_generation_prompt: prompts } = body;
+  if (!continues) return prompts === false ? { addGenerationPrompt: false } : {};
+  const refuse = (param: string, why: string) => {
+    throw new EngineError("bad_request", `${param}: ${why} continue_final_message`, { param });
+  };
+  if (prompts) refuse("add_generation_prompt", "cannot be true together with");
+  const { response_format: format, tool_choice: choice } = body;
+  if (format && format.type !== "text") refuse("response_format", "cannot be held together with");
+  if (choice && choice !== "auto" && choice !== "none") refuse("tool_choice", "cannot be held together with");
+  return { continueFinal: true };
 }
 
 export function toCompletion(body: CompletionBody, info: ModelInfo): CompletionRequest {

@@ -6,6 +6,12 @@ import * as v from "valibot";
 
 export const defaultPort = 13131;
 
+/**
+ * A request header in which the gateway names on whose behalf it asks, for the neuron's limits by principal: the name
+ * of an API key. Absent where nobody was asked for a key; the gateway drops what clients send under this name.
+ */
+export const principalHeader = "x-cortex-principal";
+
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Mebibytes = v.nullable(v.number());
 
@@ -135,7 +141,7 @@ export type ModelList = v.InferOutput<typeof ModelList>;
  */
 export const LoadRequest = v.strictObject({
   model_id: v.pipe(v.string(), v.nonEmpty()),
-  /** Where to find it, when the id does not say: a folder, `org/name[@revision]`, or `demo`. */
+  /** Where to find it, when the id does not say: a folder, a .gguf file, `org/name[@revision][:quant]`, or `demo`. */
   source: v.nullish(v.pipe(v.string(), v.nonEmpty())),
   /** Tokens of prompt and answer together. */
   context_length: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
@@ -143,7 +149,8 @@ export const LoadRequest = v.strictObject({
   harness: v.nullish(v.string()),
   /** Device indices; a neuron owns one. */
   devices: v.nullish(v.array(Count)),
-  quant: v.nullish(v.string()),
+  /** A block type that floats are quantised to (q4_k), or which of several GGUF files (Q4_K_M). */
+  quant: v.nullish(v.pipe(v.string(), v.nonEmpty())),
   tensor_parallel: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
 });
 export type LoadRequest = v.InferOutput<typeof LoadRequest>;

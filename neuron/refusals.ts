@@ -45,8 +45,6 @@ const chat: Record<string, Harmless> = {
   prediction: never,
   verbosity: only("medium"),
   web_search_options: never,
-  continue_final_message: only(false),
-  add_generation_prompt: only(true),
 };
 
 const completion: Record<string, Harmless> = {

@@ -5,13 +5,18 @@ import { copyFile, mkdir, open, readFile, readdir, rm, stat, symlink, writeFile 
 import { dirname, join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engine/errors.ts";
+import { namesIn } from "../engine/formats/locate.ts";
 import { download, expectSpace } from "./download.ts";
 import type { DownloadOptions } from "./download.ts";
 import type { RemoteFile } from "./hub-http.ts";
-import { fileUrl, isNeeded, listModel, repoFolder } from "./hub.ts";
+import { fileUrl, listModel, repoFolder } from "./hub.ts";
 import type { Hub } from "./hub.ts";
+import { isWeights, selectFiles } from "./selection.ts";
+import type { Selection } from "./selection.ts";
 
 export interface SnapshotOptions extends Pick<DownloadOptions, "retries" | "pauseMs" | "silenceMs"> {
+  /** As HubReference has it. */
+  quant?: string | undefined;
   signal: AbortSignal;
   onProgress: (bytes: number, totalBytes: number) => void;
   onNote: (line: string) => void;
@@ -19,25 +24,40 @@ export interface SnapshotOptions extends Pick<DownloadOptions, "retries" | "paus
   refresh?: boolean;
 }
 
+/** A model's files on this disk. */
+export interface Snapshot {
+  /** The folder, or the GGUF file in it. */
+  path: string;
+  /** What its floats are still to be quantised to. */
+  quant: string | undefined;
+}
+
 const indexFile = "model.safetensors.index.json";
 
-/** The folder with the model's files. Throws model_not_found, download_failed or disk_full. */
+/**
+ * Makes a model's files be here, in the form that `quant` names (reference.ts).
+ * Errors: model_not_found, download_failed, disk_full; as selectFiles.
+ */
 export async function snapshot(
   hub: Hub,
   name: string,
   revision: string,
   options: SnapshotOptions,
-): Promise<string> {
-  const cached = await cachedSnapshot(hub, name, revision);
-  if (cached && !options.refresh) return cached;
+): Promise<Snapshot> {
+  const { quant } = options;
+  const cached = await cachedSnapshot(hub, name, revision, quant);
+  if (cached && (hub.offline || !options.refresh)) return cached;
+  const at = revision === "main" ? name : `${name}@${revision}`;
   if (hub.offline) {
-    if (cached) return cached;
+    const what = quant === undefined ? at : `${at}:${quant}`;
     throw new EngineError(
       "model_not_found",
-      `${name}@${revision} is not in ${hub.cacheFolder}, and the hub is off (offline)`,
+      `${what} is not in ${hub.cacheFolder}, and the hub is off (offline)`,
     );
   }
-  const listing = await listModel(hub, name, revision, options.signal);
+  let selection: Selection | undefined;
+  const choose = (paths: readonly string[]) => (selection = selectFiles(paths, quant, at)).files;
+  const listing = await listModel(hub, name, revision, choose, options.signal);
   const repo = repoFolder(hub, name);
   const folder = join(repo, "snapshots", listing.commit);
   await mkdir(folder, { recursive: true });
@@ -48,19 +68,47 @@ export async function snapshot(
     await mkdir(dirname(ref), { recursive: true });
     await writeFile(ref, listing.commit);
   }
-  return folder;
+  return placed(folder, selection!);
 }
 
-/** The revision's folder if it is all there: settings, tokenizer, and every shard that the index names. */
-export async function cachedSnapshot(hub: Hub, name: string, revision: string): Promise<string | undefined> {
+function placed(folder: string, { gguf, quant }: Selection): Snapshot {
+  return { path: gguf === undefined ? folder : join(folder, gguf), quant };
+}
+
+/** The revision's files if they are all there: settings, tokenizer and every shard, or every part of a GGUF file. */
+export async function cachedSnapshot(
+  hub: Hub,
+  name: string,
+  revision: string,
+  quant?: string,
+): Promise<Snapshot | undefined> {
   const repo = repoFolder(hub, name);
   const ref = join(repo, "refs", revision);
   const commit = existsSync(ref) ? (await readFile(ref, "utf8")).trim() : revision;
   const folder = join(repo, "snapshots", commit);
-  return (await isComplete(folder)) ? folder : undefined;
+  const selection = chosenHere(await namesIn(folder), quant, hub.offline ? name : undefined);
+  if (!selection) return undefined;
+  const complete = selection.gguf !== undefined || (await isComplete(folder));
+  return complete ? placed(folder, selection) : undefined;
 }
 
-async function isComplete(folder: string): Promise<boolean> {
+/** What cannot be chosen here may still be on the hub; if nobody may ask there, an open choice is told by name. */
+function chosenHere(
+  names: readonly string[],
+  quant: string | undefined,
+  name: string | undefined,
+): Selection | undefined {
+  try {
+    return selectFiles(names, quant, name ?? "");
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    if (name !== undefined && error.code === "bad_request") throw error;
+    return undefined;
+  }
+}
+
+/** Whether a folder has safetensors, all of them, and what goes with them. */
+export async function isComplete(folder: string): Promise<boolean> {
   if (!existsSync(join(folder, "config.json")) || !existsSync(join(folder, "tokenizer.json"))) return false;
   const shards = existsSync(join(folder, indexFile))
     ? await shardsOf(join(folder, indexFile))
@@ -85,23 +133,15 @@ async function shardsOf(index: string): Promise<string[]> {
 }
 
 /** Small files first: a folder that has its weights has everything. */
-async function bring(hub: Hub, name: string, commit: string, listed: RemoteFile[], options: SnapshotOptions) {
-  const needed = listed.filter((file) => isNeeded(file.path));
-  const isWeights = (file: RemoteFile) => file.path.endsWith(".safetensors");
-  if (!needed.some(isWeights)) {
-    const found = listed.map((file) => file.path).join(", ");
-    throw new EngineError(
-      "unsupported_model",
-      `${name} has no .safetensors weights (it has: ${found.slice(0, 300)})`,
-    );
-  }
+async function bring(hub: Hub, name: string, commit: string, needed: RemoteFile[], options: SnapshotOptions) {
   const place = { hub, name, commit, options };
-  for (const file of needed.filter((f) => !isWeights(f))) await bringFile(place, file, () => undefined);
+  const small = needed.filter(({ path }) => !isWeights(path));
+  for (const file of small) await bringFile(place, file, () => undefined);
   const index = join(repoFolder(hub, name), "snapshots", commit, indexFile);
   const shards = existsSync(index) ? await shardsOf(index) : undefined;
   const single = needed.some((file) => file.path === "model.safetensors") ? ["model.safetensors"] : undefined;
   const names = shards ?? single;
-  const weights = needed.filter((file) => isWeights(file) && (names?.includes(file.path) ?? true));
+  const weights = needed.filter(({ path }) => isWeights(path) && (names?.includes(path) ?? true));
   const missing = shards?.filter((shard) => !weights.some((file) => file.path === shard)) ?? [];
   if (missing.length > 0)
     throw new EngineError("bad_checkpoint", `${name} lists no ${missing.join(", ")}, which its index names`);
@@ -139,6 +179,7 @@ async function bringFile(place: Place, file: RemoteFile, onBytes: (bytes: number
   const repo = repoFolder(hub, name);
   const pointer = join(repo, "snapshots", commit, file.path);
   if (existsSync(pointer)) return;
+  await mkdir(dirname(pointer), { recursive: true });
   const blob = join(repo, "blobs", file.etag);
   await locked(`${blob}.lock`, options, async () => {
     if (existsSync(blob)) return;

@@ -10,6 +10,8 @@ export interface VerifySettings {
   json?: boolean;
   mode?: VerifyOptions["mode"];
   cases?: readonly string[];
+  weights?: string;
+  quant?: string;
 }
 
 type Print = (line: string) => void;
@@ -23,7 +25,9 @@ export async function verify(
   const gpu = await openGpu(await prepareAdapter(settings));
   try {
     if (!settings.json) print(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
-    const options: VerifyOptions = { mode: settings.mode ?? "f32", cases: settings.cases ?? [] };
+    const { mode = "f32", cases = [], weights, quant } = settings;
+    const form = { ...(weights === undefined ? {} : { weights }), ...(quant === undefined ? {} : { quant }) };
+    const options: VerifyOptions = { mode, cases, ...form };
     const reports: CaseReport[] = [];
     for await (const report of verifyFolder(gpu, folder, options)) {
       reports.push(report);

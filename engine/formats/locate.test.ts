@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { blockTypeOf, labelOf, locateModel } from "./locate.ts";
+import { blockTypeOf, labelOf, locateModel, towerFiles } from "./locate.ts";
 
 const root = mkdtempSync(join(tmpdir(), "locate-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -25,6 +25,7 @@ test.each<[string, string[], string | undefined, string]>([
   ["one file", ["M-Q4_K_M.gguf", ...sidecars], undefined, "M-Q4_K_M.gguf"],
   ["one file, whatever its name", ["weights.gguf"], undefined, "weights.gguf"],
   ["by its label", several, "q8_0", "M-Q8_0.gguf"],
+  ["by its name", several, "m-ud-q4_k_xl.gguf", "M-UD-Q4_K_XL.gguf"],
   ["by its whole label", several, "Q4_K_S", "M-Q4_K_S.gguf"],
   ["by its kind: the middle one", several, "q4_k", "M-Q4_K_M.gguf"],
   ["by its kind: the only one", ["M-Q5_K_S.gguf", "M-Q8_0.gguf"], "q5_k", "M-Q5_K_S.gguf"],
@@ -58,6 +59,15 @@ test.each<[string, string[], string | undefined, string]>([
   });
 });
 
+test("several files and nobody says which: the usual one", async () => {
+  const folder = folderOf(...several);
+  expect(await locateModel(folder)).toEqual({
+    kind: "gguf",
+    file: join(folder, "M-Q4_K_M.gguf"),
+    named: true,
+  });
+});
+
 test.each<[string, string[], string | undefined]>([
   ["safetensors before GGUF", [...safetensors, ...several], undefined],
   ["safetensors to quantise, where no file is like that", [...safetensors, ...several], "q6_k"],
@@ -75,15 +85,12 @@ test("a file is a file, and what is missing is told elsewhere", async () => {
 
 describe("an open choice lists what there is", () => {
   test.each<[string, string | undefined, string]>([
-    [
-      "nothing named",
-      undefined,
-      "has several GGUF files; name one of bf16, q4_k_m, q4_k_s, q8_0, ud-q4_k_xl",
-    ],
-    ["another quantisation", "q2_k", "has no GGUF file of the one kind q2_k; name one of bf16, q4_k_m"],
+    ["nothing named", undefined, "has several GGUF files; name one of bf16, q4_k_s, q8_0, ud-q4_k_xl"],
+    ["another quantisation", "q2_k", "has no GGUF file of the one kind q2_k; name one of bf16, q4_k_s"],
+    ["another file", "other.gguf", "has no GGUF file of the one kind other.gguf"],
   ])("%s", async (_, quant, message) => {
-    const attempt = locateModel(folderOf(...several), quant);
-    await expect(attempt).rejects.toMatchObject({ code: "bad_request" });
+    const attempt = locateModel(folderOf(...several.filter((name) => !name.includes("K_M"))), quant);
+    await expect(attempt).rejects.toMatchObject({ code: "bad_request", details: { param: "quant" } });
     await expect(attempt).rejects.toThrow(message);
   });
 
@@ -93,12 +100,29 @@ describe("an open choice lists what there is", () => {
   });
 });
 
+test("towers that may go with a model: beside it or above it, floats first", () => {
+  const names = [
+    "mmproj-BF16.gguf",
+    "q/M-Q8_0.gguf",
+    "x/mmproj-F16.gguf",
+    "mmproj-M-f16.gguf",
+    "mmproj.gguf",
+  ];
+  expect(towerFiles([...names, "M-mmproj-Q8_0.gguf", "M-F16.gguf"], join("q", "M-Q8_0.gguf"))).toEqual([
+    "mmproj-M-f16.gguf",
+    "mmproj-BF16.gguf",
+    "mmproj.gguf",
+    "M-mmproj-Q8_0.gguf",
+  ]);
+});
+
 test.each([
   ["Qwen3-0.6B-Q4_K_M.gguf", "Q4_K_M"],
   ["qwen2.5-0.5b-instruct-q8_0.gguf", "Q8_0"],
   ["Llama-3.2-1B.BF16-00001-of-00003.gguf", "BF16"],
   ["Qwen3.5-9B-UD-IQ2_XXS.gguf", "UD-IQ2_XXS"],
   ["weights.gguf", undefined],
+  ["M-TQ1_0.gguf", "TQ1_0"],
   ["Q4-team-model.gguf", undefined],
 ])("the label of %s", (name, label) => {
   expect(labelOf(name)).toBe(label);

@@ -75,6 +75,7 @@ export class LoadedModel implements Model {
         reasoning: prompt.reasoning,
         tools: request.tools,
         logprobs,
+        continues: request.continueFinal ?? false,
       }),
     );
   }

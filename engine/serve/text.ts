@@ -80,14 +80,21 @@ export function renderChat(
 ): Prompt {
   const rendered = template.render(request.messages, {
     ...(request.tools ? { tools: request.tools.map(asWritten) } : {}),
-    addGenerationPrompt: true,
+    addGenerationPrompt: request.addGenerationPrompt ?? true,
+    continueFinal: request.continueFinal ?? false,
     templateArguments: request.templateArguments ?? {},
   });
   const ids = tokenizer.encode(rendered, { special: false });
-  const reasoning = reasoningOf(rendered, template.markers, tokenizer.idOf);
+  const reasoning = reasoningOf(rendered, template.markers, tokenizer.idOf, continuedText(request));
   const grammar = grammarFor(request, rendered, reasoning, { tokenizer, template });
   if (!shown || shown.pictures.length === 0) return { ids, images: [], reasoning, grammar };
   return { ...placePictures(ids, shown.imageToken, shown.pictures), reasoning, grammar };
+}
+
+/** What the assistant has said already of the answer that is asked for. */
+function continuedText({ continueFinal, messages }: ChatRequest): string {
+  const content = continueFinal ? messages.at(-1)?.content : undefined;
+  return typeof content === "string" ? content : "";
 }
 
 /** `strict` is between us and the caller: no template knows it. */
@@ -113,18 +120,22 @@ function grammarFor(
     { format, tools, choice: toolChoice, parallel: parallelToolCalls },
     {
       calls: template.callForm,
-      thoughts: reasoning && thoughtsBehind(rendered, reasoning),
+      thoughts: reasoning && thoughtsBehind(rendered, reasoning, request.continueFinal ?? false),
       dropsFirstSpace: tokenizer.dropsFirstSpace,
     },
   );
 }
 
-/** A prompt may have opened the thoughts or, for a model that is not to think, closed them at once. */
+/**
+ * A prompt may have opened the thoughts or, for a model that is not to think, closed them at once; and where the
+ * answer has begun, they are over.
+ */
 function thoughtsBehind(
   rendered: string,
   { open, close, startsOpen }: NonNullable<Prompt["reasoning"]>,
+  continued: boolean,
 ): Thoughts {
-  const isClosed = rendered.trimEnd().endsWith(close);
+  const isClosed = continued || rendered.trimEnd().endsWith(close);
   return { open, close, begins: startsOpen ? "open" : isClosed ? "closed" : "maybe" };
 }
 

@@ -153,6 +153,10 @@ export interface ChatRequest {
   parallelToolCalls?: boolean;
   /** With tools and toolChoice auto: this, or calls. */
   format?: ResponseFormat;
+  /** The last message is the assistant's and unfinished: the answer is what follows its text. */
+  continueFinal?: boolean;
+  /** False: the prompt ends behind the last message, not where the assistant speaks. Default true. */
+  addGenerationPrompt?: boolean;
   /** Passed to the chat template, e.g. enable_thinking. */
   templateArguments?: Readonly<Record<string, unknown>>;
   options: GenerationOptions;

@@ -355,6 +355,10 @@ describe("an unfinished last message", () => {
     expect(() => agent.render(talk.slice(0, 1), { continueFinal: true })).toThrow(
       failure("bad_request", "messages[0]: only an assistant's text can be continued"),
     );
+    const calling = { ...talk[1]!, tool_calls: [{ function: { name: "f", arguments: {} } }] };
+    expect(() => agent.render([talk[0]!, calling], { continueFinal: true })).toThrow(
+      failure("bad_request", "messages[1]: only an assistant's text can be continued"),
+    );
   });
 
   test("opens reasoning where its thoughts are unfinished", () => {

@@ -203,7 +203,7 @@ const MARK = "\uE000continue\uE001";
 
 function withMark(messages: readonly TemplateMessage[]): TemplateMessage[] {
   const last = messages.at(-1);
-  if (last?.role !== "assistant" || typeof last.content !== "string")
+  if (last?.role !== "assistant" || typeof last.content !== "string" || last.tool_calls)
     throw new EngineError(
       "bad_request",
       `messages[${messages.length - 1}]: only an assistant's text can be continued`,

@@ -1,0 +1,140 @@
+// A small client of the OpenAI dialect and of our status routes, for the commands that talk to a running daemon.
+
+import { request } from "undici";
+
+export interface Client {
+  /** http://host:port, with or without /v1. */
+  endpoint: string;
+  /** Sent as a bearer token. */
+  key?: string | undefined;
+}
+
+/** The daemon said no, or nothing that makes sense. */
+export class AnswerError extends Error {
+  /** Undefined: nobody answered. */
+  readonly status: number | undefined;
+  readonly code: string | undefined;
+
+  constructor(message: string, status?: number, code?: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export interface Call {
+  method?: "GET" | "POST" | "DELETE";
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ChatChunk {
+  choices?: {
+    delta?: { content?: string | null; reasoning_content?: string | null; tool_calls?: ToolCallDelta[] };
+    finish_reason?: string | null;
+  }[];
+  usage?: { prompt_tokens: number; completion_tokens: number } | null;
+  timings?: { prefill_ms: number; decode_ms: number };
+}
+
+interface ToolCallDelta {
+  index: number;
+  id?: string;
+  function?: { name?: string; arguments?: string };
+}
+
+/** The daemon's address, whichever way it was written. */
+export function baseOf({ endpoint }: Client): string {
+  return endpoint.replace(/\/+$/, "").replace(/\/v1$/, "");
+}
+
+/** The JSON of a 2xx answer; throws AnswerError. */
+export async function call(client: Client, path: string, options: Call = {}): Promise<unknown> {
+  const { body } = await send(client, path, options);
+  const text = await body.text();
+  return parsed(text) ?? fail(`${baseOf(client)}${path} answers, but not with JSON`);
+}
+
+/** Streams a chat completion; throws AnswerError before or within the stream. */
+export async function* chat(
+  client: Client,
+  body: Record<string, unknown>,
+  signal?: AbortSignal,
+): AsyncGenerator<ChatChunk> {
+  const options = { stream: true, stream_options: { include_usage: true } };
+  const answer = await send(client, "/v1/chat/completions", { body: { ...body, ...options }, signal });
+  let isDone = false;
+  for await (const data of eventData(answer.body)) {
+    isDone ||= data === "[DONE]";
+    if (isDone) continue;
+    const chunk = parsed(data);
+    if (typeof chunk !== "object") fail(`the stream holds something else than JSON: ${data.slice(0, 100)}`);
+    if ("error" in chunk) throw errorOf(chunk, undefined);
+    yield chunk;
+  }
+  if (!isDone) fail("the stream ended before its end");
+}
+
+/** The data of each server-sent event. */
+export async function* eventData(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of bytes) {
+    text += decoder.decode(chunk, { stream: true });
+    const events = text.split(/\r?\n\r?\n/);
+    text = events.pop()!;
+    for (const event of events) {
+      const lines = event.split(/\r?\n/).filter((line) => line.startsWith("data:"));
+      if (lines.length > 0) yield lines.map((line) => line.replace(/^data: ?/, "")).join("\n");
+    }
+  }
+}
+
+async function send(client: Client, path: string, { method, body, signal }: Call) {
+  const url = `${baseOf(client)}${path}`;
+  const headers = {
+    ...(body !== undefined && { "content-type": "application/json" }),
+    ...(client.key !== undefined && { authorization: `Bearer ${client.key}` }),
+  };
+  let answer: Awaited<ReturnType<typeof request>>;
+  try {
+    answer = await request(url, {
+      ...{ method: method ?? (body === undefined ? "GET" : "POST"), headers },
+      ...{ headersTimeout: 0, bodyTimeout: 0, ...(signal && { signal }) }, // a cold load takes its time
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new AnswerError(`nobody answers on ${baseOf(client)} (${reasonOf(error)})`);
+  }
+  if (answer.statusCode < 300) return answer;
+  throw errorOf(parsed(await answer.body.text()), answer.statusCode);
+}
+
+/** Of an error envelope, or of whatever came in its place. */
+function errorOf(answer: unknown, status: number | undefined): AnswerError {
+  const { error } = (answer ?? {}) as { error?: { message?: string; code?: string | null } };
+  const said = error?.message ?? "no reason given";
+  return new AnswerError(
+    status === undefined ? said : `${said} (${status})`,
+    status,
+    error?.code ?? undefined,
+  );
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message, name } = error as NodeJS.ErrnoException;
+  return name === "TimeoutError" ? "no answer in time" : (code ?? message);
+}
+
+function parsed(text: string): object | undefined {
+  try {
+    return JSON.parse(text) as object;
+  } catch {
+    return undefined;
+  }
+}
+
+function fail(message: string): never {
+  throw new AnswerError(message);
+}

@@ -1,0 +1,77 @@
+// Options that several commands share, and the settings that they lead to.
+
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { loadConfig } from "../config.ts";
+import type { LoadedConfig } from "../config.ts";
+
+export interface DeviceFlags {
+  config?: string;
+  device?: number;
+  adapter?: string;
+  json?: boolean;
+}
+
+export interface StoreFlags {
+  config?: string;
+  cacheDir?: string;
+  json?: boolean;
+}
+
+export interface ServeFlags extends DeviceFlags, StoreFlags {
+  host?: string;
+  port?: number;
+  model?: string[];
+  context?: number;
+  quant?: string;
+  offline?: boolean;
+  logLevel?: string;
+}
+
+export function deviceOptions(command: Command, whatJsonDoes = "print JSON"): Command {
+  return command
+    .option("-c, --config <file>", "settings (default: ./neuron.toml, if there is one)")
+    .option("-d, --device <index>", "device by its index in `neuron devices`", integer)
+    .option("--adapter <name>", "device by a part of its name, or lavapipe, swiftshader")
+    .addOption(json(whatJsonDoes));
+}
+
+export function storeOptions(command: Command): Command {
+  return command
+    .option("-c, --config <file>", "settings (default: ./neuron.toml, if there is one)")
+    .option("--cache-dir <folder>", "the hub cache (default: as HF_HUB_CACHE and HF_HOME say)")
+    .addOption(json("print JSON"));
+}
+
+export function json(description: string): Option {
+  return new Option("--json", description);
+}
+
+export function integer(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("Expected a whole number.");
+  return Number(text);
+}
+
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** Flags over the environment over the file. */
+export function settings(flags: ServeFlags, env: NodeJS.ProcessEnv): LoadedConfig {
+  return loadConfig({
+    file: flags.config,
+    env,
+    flags: {
+      host: flags.host,
+      port: flags.port,
+      device: flags.device,
+      adapter: flags.adapter,
+      context_length: flags.context,
+      quant: flags.quant,
+      log_level: flags.logLevel,
+      log_format: flags.json ? "json" : undefined,
+      hub: { cache_folder: flags.cacheDir, offline: flags.offline },
+      default_models: flags.model?.map((model_id) => ({ model_id })),
+    },
+  });
+}

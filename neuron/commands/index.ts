@@ -1,0 +1,17 @@
+// The table of commands, in the order in which `neuron --help` lists them.
+
+import type { AddCommand } from "./command.ts";
+import { addCompletion } from "./completion.ts";
+import { addDevices } from "./devices.ts";
+import { addDoctor } from "./doctor.ts";
+import { addLs } from "./ls.ts";
+import { addPull } from "./pull.ts";
+import { addRm } from "./rm.ts";
+import { addServe } from "./serve.ts";
+import { addVerify } from "./verify.ts";
+
+export const commands: readonly { group: string; adds: readonly AddCommand[] }[] = [
+  { group: "Serve:", adds: [addServe] },
+  { group: "Models:", adds: [addPull, addLs, addRm, addVerify] },
+  { group: "This host:", adds: [addDoctor, addDevices, addCompletion] },
+];

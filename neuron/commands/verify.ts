@@ -1,0 +1,47 @@
+// `neuron verify`: the engine on this adapter, held against a reference's numbers.
+
+import { Option } from "commander";
+import type { Command } from "commander";
+import { print } from "./command.ts";
+import type { Act, World } from "./command.ts";
+import { deviceOptions, settings } from "./flags.ts";
+import type { DeviceFlags } from "./flags.ts";
+
+interface VerifyFlags extends DeviceFlags {
+  case?: string[];
+  tolerance: "f32" | "bf16";
+  weights?: string;
+  quant?: string;
+}
+
+export function addVerify(program: Command, act: Act): void {
+  const command = program
+    .command("verify")
+    .description("hold the engine against a model folder's reference numbers")
+    .argument("<dir>", "a model folder with inputs.json, meta.json and golden/")
+    .option("--case <name...>", "only these cases")
+    .option("--weights <path>", "another form of the same model: a GGUF file, or a folder")
+    .option("--quant <type>", "quantise the weights first, or choose among GGUF files (see serve)")
+    .addOption(
+      new Option("--tolerance <kind>", "the bounds: f32 for exact weights, bf16 for converted ones")
+        .choices(["f32", "bf16"])
+        .default("f32"),
+    );
+  deviceOptions(command).action(act(runVerify));
+}
+
+async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Promise<number> {
+  const { verify } = await import("../verify.ts");
+  const { device, adapter } = settings(flags, env).config;
+  const chosen = {
+    ...(device === undefined ? {} : { device }),
+    ...(adapter === undefined ? {} : { adapter }),
+  };
+  const form = {
+    ...(flags.weights === undefined ? {} : { weights: flags.weights }),
+    ...(flags.quant === undefined ? {} : { quant: flags.quant }),
+  };
+  const judged = { mode: flags.tolerance, cases: flags.case ?? [] };
+  const options = { ...chosen, ...form, ...judged, json: flags.json ?? false };
+  return (await verify(folder, options, print)) ? 0 : 1;
+}
