@@ -463,7 +463,10 @@ describe("what the engine is asked", () => {
     ["tool_choice", { tool_choice: "required", tools: [{ type: "function", function: { name: "f" } }] }],
   ])("an answer cannot go on with %s", async (param, wish) => {
     const refused = await chat({ ...wish, messages: begun, continue_final_message: true });
-    expect([refused.status, (await json(refused)).error]).toMatchObject([400, { code: "bad_request", param }]);
+    expect([refused.status, (await json(refused)).error]).toMatchObject([
+      400,
+      { code: "bad_request", param },
+    ]);
   });
 
   test("pictures reach a model that sees", async () => {

@@ -34,6 +34,8 @@ export const Config = v.strictObject({
   max_in_flight: v.exactOptional(v.pipe(Count, v.minValue(1), v.maxValue(64))),
   /** Requests that may wait for one model beside those; more get queue_full. */
   max_queue: v.optional(Count, 64),
+  /** Keep what was computed of a prompt for prompts to come that begin alike. */
+  prefix_cache: v.optional(v.boolean(), true),
   log_level: v.optional(v.picklist(levels), "info"),
   log_format: v.optional(v.picklist(["text", "json"]), "text"),
   http: v.optional(

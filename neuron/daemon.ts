@@ -45,6 +45,7 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
     adapter,
     maxQueue,
     maxInFlight,
+    prefixCache: config.prefix_cache,
     images: imageLimits(config.images),
   });
   const memory = watchMemory(engine.device);

@@ -3,6 +3,7 @@
 
 import { EngineError } from "../engine/errors.ts";
 import type {
+  CacheFigures,
   ChatRequest,
   CompletionRequest,
   DeviceReport,
@@ -90,6 +91,10 @@ const info: ModelInfo = {
 export class FakeModel implements Model {
   readonly info: ModelInfo;
   readonly load = { running: 0, waiting: 0 };
+  readonly cache: CacheFigures = {
+    ...{ pages: { used: 2, idle: 30, free: 96 }, preemptions: 1, snapshots: 4, bytes: 5_000_000 },
+    ...{ lookups: 8, hits: 6, lookedUpTokens: 900, reusedTokens: 640 },
+  };
   /** What the next answers say. */
   script: Step[] = hello;
   /** What was asked, newest last. */

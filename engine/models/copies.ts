@@ -2,12 +2,18 @@
 // it is ordered with the runs by the queue, and nothing is allocated.
 import type { Gpu } from "../gpu/adapter.ts";
 import { bufferOf } from "../gpu/readback.ts";
-import type { Tensor } from "../gpu/tensor.ts";
+import { rowBytes, type Tensor } from "../gpu/tensor.ts";
 import { resetDeltaState } from "../ops/delta.ts";
 import type { LayerMemory, Memory } from "./network.ts";
 
 /** Pages first … of the sequence in `slot`. */
-export function writeTable(gpu: Gpu, { table }: Memory, slot: number, first: number, pages: number[]): void {
+export function writeTable(
+  gpu: Gpu,
+  { table }: Memory,
+  slot: number,
+  first: number,
+  pages: readonly number[],
+): void {
   const width = table.shape[1]!;
   if (first + pages.length > width) throw new Error(`${first + pages.length} pages in a table for ${width}`);
   gpu.device.queue.writeBuffer(bufferOf(table), 4 * (slot * width + first), Uint32Array.from(pages));
@@ -42,13 +48,6 @@ export function restoreState(gpu: Gpu, memory: Memory, snapshot: number, slot: n
   });
 }
 
-export function copyState(gpu: Gpu, memory: Memory, from: number, to: number): void {
-  submit(gpu, (encoder) => {
-    for (const { memory: states } of statesOf(memory))
-      move(encoder, memory.bounce, { of: states, row: from }, { of: states, row: to });
-  });
-}
-
 function statesOf({ layers }: Memory) {
   return layers.flatMap((layer: LayerMemory) => (layer.kind === "delta" ? [layer.state] : []));
 }
@@ -60,18 +59,15 @@ interface Row {
 }
 
 function copy(encoder: GPUCommandEncoder, from: Row, to: Row): void {
-  const bytes = rowBytes(from);
+  const bytes = rowBytes(from.of);
   encoder.copyBufferToBuffer(bufferOf(from.of), from.row * bytes, bufferOf(to.of), to.row * bytes, bytes);
 }
 
 /** WebGPU copies nothing within one buffer: by way of another. */
 function move(encoder: GPUCommandEncoder, bounce: Tensor, from: Row, to: Row): void {
   copy(encoder, from, { of: bounce, row: 0 });
-  encoder.copyBufferToBuffer(bufferOf(bounce), 0, bufferOf(to.of), to.row * rowBytes(to), rowBytes(to));
-}
-
-function rowBytes({ of: { shape, storage } }: Row): number {
-  return storage.bytes / shape[0]!;
+  const bytes = rowBytes(to.of);
+  encoder.copyBufferToBuffer(bufferOf(bounce), 0, bufferOf(to.of), to.row * bytes, bytes);
 }
 
 function submit(gpu: Gpu, record: (encoder: GPUCommandEncoder) => void): void {

@@ -1,7 +1,7 @@
 // The sequences' memory: for each attention layer keys and values in pages, which sequences take as they grow; for each
 // delta-net layer a state of fixed size in as many slots as sequences may run at once, and room to save some of them.
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent } from "../gpu/tensor.ts";
+import { free, permanent, rowBytes } from "../gpu/tensor.ts";
 import * as op from "../ops/index.ts";
 import type { ModelConfig } from "./config.ts";
 import type { LayerMemory, Memory } from "./network.ts";
@@ -28,10 +28,16 @@ export function createMemory(gpu: Gpu, c: ModelConfig, size: MemorySize): Memory
       ? { kind: "delta", state: op.createDeltaState(gpu, c.delta!, slots, snapshots) }
       : { kind: "attention", cache: op.createKvCache(gpu, { pages, kvHeads, headDim, table }) },
   );
-  const bounce = permanent(gpu, "bounce", [Math.max(...layers.map(largestCopy)) / 4]);
+  const caches = layers.flatMap((layer) => (layer.kind === "attention" ? [layer.cache] : []));
+  const states = layers.flatMap((layer) => (layer.kind === "delta" ? [layer.state] : []));
+  const bounce = permanent(gpu, "bounce", [Math.max(0, ...caches.map(({ k }) => rowBytes(k))) / 4]);
   const tensors = [...layers.flatMap(tensorsOf), table, bounce];
-  const bytes = tensors.reduce((sum, { storage }) => sum + storage.bytes, 0);
-  return { layers, slots, capacity, pages, table, snapshots, bounce, bytes };
+  return {
+    ...{ layers, slots, capacity, pages, table, snapshots, bounce },
+    pageBytes: sum(caches.flatMap(({ k, v }) => [rowBytes(k), rowBytes(v)])),
+    stateBytes: sum(states.map(({ memory }) => rowBytes(memory))),
+    bytes: sum(tensors.map(({ storage }) => storage.bytes)),
+  };
 }
 
 /** Bytes that one sequence of up to `capacity` tokens takes: in all layers, and in the tensor that is largest. */
@@ -42,7 +48,7 @@ export function memoryBytes(c: ModelConfig, capacity: number): { total: number; 
     const bytes = 4 * c.kvHeads * tokens * c.headDim;
     return [bytes, bytes];
   });
-  return { total: tensors.reduce((sum, bytes) => sum + bytes, 0), largest: Math.max(...tensors) };
+  return { total: sum(tensors), largest: Math.max(...tensors) };
 }
 
 export function freeMemory({ layers, table, bounce }: Memory): void {
@@ -55,8 +61,6 @@ function tensorsOf(layer: LayerMemory) {
   return saved ? [memory, saved] : [memory];
 }
 
-/** Bytes of the largest piece of a layer's buffer that is moved to another place in it: a page's keys, or a state. */
-function largestCopy(layer: LayerMemory): number {
-  const tensor = layer.kind === "attention" ? layer.cache.k : layer.state.memory;
-  return tensor.storage.bytes / tensor.shape[0]!;
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -21,7 +21,10 @@ export interface Memory {
   readonly table: Tensor;
   /** Saved states that there is room for. */
   readonly snapshots: number;
-  /** Where a copy within one buffer passes through, as large as the largest. */
+  /** Bytes of a page, and of a state, in all layers. */
+  readonly pageBytes: number;
+  readonly stateBytes: number;
+  /** Where a page passes through on its way to another place in its own buffer. */
   readonly bounce: Tensor;
   readonly bytes: number;
 }

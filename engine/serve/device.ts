@@ -15,6 +15,7 @@ import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
 import { memoryBytes } from "../models/memory.ts";
+import { deltaStateBytes } from "../ops/delta.ts";
 import { Runner } from "./runner.ts";
 import { Turns } from "./turns.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
@@ -80,7 +81,9 @@ async function buildModel(
   const pictures = vision !== undefined;
   const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
   const chunk = software ? 256 : 512;
-  const runnerOptions = { contextLength, slots, chunk, flopsPerSubmit, pictures };
+  const { prefixCache = true, specialTokens = [] } = options;
+  const snapshots = prefixCache ? snapshotsFor(gpu, config) : 0;
+  const runnerOptions = { contextLength, slots, snapshots, chunk, flopsPerSubmit, pictures };
   const runner = await Runner.create(gpu, network, config, runnerOptions);
   onProgress({ ...progress, phase: "ready" });
   const destroy = () => {
@@ -89,7 +92,7 @@ async function buildModel(
     loader.dispose();
   };
   const states = config.layerTypes.includes("linear_attention");
-  const turns = new Turns(runner, vision, { chunk, states });
+  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens });
   return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision), destroy };
 }
 
@@ -103,6 +106,18 @@ function slotsFor(gpu: Gpu, config: ModelConfig, contextLength: number, weightBy
   const room = Math.max(weightBytes, 2 ** 30);
   const fitting = Math.floor(Math.min(bindable / largest, room / total));
   return Math.max(1, Math.min(defaultSlots[gpu.report.kind], fitting));
+}
+
+/** Bytes that saved states may take. */
+const snapshotBytes = { software: 2 ** 28, hardware: 2 ** 30 };
+const mostSnapshots = 64;
+
+function snapshotsFor(gpu: Gpu, { layerTypes, delta }: ModelConfig): number {
+  if (!delta) return 0;
+  const layers = layerTypes.filter((type) => type === "linear_attention").length;
+  const bytes = deltaStateBytes(delta);
+  const fitting = Math.min(snapshotBytes[gpu.report.kind] / layers, gpu.limits.maxBufferSize) / bytes;
+  return Math.min(mostSnapshots, Math.floor(fitting));
 }
 
 function contextOf(config: ModelConfig, { contextLength }: LoadOptions): number {

@@ -14,12 +14,15 @@ export interface EngineOptions extends GpuOptions {
   maxQueue?: number;
   /** For loads that do not say it themselves: LoadOptions.maxInFlight. */
   maxInFlight?: number | undefined;
+  /** For loads that do not say it themselves: LoadOptions.prefixCache. */
+  prefixCache?: boolean;
   /** What pictures may cost; default: engine/image/limits.ts. */
   images?: Partial<ImageLimits>;
 }
 
 interface ModelDefaults extends ModelOptions {
   maxInFlight: number | undefined;
+  prefixCache: boolean;
 }
 
 /** How long a thread may take to free its device before it is ended by force, ms. */
@@ -27,8 +30,8 @@ const closeLimitMs = 5_000;
 
 /** Starts the thread of the chosen device and waits until it is open. Throws no_adapter. */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { maxQueue = 64, maxInFlight, images, ...gpuOptions } = options;
-  const modelOptions = { maxQueue, maxInFlight, images: { ...defaultImageLimits, ...images } };
+  const { maxQueue = 64, maxInFlight, prefixCache = true, images, ...gpuOptions } = options;
+  const modelOptions = { maxQueue, maxInFlight, prefixCache, images: { ...defaultImageLimits, ...images } };
   const choice = await prepareAdapter(gpuOptions);
   const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
   const worker = new Worker(new URL(file, import.meta.url), {
@@ -67,8 +70,11 @@ class DeviceEngine implements Engine {
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
     const text = await loadText(folder, options.quant);
-    const { maxInFlight, images } = this.#modelOptions;
-    const own = { imageCacheBytes: images.cacheBytes, ...(maxInFlight === undefined ? {} : { maxInFlight }) };
+    const { maxInFlight, prefixCache, images } = this.#modelOptions;
+    const own = {
+      ...{ imageCacheBytes: images.cacheBytes, prefixCache, specialTokens: text.tokenizer.specialIds },
+      ...(maxInFlight === undefined ? {} : { maxInFlight }),
+    };
     const { model, info } = await this.#link.load(folder, { ...own, ...options }, onProgress);
     return new LoadedModel(this.#link, model, info, text, this.#modelOptions);
   }

@@ -10,6 +10,7 @@ import { preparePictures } from "./pictures.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import { renderChat, type ModelText, type Prompt } from "./text.ts";
 import type {
+  CacheFigures,
   ChatRequest,
   CompletionRequest,
   GenerateEvent,
@@ -35,6 +36,7 @@ export class LoadedModel implements Model {
   readonly #admission: Admission;
   readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
+  #cache: CacheFigures | undefined;
   #unloaded = false;
   #taught = false;
 
@@ -59,6 +61,10 @@ export class LoadedModel implements Model {
       toolCalls: text.template.knowsTools,
       reasoning: text.template.knowsReasoning,
     };
+  }
+
+  get cache(): CacheFigures | undefined {
+    return this.#cache;
   }
 
   get load(): { running: number; waiting: number } {
@@ -161,12 +167,13 @@ export class LoadedModel implements Model {
     seat: Seat,
     text: TextStream,
   ): AsyncGenerator<TextEvent> {
-    let meter = new Meter(0);
+    let meter = new Meter();
     for (let next = await first; !next.done; next = await events.next()) {
       const event = next.value;
+      if ("cache" in event) this.#cache = event.cache;
       if (event.type === "started") {
         seat.started();
-        meter = new Meter(event.promptTokens);
+        meter = new Meter(event);
         continue;
       }
       if (event.type === "token") {
@@ -193,6 +200,7 @@ export class LoadedModel implements Model {
       stopTokens: tokenizer.eosIds,
       topLogprobs: options.topLogprobs,
       ...(grammar && { grammar }),
+      repeated: (options.answers ?? 1) > 1,
     };
   }
 
@@ -214,13 +222,13 @@ function* finish(text: TextStream, reason: "stop" | "length", usage: Usage): Gen
 
 /** Usage of an answer which ends here and not on the device. */
 class Meter {
-  readonly #promptTokens: number;
+  readonly #prompt: { promptTokens: number; cachedTokens: number };
   readonly #begun = performance.now();
   #first: number | undefined;
   #tokens = 0;
 
-  constructor(promptTokens: number) {
-    this.#promptTokens = promptTokens;
+  constructor({ promptTokens, cachedTokens } = { promptTokens: 0, cachedTokens: 0 }) {
+    this.#prompt = { promptTokens, cachedTokens };
   }
 
   token(): void {
@@ -231,10 +239,9 @@ class Meter {
   usage(text: TextStream): Usage {
     const first = this.#first ?? performance.now();
     return {
-      promptTokens: this.#promptTokens,
+      ...this.#prompt,
       completionTokens: this.#tokens,
       reasoningTokens: text.reasoningTokens,
-      cachedTokens: 0,
       prefillMs: first - this.#begun,
       decodeMs: performance.now() - first,
     };

@@ -7,7 +7,7 @@ import { bufferOf, readRanges, type Range } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
-import { clearState, copyPage, copyState, restoreState, saveState, writeTable } from "../models/copies.ts";
+import { clearState, copyPage, restoreState, saveState, writeTable } from "../models/copies.ts";
 import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
@@ -130,6 +130,15 @@ export class Runner {
     return this.#memory.bytes;
   }
 
+  /** Of a page, and of a state, in all layers. */
+  get pageBytes(): number {
+    return this.#memory.pageBytes;
+  }
+
+  get stateBytes(): number {
+    return this.#memory.stateBytes;
+  }
+
   get scratchBytes(): number {
     return scratchBytesOf(this.#plans);
   }
@@ -143,8 +152,7 @@ export class Runner {
   copy(copy: Copy): void {
     if (copy.kind === "page") copyPage(this.#gpu, this.#memory, copy.from, copy.to);
     else if (copy.kind === "clear") clearState(this.#gpu, this.#memory, copy.slot);
-    else if (copy.kind === "restore") restoreState(this.#gpu, this.#memory, copy.snapshot, copy.slot);
-    else copyState(this.#gpu, this.#memory, copy.from, copy.slot);
+    else restoreState(this.#gpu, this.#memory, copy.snapshot, copy.slot);
   }
 
   /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */

@@ -5,12 +5,13 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { defaultImageLimits, ImagePreparer } from "../image/index.ts";
+import { ask, endOf, greedy, tokensOf, type Heard } from "./ask.fixture.ts";
 import { loadModel, type DeviceModel } from "./device.ts";
 import { picturesOf, preparePictures } from "./pictures.ts";
 import type { Step } from "./scheduler.ts";
 import { loadText, renderChat } from "./text.ts";
 import { Turns } from "./turns.ts";
-import type { ChatMessage, GenerateEvent, GenerateRequest, Sampling } from "./types.ts";
+import type { ChatMessage, GenerateRequest } from "./types.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
@@ -18,7 +19,6 @@ const chunk = 64;
 let model: DeviceModel;
 let turns: Turns;
 let steps: Step[] = [];
-let next = 1;
 
 beforeAll(async () => {
   model = await loadModel(await testGpu(), demoModel, { contextLength: 400, maxInFlight: 5 });
@@ -33,11 +33,6 @@ function newTurns(pages = model.runner.pages): Turns {
   return new Turns(model.runner, model.vision, { chunk, states: true, pages, onStep });
 }
 
-const greedy: Sampling = {
-  ...{ temperature: 0, topK: 0, topP: 1, minP: 0, seed: undefined },
-  ...{ repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, logitBias: {} },
-};
-
 function requestOf(length: number, seed: number, more: Partial<GenerateRequest> = {}): GenerateRequest {
   const prompt = Array.from({ length }, (_, i) => 300 + ((seed * 7919 + i * i * 31 + i * 17) % 1000));
   return {
@@ -46,41 +41,7 @@ function requestOf(length: number, seed: number, more: Partial<GenerateRequest> 
   };
 }
 
-interface Heard {
-  id: number;
-  events: GenerateEvent[];
-  failure?: unknown;
-  over: Promise<void>;
-}
-
-/** `cancelAt`: the caller leaves after so many tokens. */
-function submit(request: GenerateRequest, cancelAt = Infinity): Heard {
-  const id = next++;
-  const heard: Heard = { id, events: [], over: Promise.resolve() };
-  heard.over = new Promise((resolve) => {
-    const event = (event: GenerateEvent) => {
-      heard.events.push(event);
-      if (event.type === "finished") resolve();
-      else if (tokensOf(heard).length === cancelAt) turns.cancel(id);
-    };
-    const failed = (error: unknown) => {
-      heard.failure = error;
-      resolve();
-    };
-    turns.submit(id, request, { event, failed });
-  });
-  return heard;
-}
-
-function tokensOf({ events }: Heard): GenerateEvent[] {
-  return events.filter(({ type }) => type === "token");
-}
-
-function endOf({ events }: Heard) {
-  const last = events.at(-1)!;
-  if (last.type !== "finished") throw new Error(last.type);
-  return last;
-}
+const submit = (request: GenerateRequest, cancelAt?: number) => ask(turns, request, cancelAt);
 
 async function alone(request: GenerateRequest): Promise<Heard> {
   turns = newTurns();
@@ -162,8 +123,8 @@ test("who comes first is first; who leaves while waiting is told so and takes no
 test("a stop token ends one sequence, and the rest go on", async () => {
   const plain = requestOf(40, 31);
   const want = await alone(plain);
-  const stop = (tokensOf(want)[5] as { id: number }).id;
-  const first = tokensOf(want).findIndex((event) => (event as { id: number }).id === stop);
+  const stop = tokensOf(want)[5]!.id;
+  const first = tokensOf(want).findIndex(({ id }) => id === stop);
   turns = newTurns();
   const [stopped, beside] = [submit({ ...plain, stopTokens: [stop] }), submit(plain)];
   await Promise.all([stopped.over, beside.over]);

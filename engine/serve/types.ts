@@ -38,6 +38,8 @@ export interface GenerateRequest {
   topLogprobs: number | undefined;
   /** In the order of their tokens. */
   images: readonly RequestImage[];
+  /** Others follow with the same prompt. */
+  repeated?: boolean;
   /** What the answer is held to, token by token. Log-probabilities are those without it. */
   grammar?: NamedGrammar;
 }
@@ -64,14 +66,15 @@ export interface Candidate {
 export type FinishReason = "stop" | "length" | "tool_calls";
 
 export type GenerateEvent =
-  | { type: "started"; promptTokens: number }
+  | { type: "started"; promptTokens: number; cachedTokens: number; cache: CacheFigures }
   | { type: "token"; id: number; logprob?: number; top?: Candidate[] }
-  | { type: "finished"; reason: "stop" | "length" | "cancelled"; usage: Usage };
+  | { type: "finished"; reason: "stop" | "length" | "cancelled"; usage: Usage; cache: CacheFigures };
 
 export interface Usage {
   promptTokens: number;
   completionTokens: number;
   reasoningTokens: number;
+  /** Of the prompt: what the prefix cache had. */
   cachedTokens: number;
   /** Without the pictures' encodeMs. */
   prefillMs: number;
@@ -104,6 +107,8 @@ export interface GenerationOptions {
   /** Text that ends the answer; not part of it. */
   stop?: readonly string[];
   topLogprobs?: number;
+  /** How many answers to the same prompt are asked for, each by a call of its own; default 1. */
+  answers?: number;
 }
 
 /** A message in the form the chat templates read: OpenAI's, tool arguments as an object or as a JSON string. */
@@ -225,6 +230,10 @@ export interface LoadOptions {
   contextLength?: number;
   /** Sequences that run at once, each with memory for a whole context; default 8, on a software adapter 4, or what fits. */
   maxInFlight?: number;
+  /** Keep what was computed of a prompt for others that begin alike; default: true. */
+  prefixCache?: boolean;
+  /** Where in a prompt a state is worth saving: behind the last of these. Default: the tokenizer's special tokens. */
+  specialTokens?: readonly number[];
   /** Bytes of picture embeddings kept on the device; default 128 MiB. */
   imageCacheBytes?: number;
   /**
@@ -250,11 +259,31 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** What a model's KV cache holds and what its prefix cache saved, since it was loaded. */
+export interface CacheFigures {
+  /** Of the KV cache: used by sequences, idle (kept for prompts to come), free. */
+  pages: { used: number; idle: number; free: number };
+  /** Sequences that had to give up their pages and begin again. */
+  preemptions: number;
+  /** Sequences that began, and those of them that reused something. */
+  lookups: number;
+  hits: number;
+  /** Their tokens. */
+  lookedUpTokens: number;
+  reusedTokens: number;
+  /** Saved states of delta-net layers. */
+  snapshots: number;
+  /** Bytes of the pages and states that the prefix cache keeps. */
+  bytes: number;
+}
+
 /** A model on the device. Up to `maxInFlight` requests run at once, the others wait in the order they came. */
 export interface Model {
   readonly info: ModelInfo;
   /** Requests running and waiting. */
   readonly load: { running: number; waiting: number };
+  /** As of the last request that began or ended; undefined before the first. */
+  readonly cache: CacheFigures | undefined;
   /** Throws an EngineError (bad_request, context_length_exceeded, template_failed, …) before the first event. */
   chat(request: ChatRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
   complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent>;

@@ -34,10 +34,9 @@ async function readLayer(
   const { gpu } = tracer;
   if (layer.kind === "attention") {
     const { k, v } = layer.cache;
-    const pages = tracer.pagesOf(ownSlot);
     return [
-      ["k", firstRows(await readF32(gpu, k), k.shape, pages, tokens)],
-      ["v", firstRows(await readF32(gpu, v), v.shape, pages, tokens)],
+      ["k", firstRows(await readF32(gpu, k), k.shape, tracer.pages, tokens)],
+      ["v", firstRows(await readF32(gpu, v), v.shape, tracer.pages, tokens)],
     ];
   }
   const { ring, S } = await readDeltaState(gpu, layer.state, ownSlot);

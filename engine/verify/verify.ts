@@ -25,10 +25,16 @@ export interface VerifyOptions {
 }
 
 /**
- * How the prompt is cut: in one run, in runs of an odd size, through the decode plan token by token, or so in runs
- * which other sequences share.
+ * How the prompt is cut: in one run, in runs of an odd size, through the decode plan token by token, so in runs which
+ * other sequences share, or with its first part taken over from another sequence.
  */
-export const cuts = { whole: Infinity, chunks: 37, "token by token": 1, "among others": "shared" } as const;
+export const cuts = {
+  whole: Infinity,
+  chunks: 37,
+  "token by token": 1,
+  "among others": "shared",
+  "with cache": "cached",
+} as const;
 export type Cut = keyof typeof cuts;
 
 export interface CutReport {
