@@ -48,8 +48,8 @@ async function openFolder(folder: string, quant: string | undefined): Promise<Ch
   try {
     for (const name of plan.files) files.push(await openSafetensors(join(folder, name)));
     const located = locate(folder, plan, files);
-    const settings = { folder, configFile, config, generationConfig, quant: quantOf(folder, located, quant) };
-    return new Checkpoint(settings, files, located);
+    const wanted = { format: "safetensors" as const, quant: quantOf(folder, located, quant) };
+    return new Checkpoint({ ...wanted, folder, configFile, config, generationConfig }, files, located);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
@@ -59,7 +59,7 @@ async function openFolder(folder: string, quant: string | undefined): Promise<Ch
 async function openGgufCheckpoint(path: string, quant: string | undefined): Promise<Checkpoint> {
   const { config, generationConfig, files, tensors } = await openGgufContents(path);
   try {
-    const settings = { folder: path, configFile: path, config, generationConfig };
+    const settings = { format: "gguf" as const, folder: path, configFile: path, config, generationConfig };
     return new Checkpoint({ ...settings, quant: quantOf(path, tensors, quant) }, files, tensors);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
@@ -89,6 +89,7 @@ function quantOf(
 type Located = GgufTensor;
 
 interface Settings {
+  format: "safetensors" | "gguf";
   folder: string;
   configFile: string;
   config: Json;
@@ -105,6 +106,7 @@ export class Checkpoint {
   readonly generationConfig: Json | undefined;
   /** What its matrices of floats are to be quantised to. */
   readonly quant: BlockType | undefined;
+  readonly format: "safetensors" | "gguf";
   readonly names: readonly string[];
   /** Bytes of all tensors. */
   readonly totalBytes: number;
@@ -119,6 +121,7 @@ export class Checkpoint {
     this.config = settings.config;
     this.generationConfig = settings.generationConfig;
     this.quant = settings.quant;
+    this.format = settings.format;
     this.names = [...tensors.keys()];
     this.totalBytes = [...tensors.values()].reduce((sum, { entry }) => sum + entry.bytes, 0);
     this.#files = files;

@@ -7,7 +7,14 @@ import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent, weightRowBytes, type Tensor, type Weight } from "../gpu/tensor.ts";
+import {
+  free,
+  permanent,
+  weightRowBytes,
+  type Tensor,
+  type Weight,
+  type WeightFormat,
+} from "../gpu/tensor.ts";
 import { createWeight, writeRows, type Section } from "../gpu/weight.ts";
 import { formatOf, keptAs } from "./quantRule.ts";
 
@@ -45,6 +52,8 @@ export class Loader {
   #queued = 0;
   /** Bytes of weights on the device. */
   bytes = 0;
+  /** Of matrices, by what they are kept as. */
+  readonly #bytesAs = new Map<WeightFormat, number>();
   /** Distinct parameters read. */
   parameters = 0;
 
@@ -52,6 +61,11 @@ export class Loader {
     this.gpu = gpu;
     this.checkpoint = checkpoint;
     this.#options = { converter: serialConverter, onBytes: () => undefined, ...options };
+  }
+
+  /** What most bytes of matrices are kept as; f32 before there is one. */
+  get mainFormat(): WeightFormat {
+    return [...this.#bytesAs].sort(([, a], [, b]) => b - a)[0]?.[0] ?? "f32";
   }
 
   /** A small tensor in f32, whatever the checkpoint keeps it in; `as` drops axes of one. */
@@ -123,7 +137,11 @@ export class Loader {
     const N = sections.reduce((sum, { rows }) => sum + rows, 0);
     const weight = createWeight(this.gpu, label, [N, K], sections);
     this.#made.push(weight);
-    for (const { rows, format } of sections) this.bytes += rows * weightRowBytes(format, K);
+    for (const { rows, format } of sections) {
+      const bytes = rows * weightRowBytes(format, K);
+      this.bytes += bytes;
+      this.#bytesAs.set(format, (this.#bytesAs.get(format) ?? 0) + bytes);
+    }
     this.parameters += N * K;
     return weight;
   }
