@@ -13,14 +13,22 @@ export const responsePrefix = "resp.";
 export class StoredResponses {
   private readonly store: Store;
   private readonly ttlMs: number;
+  private readonly prefix: string;
 
-  constructor(store: Store, ttlMs: number) {
+  constructor(store: Store, ttlMs: number, prefix = responsePrefix) {
     this.store = store;
     this.ttlMs = ttlMs;
+    this.prefix = prefix;
+  }
+
+  /** Those of one caller (the id of a key); what others stored does not exist there. */
+  of(caller: string | undefined): StoredResponses {
+    if (caller === undefined) return this;
+    return new StoredResponses(this.store, this.ttlMs, `${responsePrefix}${caller}.`);
   }
 
   async keep(stored: Stored): Promise<void> {
-    await this.store.put(responsePrefix + stored.response.id, JSON.stringify(stored), { ttlMs: this.ttlMs });
+    await this.store.put(this.prefix + stored.response.id, JSON.stringify(stored), { ttlMs: this.ttlMs });
   }
 
   /** Throws response_not_found. */
@@ -32,7 +40,7 @@ export class StoredResponses {
 
   /** Throws response_not_found. */
   async delete(id: string): Promise<void> {
-    if (await this.store.delete(responsePrefix + id)) return;
+    if (isOwn(id) && (await this.store.delete(this.prefix + id))) return;
     throw new GatewayError("response_not_found", `Response with id '${id.slice(0, 80)}' not found.`);
   }
 
@@ -57,9 +65,14 @@ export class StoredResponses {
   }
 
   private async find(id: string): Promise<Stored | undefined> {
-    const entry = await this.store.get(responsePrefix + id);
+    const entry = isOwn(id) ? await this.store.get(this.prefix + id) : undefined;
     return entry && (JSON.parse(entry.value) as Stored);
   }
+}
+
+/** An id with a dot in it would be somebody else's. */
+function isOwn(id: string): boolean {
+  return !id.includes(".");
 }
 
 function lost(id: string): GatewayError {
