@@ -1,6 +1,7 @@
 // npm run bench -- COMMAND: a table for people, and as its last line one of JSON for bench/results.
 import { parseArgs } from "node:util";
 import { openGpu } from "../engine/gpu/adapter.ts";
+import { gateway } from "./gateway/main.ts";
 import { grammar } from "./grammar.ts";
 import { kernels } from "./kernels.ts";
 import { models, printModels } from "./models.ts";
@@ -12,12 +13,13 @@ const usage = `usage: npm run bench -- kernels [--adapter NAME]
        npm run bench -- models FOLDER [--adapter NAME]
        npm run bench -- vision [--adapter NAME]
        npm run bench -- grammar FOLDER
+       npm run bench -- gateway [--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})`;
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { adapter: { type: "string" } },
+    options: { adapter: { type: "string" }, peers: { type: "string" } },
   });
   const [command, first, second] = positionals;
   if (command === "synth" && first && second) {
@@ -25,6 +27,10 @@ async function main(): Promise<void> {
     return;
   }
   if (command === "grammar" && first) return grammar(first);
+  if (command === "gateway") {
+    console.log(JSON.stringify(await gateway({ peers: values.peers })));
+    return;
+  }
   if (command !== "kernels" && command !== "vision" && !(command === "models" && first))
     throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter });
