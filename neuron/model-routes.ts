@@ -86,6 +86,8 @@ function describe({ id, model, loadedAt }: Entry): Record<string, unknown> {
     tool_call: info.toolCalls,
     reasoning: info.reasoning,
     model_type: info.modelType,
+    format: info.format,
+    quant: info.quant,
     parameters: info.parameters,
   };
 }

@@ -36,6 +36,9 @@ export const Discovery = v.looseObject({
   version: v.string(),
   devices: v.array(Device),
   harnesses: v.array(v.string()),
+  /** Formats of files that load here, and types that floats can be quantised to. */
+  formats: v.exactOptional(v.array(v.string())),
+  quants: v.exactOptional(v.array(v.string())),
 });
 export type Discovery = v.InferOutput<typeof Discovery>;
 
@@ -65,9 +68,13 @@ export const DeviceHealth = v.looseObject({
 });
 export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
 
+/** A loaded model's files ("safetensors", "gguf"), and what most of its weights are kept as (bf16, q4_k, …). */
+const Form = { format: v.exactOptional(v.string()), quant: v.exactOptional(v.string()) };
+
 export const ModelHealth = v.looseObject({
   id: v.string(),
   status: ModelStatus,
+  ...Form,
   /** Requests that the device works on. */
   in_flight: Count,
   /** Requests that wait for their turn. */
@@ -75,6 +82,8 @@ export const ModelHealth = v.looseObject({
   /** Moving averages over past requests; null before the first. */
   tok_s_prefill: v.nullable(v.number()),
   tok_s_decode: v.nullable(v.number()),
+  /** Since its last request ended, or since it was loaded; 0 while one runs. */
+  idle_secs: v.exactOptional(v.number()),
   /** Present while status is "loading". */
   loading: v.exactOptional(Loading),
   /** Present when status is "failed". */
@@ -115,6 +124,7 @@ export const ModelEntry = v.looseObject({
   id: v.string(),
   harness: v.string(),
   status: ModelStatus,
+  ...Form,
   devices: v.array(Count),
   /** Weights, cache and scratch; null until loaded. */
   vram_used_mb: Mebibytes,
@@ -168,6 +178,16 @@ export type UnloadRequest = v.InferOutput<typeof UnloadRequest>;
 
 export const UnloadResponse = v.looseObject({ status: v.literal("unloaded"), model_id: v.string() });
 export type UnloadResponse = v.InferOutput<typeof UnloadResponse>;
+
+/**
+ * POST /restart: the device is opened anew and its models are read again, so that their memory lies in one piece. Answers
+ * when they are back; 409 model_busy while requests run or a load does, unless `force` ends the requests.
+ */
+export const RestartRequest = v.strictObject({ force: v.nullish(v.boolean()) });
+export type RestartRequest = v.InferOutput<typeof RestartRequest>;
+
+export const RestartResponse = v.looseObject({ status: v.literal("restarted") });
+export type RestartResponse = v.InferOutput<typeof RestartResponse>;
 
 /** GET /models/{id}/endpoint, for a loaded model (else 404, or 503 while it loads): the origin under which /v1/… answers, as the caller sees it. */
 export const Endpoint = v.looseObject({ url: v.string() });

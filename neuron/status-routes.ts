@@ -2,6 +2,7 @@
 
 import { hostname, release, type as osType } from "node:os";
 import type { FastifyInstance } from "fastify";
+import { blockTypes } from "../engine/formats/locate.ts";
 import type { Engine } from "../engine/serve/types.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
@@ -18,6 +19,7 @@ export interface StatusDeps {
 }
 
 const harness = "webgpu";
+const quants = blockTypes.map((type) => type.toLowerCase());
 
 export function statusRoutes(app: FastifyInstance, { engine, models, metrics, memory }: StatusDeps): void {
   const started = performance.now();
@@ -48,6 +50,8 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
     version,
     devices: [deviceOf(engine, memory())],
     harnesses: [harness],
+    formats: ["safetensors", "gguf"],
+    quants,
   }));
 
   app.get("/models", (): ModelEntry[] =>
@@ -78,6 +82,7 @@ function modelHealth(entry: Entry): ModelHealth {
   return {
     id: entry.id,
     status: entry.status,
+    ...formOf(entry),
     in_flight: entry.model?.load.running ?? 0,
     queue_depth: entry.model?.load.waiting ?? 0,
     tok_s_prefill: entry.speed.prefill,
@@ -92,6 +97,7 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
     id: entry.id,
     harness,
     status: entry.status,
+    ...formOf(entry),
     devices: [device],
     vram_used_mb: info ? Math.ceil((info.weightBytes + info.cacheBytes + info.scratchBytes) / 2 ** 20) : null,
     capabilities: [...(info?.capabilities ?? [])],
@@ -101,6 +107,10 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
     reasoning: info?.reasoning ?? false,
     ...progress(entry),
   };
+}
+
+function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
+  return model ? { format: model.info.format, quant: model.info.quant } : {};
 }
 
 /** Agents plan with context − output for the prompt: an output as large as the context would leave them nothing. */

@@ -24,6 +24,8 @@ export class DeviceLink {
   readonly #jobs = new Map<number, Job>();
   readonly opened: Promise<DeviceReport>;
   readonly closed: Promise<void>;
+  /** Hears the first failure, after everybody who waited. */
+  onFailure: (error: EngineError) => void = () => undefined;
   #failure: EngineError | undefined;
   #next = 1;
   #onOpened!: { resolve(report: DeviceReport): void; reject(error: Error): void };
@@ -121,7 +123,7 @@ export class DeviceLink {
     }
   }
 
-  /** Ends the thread; pending work fails with `shutting_down`. */
+  /** Lets the thread end its jobs and free its device; pending work fails with `shutting_down`. */
   async close(): Promise<void> {
     if (this.#failure) return;
     this.fail(new EngineError("shutting_down", "the engine is closing"));
@@ -129,15 +131,23 @@ export class DeviceLink {
     await this.closed;
   }
 
+  /** Has the thread destroy its device at once, whatever runs there. */
+  async abandon(): Promise<void> {
+    this.#send({ type: "abandon" });
+    await this.closed;
+  }
+
   /** Every wait ends with this error: the device or its thread is gone. */
   fail(error: EngineError): void {
-    this.#failure ??= error;
+    if (this.#failure) return;
+    this.#failure = error;
     this.#onOpened.reject(error);
     for (const { reject } of this.#loads.values()) reject(error);
     for (const resolve of this.#unloads.values()) resolve();
     for (const job of this.#jobs.values()) job.fail(error);
     this.#loads.clear();
     this.#unloads.clear();
+    this.onFailure(error);
   }
 
   /** The thread has ended. */

@@ -4,14 +4,14 @@ import { vocabularyOf } from "../grammar/vocabulary.ts";
 import { ImagePreparer, type ImageLimits } from "../image/index.ts";
 import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
 import { Admission, type Seat } from "./admission.ts";
-import type { DeviceLink } from "./link.ts";
-import type { DeviceModelInfo } from "./messages.ts";
 import { preparePictures } from "./pictures.ts";
+import type { Resident } from "./resident.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import { renderChat, type ModelText, type Prompt } from "./text.ts";
 import type {
   ChatRequest,
   CompletionRequest,
+  DeviceState,
   GenerateEvent,
   GenerateRequest,
   GenerationOptions,
@@ -29,24 +29,25 @@ export interface ModelOptions {
 
 export class LoadedModel implements Model {
   readonly info: ModelInfo;
-  readonly #link: DeviceLink;
-  readonly #model: number;
+  readonly #resident: Resident;
   readonly #text: ModelText;
   readonly #admission: Admission;
   readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
+  readonly #onUnload: () => void;
   #unloaded = false;
   #taught = false;
 
+  /** `onUnload`: it shall not be loaded again. */
   constructor(
-    link: DeviceLink,
-    model: number,
-    info: DeviceModelInfo,
+    resident: Resident,
     text: ModelText,
     { maxQueue, images }: ModelOptions,
+    onUnload: () => void = () => undefined,
   ) {
-    this.#link = link;
-    this.#model = model;
+    const { info } = resident;
+    this.#resident = resident;
+    this.#onUnload = onUnload;
     this.#text = text;
     this.#admission = new Admission({ slots: info.maxInFlight, maxQueue });
     const vision = text.template.knowsImages ? info.vision : undefined;
@@ -61,11 +62,20 @@ export class LoadedModel implements Model {
     };
   }
 
+  get state(): DeviceState {
+    return this.#resident.state;
+  }
+
+  get reason(): string | undefined {
+    return this.#resident.reason;
+  }
+
   get load(): { running: number; waiting: number } {
     return this.#admission.load;
   }
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    this.#resident.expectReady();
     this.#admission.check(); // preparing pictures is work: not for a request that will be turned away
     const prompt = await this.#prompt(request, signal);
     yield* this.#answer(prompt, request.options, signal, (logprobs) =>
@@ -111,7 +121,8 @@ export class LoadedModel implements Model {
     }
     this.#unloaded = true;
     for (const controller of this.#running) controller.abort();
-    await this.#link.unload(this.#model);
+    this.#onUnload();
+    await this.#resident.unload();
   }
 
   async #prompt(request: ChatRequest, signal?: AbortSignal): Promise<Prompt> {
@@ -138,10 +149,11 @@ export class LoadedModel implements Model {
     const request = this.#request(prompt, options);
     if (request.grammar) this.#teach();
     if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
+    this.#resident.expectReady();
     const seat = this.#admission.enter();
     const own = new AbortController();
     this.#running.add(own);
-    const events = this.#link.generate(this.#model, request, AbortSignal.any([signal, own.signal]));
+    const events = this.#resident.generate(request, AbortSignal.any([signal, own.signal]));
     const first = events.next(); // asks the device now, in the order in which requests came
     first.catch(() => undefined); // awaited below, after the caller has seen `started`
     try {
@@ -200,7 +212,7 @@ export class LoadedModel implements Model {
   #teach(): void {
     if (this.#taught) return;
     this.#taught = true;
-    this.#link.teach(this.#model, vocabularyOf(this.#text.tokenizer));
+    this.#resident.teach(vocabularyOf(this.#text.tokenizer));
   }
 }
 
