@@ -48,6 +48,7 @@ test("the example is valid, shows the defaults, and its comments hold valid keys
     device: 0,
     adapter: "radeon",
     context_length: 8192,
+    step_limit_s: 120,
     images: { budget_pixels: 1_048_576 },
     hub: { endpoint: "https://hub.example.org", cache_folder: "/srv/models", offline: true },
     default_models: [

@@ -60,7 +60,7 @@ test("says where it listens, what it serves and how", async () => {
   expect(engine.options).toEqual([{ contextLength: 999 }]);
   expect(lines).toEqual([
     `listening on ${url}`,
-    expect.stringMatching(/^m: reading ░*█+░* +33% 1 kB of 1 kB$/),
+    expect.stringMatching(/^m: reading ░*█+░* +33% 1 kB of 1 kB, 1 of 4 tensors$/),
     expect.stringMatching(/^m: loaded in [\d.]+ s, 15 MiB, context of 4096 tokens, 40 dispatches a token$/),
     `ready: ${url}/v1 serves m on Fake GPU`,
   ]);

@@ -32,7 +32,7 @@ export function modelRoutes(
 
   app.post("/models/unload", async (request): Promise<UnloadResponse> => {
     const body = check(UnloadRequest, request.body);
-    await models.unload(body.model_id, body.force ?? false);
+    await models.unload(body.model_id, { force: body.force ?? false, waitMs: 1000 * (body.wait_s ?? 0) });
     return { status: "unloaded", model_id: body.model_id };
   });
 

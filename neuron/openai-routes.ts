@@ -114,7 +114,7 @@ async function answer(
   closed.addEventListener("abort", end, { once: true });
   deps.stop.addEventListener("abort", end, { once: true });
   const failed = (error: unknown): unknown => {
-    const known = classify(error, task.entry, { closed, stop: deps.stop }, deps.models);
+    const known = classify(error, task.entry, { closed, stop: deps.stop });
     meter.failed(failure(known, request.id).code);
     return known;
   };
@@ -146,16 +146,10 @@ function brokenOff({ log, metrics }: OpenAiDeps, request: FastifyRequest, error:
   return end.body;
 }
 
-/** What an error of the engine means here; a lost device takes all models out of service. */
-function classify(
-  error: unknown,
-  entry: Entry,
-  ends: { closed: AbortSignal; stop: AbortSignal },
-  models: Models,
-): unknown {
+/** What an error of the engine means here. */
+function classify(error: unknown, entry: Entry, ends: { closed: AbortSignal; stop: AbortSignal }): unknown {
   if (ends.closed.aborted) return new EngineError("cancelled", "the client closed the connection");
   if (ends.stop.aborted) return shuttingDown();
-  if (error instanceof EngineError && error.code === "device_lost") models.failAll(error);
   if (error instanceof EngineError && error.code === "cancelled") {
     return new EngineError("cancelled", `model "${entry.id}" was unloaded while it answered`);
   }
