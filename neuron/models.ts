@@ -44,6 +44,8 @@ export interface Entry {
   loadedAt: number;
   /** Moving averages, tokens per second. */
   speed: { prefill: number | null; decode: number | null };
+  /** performance.now() at the end of its last request, or of its load. */
+  usedAt: number;
 }
 
 interface Job {
@@ -143,7 +145,7 @@ export class Models {
     const loading: Loading = { phase: "waiting", bytes: 0, total_bytes: 0, tensors: 0, total_tensors: 0 };
     const speed = { prefill: null, decode: null };
     const source = sourceOf(reference);
-    const empty = { model: undefined, error: undefined, loadedAt: 0 };
+    const empty = { model: undefined, error: undefined, loadedAt: 0, usedAt: 0 };
     const entry: Entry = { id, source, status: "loading", loading, speed, ...empty };
     const cancel = new AbortController();
     this.#entries.set(id, entry);
@@ -165,6 +167,7 @@ export class Models {
       entry.model = await this.#onDevice(() => this.#read(entry, path, asked, signal));
       entry.status = "loaded";
       entry.loadedAt = Math.floor(Date.now() / 1000);
+      entry.usedAt = performance.now();
       this.events.emit("loaded", entry, (performance.now() - started) / 1000);
       return entry;
     } catch (thrown) {
@@ -225,6 +228,20 @@ export class Models {
       this.#unloads.set(id, running);
     }
     await running;
+  }
+
+  /** Opens the device anew, with its models. Throws model_busy while requests run or a load does, unless `force`. */
+  async restart(force: boolean): Promise<void> {
+    if (this.#closing) throw shuttingDown();
+    const loading = [...this.#jobs.keys()];
+    const busy = this.list().filter(
+      ({ model }) => model !== undefined && model.load.running + model.load.waiting > 0,
+    );
+    if (loading.length > 0)
+      throw new EngineError("model_busy", `model "${loading[0]}" is still loading; wait`);
+    if (busy.length > 0 && !force)
+      throw new EngineError("model_busy", `model "${busy[0]!.id}" has requests; wait, or restart with force`);
+    await this.#onDevice(() => this.#engine.restart());
   }
 
   async #end(entry: Entry, force: boolean, waitMs: number): Promise<void> {

@@ -91,6 +91,7 @@ function modelHealth(entry: Entry): ModelHealth {
     queue_depth: entry.model?.load.waiting ?? 0,
     tok_s_prefill: entry.speed.prefill,
     tok_s_decode: entry.speed.decode,
+    ...idleness(entry),
     ...progress(entry),
   };
 }
@@ -111,6 +112,12 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
     reasoning: info?.reasoning ?? false,
     ...progress(entry),
   };
+}
+
+function idleness({ model, usedAt }: Entry): Pick<ModelHealth, "idle_secs"> {
+  if (!model) return {};
+  const busy = model.load.running + model.load.waiting > 0;
+  return { idle_secs: busy ? 0 : Math.floor((performance.now() - usedAt) / 100) / 10 };
 }
 
 function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
