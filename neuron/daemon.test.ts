@@ -44,7 +44,15 @@ afterEach(() => {
 test("says where it listens, what it serves and how", async () => {
   const model = emptyModelFolder();
   const images = { max_mb: 1.5, max_megapixels: 2, max_per_request: 4, budget_pixels: 5000, cache_mb: 6 };
-  const flags = { device: 1, adapter: "fake", context_length: 999, max_queue: 3, images };
+  const flags = {
+    device: 1,
+    adapter: "fake",
+    context_length: 999,
+    max_queue: 3,
+    max_per_principal: 2,
+    step_limit_s: 7,
+    images,
+  };
   const { url, activated, models } = await start({
     ...flags,
     default_models: [{ model_id: "m", source: model }],
@@ -55,6 +63,9 @@ test("says where it listens, what it serves and how", async () => {
     device: 1,
     adapter: "fake",
     maxQueue: 3,
+    maxQueueTokens: 262_144,
+    maxPerPrincipal: 2,
+    stepLimitMs: 7000,
     images: { ...limits, remote: undefined },
   });
   expect(engine.options).toEqual([{ contextLength: 999 }]);

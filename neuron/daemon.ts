@@ -39,12 +39,13 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   const wanted = config.default_models.map(wantedModel);
   // A typing error should show at once, not after the device has been opened.
   for (const { id, source, quant } of wanted) withQuant(parseReference(source ?? id), quant);
-  const { device, adapter, max_queue: maxQueue, max_in_flight: maxInFlight } = config;
   const engine = await openEngine({
-    device,
-    adapter,
-    maxQueue,
-    maxInFlight,
+    device: config.device,
+    adapter: config.adapter,
+    maxQueue: config.max_queue,
+    maxQueueTokens: config.max_queue_tokens,
+    maxPerPrincipal: config.max_per_principal,
+    maxInFlight: config.max_in_flight,
     images: imageLimits(config.images),
     stepLimitMs: config.step_limit_s === undefined ? undefined : config.step_limit_s * 1000,
     faults: env["NEURON_FAULTS"], // for tests only: engine/serve/faults.ts

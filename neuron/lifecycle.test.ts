@@ -5,7 +5,7 @@ import { EngineError } from "../engine/errors.ts";
 import { emptyModelFolder, json, post, startDaemon } from "./daemon.fixture.ts";
 import type { Daemon } from "./daemon.fixture.ts";
 import { FakeModel, content, finished, started } from "./fake-engine.fixture.ts";
-import { Discovery, Health, ModelList } from "./protocol.ts";
+import { Discovery, Health, ModelList, principalHeader } from "./protocol.ts";
 
 let daemon: Daemon;
 beforeEach(async () => {
@@ -152,4 +152,15 @@ test("the pace of a load tells its end", async () => {
   } finally {
     vi.useRealTimers();
   }
+});
+
+test("the engine hears on whose behalf a request comes", async () => {
+  const body = { model: "org/fake", messages: [{ role: "user", content: "hi" }], prompt: "hi" };
+  for (const path of ["/v1/chat/completions", "/v1/completions"]) {
+    for (const principal of ["ada", ""]) {
+      const headers = { "content-type": "application/json", [principalHeader]: principal };
+      await (await fetch(daemon.url + path, { method: "POST", headers, body: JSON.stringify(body) })).text();
+    }
+  }
+  expect(daemon.model.asked.map((asked) => asked.principal)).toEqual(["ada", undefined, "ada", undefined]);
 });

@@ -17,6 +17,7 @@ import type { Entry, Models } from "./models.ts";
 import { gather } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 import { ChatBody, CompletionBody } from "./openai-body.ts";
+import { principalHeader } from "./protocol.ts";
 import type { InputTokens } from "./protocol.ts";
 import { echoed, toChat, toCompletion } from "./openai-request.ts";
 import { stream } from "./sse.ts";
@@ -47,7 +48,7 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
   app.post("/v1/chat/completions", async (request, reply) => {
     const body = check(ChatBody, request.body);
     const entry = deps.models.get(body.model);
-    const asked = toChat(body, entry.model.info);
+    const asked = { ...toChat(body, entry.model.info), ...principalOf(request) };
     const head = headOf("chatcmpl", body, body.logprobs === true);
     return answer(deps, request, reply, {
       entry,
@@ -69,7 +70,7 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
   app.post("/v1/completions", async (request, reply) => {
     const body = check(CompletionBody, request.body);
     const entry = deps.models.get(body.model);
-    const asked = toCompletion(body, entry.model.info);
+    const asked = { ...toCompletion(body, entry.model.info), ...principalOf(request) };
     const head = headOf("cmpl", body, typeof body.logprobs === "number");
     return answer(deps, request, reply, {
       entry,
@@ -81,6 +82,11 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
       whole: (gathered) => completionAnswer(head, echoed(body), gathered),
     });
   });
+}
+
+function principalOf({ headers }: FastifyRequest): { principal?: string } {
+  const principal = headers[principalHeader];
+  return typeof principal === "string" && principal !== "" ? { principal } : {};
 }
 
 function withSeed<R extends { options: GenerationOptions }>(request: R, choice: number): R {
