@@ -2,6 +2,7 @@
 
 import type { AddCommand } from "./command.ts";
 import { addChat } from "./chat.ts";
+import { addCheck } from "./check.ts";
 import { addCompletion } from "./completion.ts";
 import { addDevices } from "./devices.ts";
 import { addDoctor } from "./doctor.ts";
@@ -12,7 +13,7 @@ import { addServe } from "./serve.ts";
 import { addVerify } from "./verify.ts";
 
 export const commands: readonly { group: string; adds: readonly AddCommand[] }[] = [
-  { group: "Serve:", adds: [addServe, addChat] },
+  { group: "Serve:", adds: [addServe, addChat, addCheck] },
   { group: "Models:", adds: [addPull, addLs, addRm, addVerify] },
   { group: "This host:", adds: [addDoctor, addDevices, addCompletion] },
 ];
