@@ -11,6 +11,10 @@ export interface FleetReport {
   models: ListedModel[];
   /** What went through this gateway since it started. */
   traffic: TrafficReport[];
+  /** Under way, by this gateway. */
+  loads: LoadReport[];
+  /** By this gateway, the newest first. */
+  happenings: Happening[];
 }
 
 export interface NeuronReport {
@@ -69,6 +73,10 @@ export interface PlacedModel {
   /** As the neuron said when last asked, corrected by what this gateway has sent and seen end since. */
   in_flight: number;
   queue_depth: number;
+  /** It stays where it is, by models.toml or by an operator's word. */
+  pinned: boolean;
+  /** Takes no new requests: it is about to be unloaded, or its device to be started anew. */
+  leaving: boolean;
   /** Moving averages over past requests. */
   tok_s_prefill: number | null;
   tok_s_decode: number | null;

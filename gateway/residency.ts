@@ -22,8 +22,6 @@ export interface ResidencyParts extends Pick<Means, "fleet" | "poller" | "dispat
   agreed: () => Agreements;
 }
 
-const upkeepMs = 5000;
-
 export class Residency {
   readonly stays: Stays;
   readonly loads: Loads;
@@ -44,7 +42,8 @@ export class Residency {
     this.upkeep = new Upkeep(this.means);
   }
 
-  async start(everyMs = upkeepMs): Promise<void> {
+  /** Looks after the fleet that often from now on. */
+  async start(everyMs: number): Promise<void> {
     this.leaving.start();
     this.upkeep.start(everyMs);
     await this.stays.start();
