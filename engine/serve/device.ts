@@ -81,13 +81,16 @@ async function buildModel(
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
   const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
-  const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
-  onProgress({ ...progress, phase: "compiling" });
-  const pictures = vision !== undefined;
-  const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
   const chunk = software ? 256 : 512;
-  const runnerOptions = { contextLength, slots, chunk, flopsPerSubmit, pictures };
-  const runner = await Runner.create(gpu, network, config, runnerOptions);
+  // The weights flow while kernels compile.
+  const { vision, runner } = await loader.fillBeside(async () => {
+    const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
+    const filled = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(filled, () => undefined);
+    const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
+    const runnerOptions = { contextLength, slots, chunk, flopsPerSubmit, pictures: vision !== undefined };
+    return { vision, runner: await Runner.create(gpu, network, config, runnerOptions) };
+  });
   onProgress({ ...progress, phase: "ready" });
   const destroy = () => {
     runner.destroy();
