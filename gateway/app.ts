@@ -2,6 +2,7 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Fastify from "fastify";
+import { guardRoutes } from "./auth.ts";
 import { completionRoutes } from "./completions.ts";
 import { anthropicError, openAiError } from "./dialects/failures.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
@@ -18,18 +19,23 @@ import { pageRoutes, sendPage, wantsPage } from "./page.ts";
 import { responsesRoutes } from "./responses-routes.ts";
 import { NeuronRefusal } from "./upstream.ts";
 
+/** A request that is not here by then is not on its way; its answer may take any time. */
+const slowestRequestMs = 300_000;
+
 export async function openApp(gateway: Gateway): Promise<FastifyInstance> {
   const app = Fastify({
     bodyLimit: gateway.options.bodyLimitBytes,
     forceCloseConnections: true, // closed only once requests have ended or been ended
     frameworkErrors: (error, request, reply) => answerError(gateway, error, request, reply),
     routerOptions: { maxParamLength: 1024 },
+    requestTimeout: slowestRequestMs,
   });
   // Bodies stay bytes: they are forwarded as they came, whatever content type a client claims for its JSON.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.decorateRequest("exchange", null);
   app.setErrorHandler((error, request, reply) => answerError(gateway, error, request, reply));
+  guardRoutes(app, gateway.door);
   app.setNotFoundHandler(({ method, url }) => {
     throw new GatewayError("not_found", `There is no ${method} ${url.slice(0, 200)} here.`);
   });
@@ -51,15 +57,18 @@ export async function openMetricsApp(metrics: Metrics): Promise<FastifyInstance>
   return app;
 }
 
+/** A page that asks for a key must come up without one; health is what load balancers look at. */
+const open = { config: { access: "open" as const } };
+
 async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
   const { fleet, models, version, startedAt, page, traffic } = gateway;
   const uptimeS = () => (Date.now() - startedAt) / 1000;
   const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS() });
-  app.get("/", async (request, reply) => {
+  app.get("/", open, async (request, reply) => {
     reply.header("vary", "accept");
     return page && wantsPage(request) ? sendPage(page, request, reply) : health();
   });
-  app.get("/health", async () => health());
+  app.get("/health", open, async () => health());
   app.get("/api/fleet", async (_request, reply) => {
     reply.header("cache-control", "no-store");
     return fleetReport(fleet, { version, uptimeS: uptimeS(), models, traffic: traffic.report() });

@@ -1,6 +1,7 @@
-// POST /v1/chat/completions and /v1/completions: read the model, find a neuron's answer, forward it.
+// POST /v1/chat/completions, /v1/completions and /v1/embeddings: read the model, find a neuron's answer, forward it.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { admitRequest } from "./admission.ts";
 import { outgoing, readAsk } from "./ask.ts";
 import { concreteId } from "./catalogue.ts";
 import { affinityOf } from "./dialects/affinity.ts";
@@ -15,7 +16,7 @@ export async function completionRoutes(
   { gateway }: { gateway: Gateway },
 ): Promise<void> {
   trackExchanges(app, gateway);
-  for (const path of ["/v1/chat/completions", "/v1/completions"])
+  for (const path of ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
     app.post(path, (request, reply) => complete(gateway, request, reply));
 }
 
@@ -24,12 +25,14 @@ async function complete(gateway: Gateway, request: FastifyRequest, reply: Fastif
   const ask = readAsk(request.body as Buffer | undefined);
   exchange.asked = ask.model;
   exchange.stream = ask.stream;
+  exchange.bodyBytes = ask.body.length;
   const model = concreteId(gateway.models, ask.model);
+  await admitRequest(gateway, request, model);
   const { body, hideUsage } = outgoing(ask, model);
   const { path } = exchange;
   const affinity = affinityOf(request.headers, ask);
   const stop = stopOnHangUp(gateway, reply.raw);
-  const headers = requestHeaders(request.headers, exchange.id);
+  const headers = requestHeaders(request.headers, exchange);
   const answered = await findAnswer(gateway, exchange, { path, body, model, headers, affinity, stop });
   reply.hijack();
   if (answered === undefined) return; // the client is gone

@@ -46,6 +46,7 @@ test("both example files parse, and show every key with its default", () => {
   const defaults = load({}).cortex;
   expect(shown.gateway).toEqual(defaults.gateway);
   expect(shown.poll).toEqual(defaults.poll);
+  expect([shown.auth, shown.breaker]).toEqual([defaults.auth, defaults.breaker]);
   expect(shown).toMatchObject({ state: defaults.state, state_name: defaults.state_name });
   expect(shown.state_replicas).toBe(defaults.state_replicas);
 });
@@ -68,8 +69,17 @@ test("the environment reaches into lists and numbers, and leaves strangers alone
       CORTEX_API_KEY: "secret",
     },
   );
-  expect(cortex.neurons).toEqual([{ name: "one", endpoint: "http://h:1" }]);
+  expect(cortex.neurons).toEqual([{ name: "one", endpoint: "http://h:1", kind: "neuron" }]);
   expect(cortex.poll.interval_s).toBe(0.5);
+});
+
+test("a server of another make has its key and names; the file of keys lies beside the one that names it", () => {
+  const toml = '[[neurons]]\nname="a"\nendpoint="http://h:1/v1"\nkind="openai"\nmodels={demo="demo.gguf"}\n';
+  const auth = '[auth]\nmode="required"\nkeys_file="secret/keys.json"\n';
+  const { cortex, keysFile } = load({ "cortex.toml": toml + auth }, { CORTEX_NEURONS__0__API_KEY: "k" });
+  const names = { models: { demo: "demo.gguf" }, api_key: "k" };
+  expect(cortex.neurons).toEqual([{ name: "a", endpoint: "http://h:1/v1", kind: "openai", ...names }]);
+  expect(keysFile).toMatch(/\/cortex-config-[^/]+\/secret\/keys\.json$/);
 });
 
 test("models.toml beside cortex.toml is read; a named one is relative to the file that names it", () => {
@@ -118,6 +128,16 @@ test.each([
     "a local neuron that would never start",
     { "cortex.toml": '[local_neuron]\nport = 1\n[[neurons]]\nname="a"\nendpoint="http://h:1"' },
     "cortex.toml: local_neuron: is of use only where no [[neurons]] are listed",
+  ],
+  [
+    "a key for a neuron of ours, and without showing it",
+    { "cortex.toml": '[[neurons]]\nname="a"\nendpoint="http://h:1"\napi_key="s3cret"' },
+    'cortex.toml: neurons.0: api_key and models are of use only with kind = "openai"',
+  ],
+  [
+    "a key of the wrong type, and without showing it",
+    { "cortex.toml": '[[neurons]]\nname="a"\nendpoint="http://h:1"\nkind="openai"\napi_key=31337' },
+    "cortex.toml: neurons.0.api_key: expected a text",
   ],
   [
     "a wrong type",

@@ -26,6 +26,9 @@ const Endpoint = v.pipe(
   v.transform((url) => url.replace(/\/+$/, "")),
 );
 
+/** A problem with it must not show it. */
+const Secret = v.pipe(v.string("expected a text"), v.nonEmpty("is empty"));
+
 const Neuron = v.pipe(
   v.strictObject({
     name: Name,
@@ -33,7 +36,7 @@ const Neuron = v.pipe(
     /** "openai": any server that answers /v1/chat/completions; it is asked, but never told to load or unload. */
     kind: v.optional(v.picklist(["neuron", "openai"]), "neuron"),
     /** What such a server wants as its bearer token. */
-    api_key: v.exactOptional(Name),
+    api_key: v.exactOptional(Secret),
     /** Our ids of its models, where they differ from its own: id = "its own name". */
     models: v.exactOptional(v.record(Name, Name)),
   }),
@@ -294,7 +297,11 @@ export function describe(issue: v.BaseIssue<unknown>): string {
   const path = v.getDotPath(issue) ?? "";
   if (issue.type === "strict_object" && issue.expected === "never") return `${path}: unknown key`;
   if (issue.type === "strict_object" && issue.received === "undefined") return `${path}: is missing`;
-  const told = /received/i.test(issue.message) || isTable(issue.input) || Array.isArray(issue.input);
+  const told =
+    /api_key$/.test(path) ||
+    /received/i.test(issue.message) ||
+    isTable(issue.input) ||
+    Array.isArray(issue.input);
   return `${path}: ${issue.message}${told ? "" : ` (got ${issue.received})`}`;
 }
 

@@ -3,6 +3,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as v from "valibot";
 import { InputTokens } from "../neuron/protocol.ts";
+import { checkCaller } from "./admission.ts";
 import { concreteId } from "./catalogue.ts";
 import type { Canonical } from "./dialects/canonical.ts";
 import { countBody } from "./dialects/chat.ts";
@@ -23,10 +24,11 @@ export async function countTokens(
   const exchange = request.exchange!;
   exchange.asked = canonical.model;
   const model = concreteId(gateway.models, canonical.model);
+  checkCaller(gateway, request, model);
   const answered = await findAnswer(gateway, exchange, {
     ...{ path: "/v1/chat/completions/input_tokens", model, affinity: undefined },
     body: printed(countBody(canonical, model)),
-    headers: requestHeaders(request.headers, exchange.id),
+    headers: requestHeaders(request.headers, exchange),
     stop: stopOnHangUp(gateway, reply.raw),
   });
   if (answered === undefined) return undefined;

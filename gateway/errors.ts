@@ -3,7 +3,7 @@
 
 interface Kind {
   status: number;
-  type: "invalid_request_error" | "server_error";
+  type: "invalid_request_error" | "rate_limit_error" | "server_error";
   /** Retry-After in seconds; absent where waiting cannot help. */
   retryAfterS?: number;
 }
@@ -14,13 +14,21 @@ const kinds = {
   missing_model_field: { status: 400, type: "invalid_request_error" },
   unsupported_parameter: { status: 400, type: "invalid_request_error" },
   previous_response_not_found: { status: 400, type: "invalid_request_error" },
+  invalid_api_key: { status: 401, type: "invalid_request_error" },
+  permission_denied: { status: 403, type: "invalid_request_error" },
+  rate_limit_exceeded: { status: 429, type: "rate_limit_error", retryAfterS: 1 },
   response_not_found: { status: 404, type: "invalid_request_error" },
+  thread_not_found: { status: 404, type: "invalid_request_error" },
   upgrade_required: { status: 426, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   request_too_large: { status: 413, type: "invalid_request_error" },
   model_loading: { status: 503, type: "server_error", retryAfterS: 3 },
   model_unavailable: { status: 503, type: "server_error", retryAfterS: 3 },
+  model_busy: { status: 409, type: "invalid_request_error" },
+  model_load_failed: { status: 502, type: "server_error" },
+  no_feasible_neuron: { status: 503, type: "server_error" },
+  no_room: { status: 503, type: "server_error", retryAfterS: 10 },
   no_healthy_neuron: { status: 503, type: "server_error", retryAfterS: 5 },
   shutting_down: { status: 503, type: "server_error", retryAfterS: 5 },
   store_unavailable: { status: 503, type: "server_error", retryAfterS: 2 },
@@ -37,12 +45,20 @@ export class GatewayError extends Error {
   readonly code: GatewayErrorCode;
   /** The field of the request which is at fault. */
   readonly param: string | null;
+  /** When to come back; undefined where waiting cannot help. */
+  readonly retryAfterS: number | undefined;
 
-  constructor(code: GatewayErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+  constructor(
+    code: GatewayErrorCode,
+    message: string,
+    param: string | null = null,
+    options: ErrorOptions & { retryAfterS?: number } = {},
+  ) {
     super(message, options);
     this.name = "GatewayError";
     this.code = code;
     this.param = param;
+    this.retryAfterS = options.retryAfterS ?? this.kind.retryAfterS;
   }
 
   get kind(): Kind {

@@ -2,12 +2,19 @@
 
 import { randomUUID } from "node:crypto";
 import type { Seen } from "./answer.ts";
+import type { Stay } from "./ledger.ts";
 
 export interface Exchange {
   readonly id: string;
   readonly path: string;
   /** performance.now() at arrival. */
   readonly startedAt: number;
+  /** The name of the key that it came with. */
+  principal: string | undefined;
+  /** What the key's limits know of it, once it is admitted. */
+  stay: Stay | undefined;
+  /** Of the request's body, for an estimate where a neuron does not say how long the prompt was. */
+  bodyBytes: number;
   /** As the client wrote it: for the log alone, since anyone may write anything. */
   asked: string | undefined;
   /** The concrete id, once it is known to be one of the fleet's. */
@@ -21,6 +28,8 @@ export interface Exchange {
   /** Why it failed: a code of ours or the neuron's own. */
   errorCode: string | undefined;
   clientClosed: boolean;
+  /** The client has its answer, or is gone. */
+  ended: boolean;
   seen: Seen | undefined;
 }
 
@@ -29,6 +38,9 @@ export function openExchange(path: string, clientsId: string | string[] | undefi
     id: typeof clientsId === "string" && /^[\w.:-]{1,128}$/.test(clientsId) ? clientsId : randomUUID(),
     path,
     startedAt: performance.now(),
+    principal: undefined,
+    stay: undefined,
+    bodyBytes: 0,
     asked: undefined,
     model: "",
     neuron: "",
@@ -37,6 +49,7 @@ export function openExchange(path: string, clientsId: string | string[] | undefi
     status: 499,
     errorCode: undefined,
     clientClosed: false,
+    ended: false,
     seen: undefined,
   };
 }

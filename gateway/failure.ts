@@ -25,11 +25,18 @@ function refused({ status, code, body }: NeuronRefusal): Failure {
   };
 }
 
+/** Longer than an SDK waits: told to come back later than this, it would come back at once. */
+const longestWaitS = 60;
+
 /** The SDKs come again after every 408, 409, 429 and 5xx unless told that it is in vain. */
 export function retryHeaders(error: GatewayError | NeuronRefusal): Record<string, string> {
   if (!(error instanceof NeuronRefusal)) {
-    const { retryAfterS } = error.kind;
-    return retryAfterS === undefined ? { "x-should-retry": "false" } : { "retry-after": String(retryAfterS) };
+    const { retryAfterS } = error;
+    const inVain = retryAfterS === undefined || retryAfterS > longestWaitS;
+    return {
+      ...(retryAfterS !== undefined && { "retry-after": String(retryAfterS) }),
+      ...(inVain && { "x-should-retry": "false" }),
+    };
   }
   const { status, retryAfter, shouldRetry } = error;
   if (retryAfter !== undefined) return { "retry-after": retryAfter };

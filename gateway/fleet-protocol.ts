@@ -11,6 +11,10 @@ export interface FleetReport {
   models: ListedModel[];
   /** What went through this gateway since it started. */
   traffic: TrafficReport[];
+  /** Under way, by this gateway. */
+  loads: LoadReport[];
+  /** By this gateway, the newest first. */
+  happenings: Happening[];
 }
 
 export interface NeuronReport {
@@ -34,6 +38,29 @@ export interface DeviceReport {
   vram_used_mb: number | null;
 }
 
+/** A model that is being loaded, or waits for its turn or for room. */
+export interface LoadReport {
+  model: string;
+  /** Absent until it has a place. */
+  neuron?: string;
+  phase: "waiting" | "making room" | "loading";
+  /** Requests that wait for it. */
+  waiting: number;
+  secs: number;
+  percent?: number;
+}
+
+/** Something that was done to the fleet. */
+export interface Happening {
+  /** Seconds since 1970. */
+  at: number;
+  what: "loaded" | "load_failed" | "unloaded" | "restarted" | "restart_failed";
+  neuron: string;
+  model?: string;
+  secs?: number;
+  reason?: string;
+}
+
 /** A model on one neuron. */
 export interface PlacedModel {
   id: string;
@@ -46,6 +73,10 @@ export interface PlacedModel {
   /** As the neuron said when last asked, corrected by what this gateway has sent and seen end since. */
   in_flight: number;
   queue_depth: number;
+  /** It stays where it is, by models.toml or by an operator's word. */
+  pinned: boolean;
+  /** Takes no new requests: it is about to be unloaded, or its device to be started anew. */
+  leaving: boolean;
   /** Moving averages over past requests. */
   tok_s_prefill: number | null;
   tok_s_decode: number | null;

@@ -1,10 +1,15 @@
 // A gateway for tests, on free ports, in front of mock neurons; everything is closed at the end of the test.
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as v from "valibot";
 import { onTestFinished, vi } from "vitest";
 import { CortexConfig, ModelsConfig } from "./config.ts";
+import type { Grants, Key } from "./keys.ts";
+import { mintKey } from "./keys.ts";
 import { MockNeuron } from "./mock-neuron.fixture.ts";
 import type { Running } from "./serve.ts";
 import { serve } from "./serve.ts";
@@ -20,6 +25,12 @@ export interface TestGateway extends Running {
 
 export interface Settings {
   neurons?: Record<string, MockNeuron>;
+  /** Neurons of kind "openai". */
+  servers?: Record<string, { url: string; api_key?: string; models?: Record<string, string> }>;
+  /** What is in the file of keys. */
+  keys?: Key[];
+  /** Instead of a file with `keys` in it. */
+  keysFile?: string;
   cortex?: Record<string, Record<string, unknown>>;
   models?: Record<string, unknown>;
   neuronScript?: string;
@@ -29,7 +40,8 @@ export interface Settings {
 }
 
 export async function openGateway(settings: Settings = {}): Promise<TestGateway> {
-  const { neurons = {}, cortex = {}, models = {}, neuronScript, pageFolder, settled = true } = settings;
+  const { neurons = {}, servers = {}, cortex = {}, models = {}, keys = [] } = settings;
+  const { neuronScript, pageFolder, settled = true } = settings;
   const lines: string[] = [];
   const logs: Record<string, unknown>[] = [];
   const fatal: string[] = [];
@@ -45,10 +57,15 @@ export async function openGateway(settings: Settings = {}): Promise<TestGateway>
         ...cortex.gateway,
       },
       poll: { interval_s: 0.05, timeout_s: 2, ...cortex.poll },
-      neurons: Object.entries(neurons).map(([name, { url }]) => ({ name, endpoint: url })),
+      neurons: [
+        ...Object.entries(neurons).map(([name, { url }]) => ({ name, endpoint: url })),
+        ...Object.entries(servers).map(([name, { url, ...more }]) => ({
+          ...{ name, endpoint: url, kind: "openai", ...more },
+        })),
+      ],
     }),
     models: v.parse(ModelsConfig, models),
-    ...{ files: [], version: "1.2.3" },
+    ...{ files: [], version: "1.2.3", keysFile: settings.keysFile ?? writeKeys(keys) },
     print: (line) => lines.push(line),
     write: (line) => logs.push(JSON.parse(line) as Record<string, unknown>),
     onFatal: (message) => fatal.push(message),
@@ -65,6 +82,21 @@ export async function openNeuron(...models: string[]): Promise<MockNeuron> {
   const neuron = await new MockNeuron(...models).listen();
   onTestFinished(() => neuron.kill());
   return neuron;
+}
+
+/** A file of keys in a folder of its own. */
+export function writeKeys(keys: readonly Key[]): string {
+  const folder = mkdtempSync(join(tmpdir(), "cortex-keys-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "keys.json");
+  if (keys.length > 0) writeFileSync(path, JSON.stringify({ keys }));
+  return path;
+}
+
+/** A key with these grants, and the header that presents it. */
+export function keyFor(name: string, grants: Partial<Grants> = {}) {
+  const { text, key } = mintKey({ name, admin: false, ...grants });
+  return { text, key, headers: { authorization: `Bearer ${text}` } };
 }
 
 /** Polls a condition; the test's own time limit ends it. */

@@ -1,14 +1,17 @@
 // What the routes work with: made once by serve.ts, handed to every route module.
 
 import type { Dispatcher } from "undici";
+import type { Door } from "./auth.ts";
 import type { ModelsConfig } from "./config.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Ledger } from "./ledger.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Page } from "./page.ts";
 import type { Store } from "./store.ts";
 import type { StoredResponses } from "./stored-responses.ts";
 import type { Traffic } from "./traffic.ts";
+import type { Usage } from "./usage.ts";
 
 export interface Gateway {
   fleet: Fleet;
@@ -21,6 +24,9 @@ export interface Gateway {
   page: Page | undefined;
   store: Store;
   responses: StoredResponses;
+  door: Door;
+  ledger: Ledger;
+  usage: Usage;
   options: {
     responseTimeoutMs: number;
     idleMs: number;

@@ -3,6 +3,7 @@
 // alive, and what goes wrong then is told within it.
 
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { admitRequest } from "./admission.ts";
 import { newId } from "./ids.ts";
 import { concreteId } from "./catalogue.ts";
 import type { Canonical, Encoder, Failure } from "./dialects/canonical.ts";
@@ -37,11 +38,13 @@ export async function generate(
   const exchange = request.exchange!;
   exchange.asked = task.request.model;
   exchange.stream = task.stream;
+  exchange.bodyBytes = (request.body as Buffer).length;
   const model = concreteId(gateway.models, task.request.model);
+  await admitRequest(gateway, request, model);
   const sending: Sending = {
     ...{ path: "/v1/chat/completions", model, affinity: task.affinity },
     body: printed(chatBody(task.request, model)),
-    headers: requestHeaders(request.headers, exchange.id),
+    headers: requestHeaders(request.headers, exchange),
     stop: stopOnHangUp(gateway, reply.raw),
   };
   const finding = findAnswer(gateway, exchange, sending);

@@ -2,6 +2,7 @@
 // words, so nobody can fill the store with series. Gauges are filled when read: what is gone leaves no label behind.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Usage } from "./answer.ts";
 import type { Exchange } from "./exchange.ts";
 import { timingOf } from "./exchange.ts";
 import type { Fleet } from "./fleet.ts";
@@ -44,6 +45,19 @@ export class Metrics {
     "Completion tokens after the first, over the time between first and last delta; of all over the whole duration where there is no such window",
     rateBuckets,
   );
+
+  private readonly keyRequests = new Counter({
+    name: "cortex_key_requests_total",
+    help: "Requests that have ended, by the name of their API key; code is empty where there was no error",
+    labelNames: ["key", "code"],
+    registers: [this.registry],
+  });
+  private readonly keyTokens = new Counter({
+    name: "cortex_key_tokens_total",
+    help: "Tokens that were charged to an API key, by kind; cached ones are among the prompt's",
+    labelNames: ["key", "kind"],
+    registers: [this.registry],
+  });
 
   constructor(fleet: Fleet) {
     const gauge = (name: string, help: string, fill: (gauge: Gauge) => void, labelNames: string[]) =>
@@ -94,6 +108,14 @@ export class Metrics {
     this.promptTokens.inc(where, seen.usage.promptTokens);
     this.completionTokens.inc(where, seen.usage.completionTokens);
     this.cachedTokens.inc(where, seen.usage.cachedTokens);
+  }
+
+  /** Counts what an exchange cost its key. */
+  recordKey(key: string, tokens: Usage, errorCode: string | undefined): void {
+    this.keyRequests.inc({ key, code: errorCode ?? "" });
+    this.keyTokens.inc({ key, kind: "prompt" }, tokens.promptTokens);
+    this.keyTokens.inc({ key, kind: "cached" }, tokens.cachedTokens);
+    this.keyTokens.inc({ key, kind: "completion" }, tokens.completionTokens);
   }
 
   private counter(name: string, help: string) {

@@ -1,7 +1,8 @@
 // GET /v1/models and /v1/models/{id}: OpenAI's shape, or Anthropic's for who speaks that.
 
-import type { FastifyInstance } from "fastify";
-import { modelItems } from "./catalogue.ts";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { mayUse } from "./auth.ts";
+import { concreteId, modelItems } from "./catalogue.ts";
 import { anthropicModel, anthropicModels } from "./dialects/anthropic-models.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError } from "./errors.ts";
@@ -9,16 +10,22 @@ import type { Gateway } from "./gateway.ts";
 
 export async function modelRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
   const { fleet, models, startedAt } = gateway;
-  const items = () => modelItems(fleet.neurons, models, Math.floor(startedAt / 1000));
+  const items = ({ caller }: FastifyRequest) =>
+    modelItems(fleet.neurons, models, Math.floor(startedAt / 1000)).filter(
+      ({ id }) =>
+        caller === null || mayUse(caller, concreteId(models, id), (name) => concreteId(models, name)),
+    );
   const createdAt = new Date(startedAt).toISOString();
 
-  app.get<{ Querystring: Record<string, unknown> }>("/v1/models", async ({ url, headers, query }) => {
-    if (speaksAnthropic(url, headers)) return anthropicModels(items(), createdAt, query);
-    return { object: "list", data: items() };
+  app.get<{ Querystring: Record<string, unknown> }>("/v1/models", async (request) => {
+    const { url, headers, query } = request;
+    if (speaksAnthropic(url, headers)) return anthropicModels(items(request), createdAt, query);
+    return { object: "list", data: items(request) };
   });
 
-  app.get<{ Params: { "*": string } }>("/v1/models/*", async ({ url, headers, params }) => {
-    const item = items().find(({ id }) => id === params["*"]);
+  app.get<{ Params: { "*": string } }>("/v1/models/*", async (request) => {
+    const { url, headers, params } = request;
+    const item = items(request).find(({ id }) => id === params["*"]);
     if (item) return speaksAnthropic(url, headers) ? anthropicModel(item, createdAt) : item;
     const message = `The model '${params["*"].slice(0, 200)}' does not exist.`;
     throw new GatewayError("model_not_found", message, "model");

@@ -50,7 +50,7 @@ test("keys and hop-by-hop headers stay behind; the request id goes all the way",
 
 test("headers named by Connection are dropped too", () => {
   const headers = { connection: "close, X-Private", "x-private": "1", "x-open": "2", "content-length": "5" };
-  expect(requestHeaders(headers, "id")).toEqual({
+  expect(requestHeaders(headers, { id: "id", principal: undefined })).toEqual({
     ...{ "x-open": "2", "content-type": "application/json", "x-request-id": "id" },
   });
   expect(responseHeaders(headers, true)).toEqual({ "x-open": "2" });

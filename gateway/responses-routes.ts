@@ -15,6 +15,8 @@ import { GatewayError } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 import { generate } from "./generate.ts";
 import { newId } from "./ids.ts";
+import type { Log } from "./log.ts";
+import type { StoredResponses } from "./stored-responses.ts";
 import { trackExchanges } from "./tracking.ts";
 
 interface ById {
@@ -26,14 +28,14 @@ export async function responsesRoutes(
   app: FastifyInstance,
   { gateway }: { gateway: Gateway },
 ): Promise<void> {
-  const { responses } = gateway;
+  const own = ({ caller }: FastifyRequest) => gateway.responses.of(caller?.id);
   trackExchanges(app, gateway);
 
   app.post("/v1/responses", (request, reply) => respond(gateway, request, reply));
 
   app.post("/v1/responses/input_tokens", async (request, reply) => {
     const body = check(InputTokensBody, readJson(request.body)) as ResponsesBody;
-    const canonical = toRequest(body, await responses.recall(body));
+    const canonical = toRequest(body, await own(request).recall(body));
     const input_tokens = await countTokens(gateway, request, reply, canonical);
     return input_tokens === undefined ? reply.hijack() : { object: "response.input_tokens", input_tokens };
   });
@@ -46,34 +48,37 @@ export async function responsesRoutes(
     throw new GatewayError("upgrade_required", "Responses are not served over WebSocket; use HTTP.");
   });
 
-  app.get<ById>("/v1/responses/:id", async ({ params, query }) => {
-    if (query.stream === "true") throw unsupported("stream", true);
-    return (await responses.get(params.id)).response;
+  app.get<ById>("/v1/responses/:id", async (request) => {
+    if (request.query.stream === "true") throw unsupported("stream", true);
+    return (await own(request).get(request.params.id)).response;
   });
 
-  app.delete<ById>("/v1/responses/:id", async ({ params: { id } }) => {
-    await responses.delete(id);
+  app.delete<ById>("/v1/responses/:id", async (request) => {
+    const { id } = request.params;
+    await own(request).delete(id);
     return { id, object: "response", deleted: true };
   });
 
-  app.post<ById>("/v1/responses/:id/cancel", async ({ params }) => {
-    await responses.get(params.id);
+  app.post<ById>("/v1/responses/:id/cancel", async (request) => {
+    await own(request).get(request.params.id);
     throw invalid("background", "Cannot cancel a response that was not created with background set to true.");
   });
 
-  app.get<ById>("/v1/responses/:id/input_items", async ({ params, query }) => {
+  app.get<ById>("/v1/responses/:id/input_items", async (request) => {
+    const { query } = request;
     const { order = "desc", after } = query;
     const limit = query.limit === undefined ? 20 : Number(query.limit);
     if (!Number.isInteger(limit) || limit < 1 || limit > 100) throw invalid("limit", "expected 1 to 100");
     if (order !== "asc" && order !== "desc") throw invalid("order", "expected asc or desc");
-    const stored = await responses.get(params.id);
+    const stored = await own(request).get(request.params.id);
     return listItems(stored, { limit, order, after: after === undefined ? undefined : String(after) });
   });
 }
 
 async function respond(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const body = check(ResponsesBody, readJson(request.body));
-  const recalled = await gateway.responses.recall(body);
+  const own = gateway.responses.of(request.caller?.id);
+  const recalled = await own.recall(body);
   const canonical = toRequest(body, recalled);
   const id = newId("resp_");
   const now = () => Math.floor(Date.now() / 1000);
@@ -83,13 +88,13 @@ async function respond(gateway: Gateway, request: FastifyRequest, reply: Fastify
     ...{ request: canonical, stream: body.stream ?? false, affinity, encoder },
     ...(body.store !== false && {
       settle: (whole: object) =>
-        keep(gateway, toStored({ body, affinity }, recalled.items, whole as Response)),
+        keep(own, gateway.log, toStored({ body, affinity }, recalled.items, whole as Response)),
     }),
   });
 }
 
 /** A store that is away costs the memory of a response, not the response. */
-async function keep({ responses, log }: Gateway, stored: Stored): Promise<void> {
+async function keep(responses: StoredResponses, log: Log, stored: Stored): Promise<void> {
   try {
     await responses.keep(stored);
   } catch (error) {

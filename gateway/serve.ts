@@ -10,7 +10,12 @@ import { addressOf, ConfigError } from "./config.ts";
 import { GatewayError } from "./errors.ts";
 import { Fleet } from "./fleet.ts";
 import type { Gateway } from "./gateway.ts";
+import { newId } from "./ids.ts";
+import { KeyRing } from "./keys.ts";
+import { WatchedKeys } from "./keys-file.ts";
+import { Ledger } from "./ledger.ts";
 import { LocalNeuron } from "./local-neuron.ts";
+import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { readPage } from "./page.ts";
@@ -20,6 +25,7 @@ import type { Store } from "./store.ts";
 import { StoredResponses } from "./stored-responses.ts";
 import { Traffic } from "./traffic.ts";
 import { openDispatcher } from "./upstream.ts";
+import { Usage } from "./usage.ts";
 import { packageRoot } from "./version.ts";
 
 export interface ServeOptions extends Config {
@@ -85,12 +91,13 @@ function openGateway(options: ServeOptions, store: Store): Gateway {
   for (const { name, endpoint } of neurons) fleet.add(name, endpoint);
   const metrics = new Metrics(fleet);
   metrics.watchProcess();
+  const log = createLog({ level: set.log_level, format: set.log_format, ...(write && { write }) });
   return {
     ...{ store, responses: new StoredResponses(store, cortex.responses.keep_h * 3_600_000) },
-    ...{ fleet, models, metrics, version, traffic: new Traffic() },
+    ...{ fleet, models, metrics, version, traffic: new Traffic(), ...openBooks(options, store, log) },
     page: readPage(options.pageFolder ?? join(packageRoot(), "dist/gateway/web")),
     dispatcher: openDispatcher(),
-    log: createLog({ level: set.log_level, format: set.log_format, ...(write && { write }) }),
+    log,
     options: {
       responseTimeoutMs: set.response_timeout_s * 1000,
       idleMs: set.idle_timeout_s * 1000,
@@ -98,6 +105,17 @@ function openGateway(options: ServeOptions, store: Store): Gateway {
       keepaliveMs: set.keepalive_s * 1000,
     },
     ...{ startedAt: Date.now(), draining: false, running: new Set(), nudge: () => {} },
+  };
+}
+
+/** Who may come in, what they may do, and what they did. */
+function openBooks({ cortex, keysFile }: ServeOptions, store: Store, log: Log) {
+  const { mode } = cortex.auth;
+  const keys = mode === "off" ? undefined : new WatchedKeys(keysFile, log);
+  return {
+    door: { mode, keys: () => keys?.current() ?? new KeyRing([]) },
+    ledger: new Ledger({ store, log, gateway: newId("gateway_") }),
+    usage: new Usage({ store, log }),
   };
 }
 
@@ -140,12 +158,12 @@ async function listen(app: FastifyInstance, address: string, key: string): Promi
   return `http://${name}:${bound.port}`;
 }
 
-function warnOfOpenDoors({ cortex: { gateway } }: ServeOptions, print: (line: string) => void): void {
-  for (const address of [gateway.listen, gateway.metrics_listen]) {
-    const { host } = addressOf(address);
-    if (!/^(localhost|127(\.\d+){3}|::1)$/.test(host))
+function warnOfOpenDoors({ cortex }: ServeOptions, print: (line: string) => void): void {
+  const { listen, metrics_listen } = cortex.gateway;
+  const open = cortex.auth.mode === "required" ? [metrics_listen] : [listen, metrics_listen];
+  for (const address of open)
+    if (!/^(localhost|127(\.\d+){3}|::1)$/.test(addressOf(address).host))
       print(`warning: ${address} can be reached from other machines, and nobody is asked for a key`);
-  }
 }
 
 /** One line once the first model answers, with something to try. */
@@ -160,7 +178,8 @@ function announce(gateway: Gateway, url: string, print: (line: string) => void):
       const at = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
       print(`ready: ${model} answers on ${at}/v1. Try:`);
       if (gateway.page) print(`  ${at} in a browser, or`);
-      print(`  curl ${at}/v1/chat/completions -H 'content-type: application/json' -d '${body}'`);
+      const key = gateway.door.mode === "required" ? ` -H "authorization: Bearer $KEY"` : "";
+      print(`  curl ${at}/v1/chat/completions${key} -H 'content-type: application/json' -d '${body}'`);
     });
 }
 
@@ -180,6 +199,7 @@ async function takeDown({ gateway, poller, local, apps, options }: Parts): Promi
   await drained(gateway, lastWordsMs);
   await Promise.all([poller.stop(), local?.stop(), ...apps.map((app) => app.close())]);
   await gateway.dispatcher.close();
+  await Promise.all([gateway.ledger.close(), gateway.usage.close()]);
   await gateway.store.close();
 }
 

@@ -1,5 +1,7 @@
-// The responses that clients may come back to, by id, in the store that the gateways share.
+// The answers that clients may come back to, by id, in the store that the gateways share: responses, and messages of
+// threads.
 
+import type { Thread } from "./dialects/messages-thread.ts";
 import type { Recalled } from "./dialects/responses-request.ts";
 import { referredIds } from "./dialects/responses-request.ts";
 import type { InputItem, ResponsesBody } from "./dialects/responses-body.ts";
@@ -13,14 +15,22 @@ export const responsePrefix = "resp.";
 export class StoredResponses {
   private readonly store: Store;
   private readonly ttlMs: number;
+  private readonly prefix: string;
 
-  constructor(store: Store, ttlMs: number) {
+  constructor(store: Store, ttlMs: number, prefix = responsePrefix) {
     this.store = store;
     this.ttlMs = ttlMs;
+    this.prefix = prefix;
+  }
+
+  /** Those of one caller (the id of a key); what others stored does not exist there. */
+  of(caller: string | undefined): StoredResponses {
+    if (caller === undefined) return this;
+    return new StoredResponses(this.store, this.ttlMs, `${responsePrefix}${caller}.`);
   }
 
   async keep(stored: Stored): Promise<void> {
-    await this.store.put(responsePrefix + stored.response.id, JSON.stringify(stored), { ttlMs: this.ttlMs });
+    await this.store.put(this.prefix + stored.response.id, JSON.stringify(stored), { ttlMs: this.ttlMs });
   }
 
   /** Throws response_not_found. */
@@ -32,8 +42,20 @@ export class StoredResponses {
 
   /** Throws response_not_found. */
   async delete(id: string): Promise<void> {
-    if (await this.store.delete(responsePrefix + id)) return;
+    if (isOwn(id) && (await this.store.delete(this.prefix + id))) return;
     throw new GatewayError("response_not_found", `Response with id '${id.slice(0, 80)}' not found.`);
+  }
+
+  async keepThread(messageId: string, thread: Thread): Promise<void> {
+    await this.store.put(responsePrefix + messageId, JSON.stringify(thread), { ttlMs: this.ttlMs });
+  }
+
+  /** The conversation up to a message; throws thread_not_found. */
+  async thread(messageId: string): Promise<Thread> {
+    const entry = await this.store.get(responsePrefix + messageId);
+    if (entry && messageId.startsWith("msg_")) return JSON.parse(entry.value) as Thread;
+    const message = `Message with id '${messageId.slice(0, 80)}' is not, or no longer, held here.`;
+    throw new GatewayError("thread_not_found", message, "thread.previous_message_id");
   }
 
   /** What a request refers to; throws previous_response_not_found. */
@@ -57,9 +79,14 @@ export class StoredResponses {
   }
 
   private async find(id: string): Promise<Stored | undefined> {
-    const entry = await this.store.get(responsePrefix + id);
+    const entry = isOwn(id) ? await this.store.get(this.prefix + id) : undefined;
     return entry && (JSON.parse(entry.value) as Stored);
   }
+}
+
+/** An id with a dot in it would be somebody else's. */
+function isOwn(id: string): boolean {
+  return !id.includes(".");
 }
 
 function lost(id: string): GatewayError {

@@ -3,6 +3,7 @@
 
 import type { ServerResponse } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { settleExchange } from "./admission.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -30,11 +31,13 @@ function begin(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): 
   reply.header("x-request-id", exchange.id);
   if (speaksAnthropic(request.url, request.headers)) reply.header("request-id", exchange.id);
   client.once("close", () => {
+    exchange.ended = true;
     exchange.clientClosed = !client.writableFinished && exchange.errorCode === undefined;
     if (client.headersSent) exchange.status = client.statusCode;
     const endedAt = performance.now();
     gateway.traffic.end(exchange);
     gateway.metrics.record(exchange, endedAt);
+    settleExchange(gateway, request);
     logExchange(gateway, exchange, endedAt);
   });
   return exchange;
@@ -54,11 +57,11 @@ export function stopOnHangUp(gateway: Gateway, client: ServerResponse): AbortCon
 
 /** The one line of a request. */
 function logExchange({ log }: Gateway, exchange: Exchange, endedAt: number): void {
-  const { id, path, asked, model, neuron, stream, attempts, status, errorCode, clientClosed, seen } =
-    exchange;
+  const { id, path, principal, asked, model, neuron, stream, attempts, status } = exchange;
+  const { errorCode, clientClosed, seen } = exchange;
   const { durationS, firstTokenS } = timingOf(exchange, endedAt);
   log[errorCode !== undefined && (status >= 500 || seen !== undefined) ? "warn" : "info"]("request", {
-    ...{ id, path, model: model || asked?.slice(0, 200), neuron: neuron || undefined, status },
+    ...{ id, path, principal, model: model || asked?.slice(0, 200), neuron: neuron || undefined, status },
     ...{ stream: stream || undefined, attempts: attempts > 1 ? attempts : undefined },
     ...{ error: errorCode, client_closed: clientClosed || undefined },
     ms: round(durationS * 1000),

@@ -3,6 +3,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { Agent } from "undici";
 import type { Dispatcher } from "undici";
+import { principalHeader } from "../neuron/protocol.ts";
 import { codeOf } from "./answer.ts";
 import { GatewayError } from "./errors.ts";
 
@@ -41,13 +42,19 @@ const hopByHop = [
 const notForNeurons = new Set([
   ...hopByHop,
   ...["host", "content-length", "content-type", "accept-encoding", "expect", "x-request-id"],
-  ...["authorization", "x-api-key", "cookie"],
+  ...["authorization", "x-api-key", "cookie", principalHeader],
 ]);
 const notForClients = new Set([...hopByHop, "date", "x-request-id"]);
 
-export function requestHeaders(client: IncomingHttpHeaders, id: string): UpstreamRequest["headers"] {
+export function requestHeaders(
+  client: IncomingHttpHeaders,
+  { id, principal }: { id: string; principal: string | undefined },
+): UpstreamRequest["headers"] {
   const headers = without(client, notForNeurons);
-  return { ...headers, "content-type": "application/json", "x-request-id": id };
+  return {
+    ...{ ...headers, "content-type": "application/json", "x-request-id": id },
+    ...(principal !== undefined && { [principalHeader]: principal }),
+  };
 }
 
 /** `rewritten`: the body may be shorter than the neuron said. */

@@ -6,7 +6,9 @@ import type {
   CacheFigures,
   ChatRequest,
   CompletionRequest,
+  DeviceHealth,
   DeviceReport,
+  DeviceState,
   Engine,
   FinishReason,
   LoadOptions,
@@ -74,6 +76,8 @@ export const deviceReport: DeviceReport = {
 
 const info: ModelInfo = {
   modelType: "qwen3",
+  format: "gguf",
+  quant: "q4_k",
   contextLength: 4096,
   maxInFlight: 1,
   vocabSize: 1000,
@@ -95,6 +99,8 @@ export class FakeModel implements Model {
     ...{ pages: { used: 2, idle: 30, free: 96 }, preemptions: 1, snapshots: 4, bytes: 5_000_000 },
     ...{ lookups: 8, hits: 6, lookedUpTokens: 900, reusedTokens: 640 },
   };
+  state: DeviceState = "ready";
+  reason: string | undefined;
   /** What the next answers say. */
   script: Step[] = hello;
   /** What was asked, newest last. */
@@ -179,12 +185,17 @@ async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promi
 
 export class FakeEngine implements Engine {
   readonly device = deviceReport;
+  health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
+  onChange: (health: DeviceHealth) => void = () => undefined;
   /** Folders asked for, in order. */
   readonly loads: string[] = [];
   readonly options: LoadOptions[] = [];
   /** What the next loads give, after what they wait for. */
   next: FakeModel | Error = new FakeModel();
   gate: Promise<unknown> = Promise.resolve();
+  /** What settles when the device is back. */
+  recovery: Promise<void> = Promise.resolve();
+  restarts = 0;
   closed = false;
 
   async load(folder: string, options: LoadOptions, onProgress?: (p: LoadProgress) => void): Promise<Model> {
@@ -194,6 +205,15 @@ export class FakeEngine implements Engine {
     await this.gate;
     if (this.next instanceof Error) throw this.next;
     return this.next;
+  }
+
+  settled(): Promise<void> {
+    return this.recovery;
+  }
+
+  async restart(): Promise<void> {
+    this.restarts++;
+    await Promise.resolve();
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ let daemon: Daemon;
 let open: (value?: unknown) => void;
 let fetching: (bytes: number) => void;
 let fetched: PromiseWithResolvers;
+let fetchedQuant: string | undefined;
 
 interface PromiseWithResolvers {
   promise: ReturnType<Fetch>;
@@ -27,6 +28,7 @@ function resolvers(): PromiseWithResolvers {
 
 const hub: Fetch = (reference, onProgress, signal) => {
   expect(reference).toMatchObject({ name: "org/remote", revision: "v2" });
+  fetchedQuant = reference.quant;
   fetching = (bytes) => onProgress(bytes, 1000);
   signal.addEventListener("abort", () => fetched.reject(new Error("aborted")));
   return fetched.promise;
@@ -75,10 +77,15 @@ describe("status", () => {
   test("discovery and memory", async () => {
     expect(await get("/discovery")).toMatchObject({
       harnesses: ["webgpu"],
+      formats: ["safetensors", "gguf"],
+      quants: ["q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"],
       devices: [{ index: 1, name: "Fake GPU", kind: "hardware", driver: "0.0", vram_total_mb: 24_000 }],
     });
     expect((await get("/health")).devices).toEqual([
-      { index: 1, name: "Fake GPU", vram_total_mb: 24_000, vram_used_mb: 1000, vram_free_mb: 23_000 },
+      {
+        ...{ index: 1, name: "Fake GPU", vram_total_mb: 24_000, vram_used_mb: 1000, vram_free_mb: 23_000 },
+        ...{ state: "ready", losses: 0 },
+      },
     ]);
   });
 
@@ -90,6 +97,8 @@ describe("status", () => {
         id: "org/fake",
         harness: "webgpu",
         status: "loaded",
+        format: "gguf",
+        quant: "q4_k",
         devices: [1],
         vram_used_mb: 15,
         capabilities: ["text"],
@@ -102,8 +111,9 @@ describe("status", () => {
     const list = await get("/v1/models");
     expect(list).toMatchObject({
       object: "list",
-      data: [{ id: "org/fake", object: "model", owned_by: "neuron" }],
+      data: [{ id: "org/fake", object: "model", owned_by: "neuron", format: "gguf", quant: "q4_k" }],
     });
+    expect((await get("/health")).models[0]).toMatchObject({ format: "gguf", quant: "q4_k" });
     expect(Math.abs(Date.now() / 1000 - list.data[0].created)).toBeLessThan(5);
   });
 
@@ -153,6 +163,12 @@ describe("status", () => {
       'neuron_requests_in_flight{model="org/fake"} 0',
       'neuron_model_status{model="org/fake",status="loaded"} 1',
       'neuron_device_memory_bytes{kind="used"} 1048576000',
+      'neuron_kv_cache_pages{model="org/fake",kind="idle"} 30',
+      'neuron_prefix_cache_bytes{model="org/fake"} 5000000',
+      'neuron_prefix_cache_lookups_total{model="org/fake"} 8',
+      'neuron_prefix_cache_hits_total{model="org/fake"} 6',
+      'neuron_prefix_cache_tokens_total{model="org/fake",kind="reused"} 640',
+      'neuron_preemptions_total{model="org/fake"} 1',
       "process_cpu_seconds_total",
     ]) {
       expect(metrics).toContain(line);
@@ -304,9 +320,29 @@ describe("load", () => {
     expect((await load({ model_id: "m", source: emptyModelFolder(), ...nothing })).status).toBe(200);
   });
 
+  test("the form of the weights goes to the device, from wherever it is said", async () => {
+    open();
+    const folder = emptyModelFolder();
+    expect((await load({ model_id: "a", source: folder, quant: "q4_k" })).status).toBe(200);
+    expect((await load({ model_id: "b", source: `${folder}:q8_0` })).status).toBe(200);
+    expect((await load({ model_id: "c", source: folder })).status).toBe(200);
+    expect(daemon.engine.loads).toEqual([folder, folder, folder]);
+    expect(daemon.engine.options.map(({ quant }) => quant)).toEqual(["q4_k", "q8_0", undefined]);
+    expect((await load({ model_id: "a", source: folder, quant: "Q4_K" })).status).toBe(200);
+    const [status, code, , message] = await refusal(load({ model_id: "a", source: folder, quant: "q8_0" }));
+    expect([status, code]).toEqual([409, "model_busy"]);
+    expect(message).toContain(`from ${folder}:q4_k, not ${folder}:q8_0`);
+    expect(
+      (await refusal(load({ model_id: "d", source: `${folder}:q8_0`, quant: "q4_k" }))).slice(0, 3),
+    ).toEqual([400, "bad_request", "quant"]);
+    await unload({ model_id: "a" });
+    expect((await load({ model_id: "a" })).status).toBe(200);
+    expect(daemon.engine.options.at(-1)).toMatchObject({ quant: "q4_k" });
+  });
+
   test("from the hub, with the progress of the download", async () => {
     open();
-    const loading = load({ model_id: "org/remote@v2" });
+    const loading = load({ model_id: "org/remote@v2", quant: "Q6_K" });
     await until(() => fetching !== undefined);
     fetching(250);
     expect((await get("/health")).models[0]).toMatchObject({
@@ -314,9 +350,11 @@ describe("load", () => {
       loading: { phase: "downloading", bytes: 250, total_bytes: 1000 },
     });
     const folder = emptyModelFolder();
-    fetched.resolve({ path: folder, quant: undefined });
+    fetched.resolve({ path: folder, quant: "q6_k" });
     expect(await json(loading)).toEqual({ status: "loaded", model_id: "org/remote@v2" });
     expect(daemon.engine.loads).toEqual([folder]);
+    expect(fetchedQuant).toBe("Q6_K");
+    expect(daemon.engine.options).toEqual([{ quant: "q6_k" }]);
   });
 });
 

@@ -57,7 +57,7 @@ export function withQuant<R extends Reference>(reference: R, quant: string | und
 /** What tells two models apart: the file or folder, or the name on the hub, and the form. */
 export function sourceOf(reference: Reference): string {
   const at = reference.kind === "local" ? reference.path : `${reference.name}@${reference.revision}`;
-  return reference.quant === undefined ? at : `${at}:${reference.quant}`;
+  return reference.quant === undefined ? at : `${at}:${reference.quant.toLowerCase()}`;
 }
 
 function onHub(text: string): HubReference {

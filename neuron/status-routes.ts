@@ -2,6 +2,7 @@
 
 import { hostname, release, type as osType } from "node:os";
 import type { FastifyInstance } from "fastify";
+import { blockTypes } from "../engine/formats/locate.ts";
 import type { Engine } from "../engine/serve/types.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
@@ -18,6 +19,7 @@ export interface StatusDeps {
 }
 
 const harness = "webgpu";
+const quants = blockTypes.map((type) => type.toLowerCase());
 
 export function statusRoutes(app: FastifyInstance, { engine, models, metrics, memory }: StatusDeps): void {
   const started = performance.now();
@@ -48,6 +50,8 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
     version,
     devices: [deviceOf(engine, memory())],
     harnesses: [harness],
+    formats: ["safetensors", "gguf"],
+    quants,
   }));
 
   app.get("/models", (): ModelEntry[] =>
@@ -59,18 +63,22 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
   });
 }
 
-function deviceOf({ device }: Engine, figures: MemoryFigures): Device {
+function deviceOf({ device, health }: Engine, figures: MemoryFigures): Device {
   const { index, name, vendor, driver, kind, backend, features } = device;
-  return { index, name, vendor, driver, kind, backend, features, vram_total_mb: figures.totalMb };
+  const known = { index, name, vendor, driver, kind, backend, features };
+  return { ...known, vram_total_mb: figures.totalMb, state: health.state };
 }
 
-function deviceHealth({ device }: Engine, figures: MemoryFigures): DeviceHealth {
+function deviceHealth({ device, health }: Engine, figures: MemoryFigures): DeviceHealth {
   return {
     index: device.index,
     name: device.name,
     vram_total_mb: figures.totalMb,
     vram_used_mb: figures.usedMb,
     vram_free_mb: figures.freeMb,
+    state: health.state,
+    ...(health.reason === undefined ? {} : { error: health.reason }),
+    losses: health.losses,
   };
 }
 
@@ -78,10 +86,12 @@ function modelHealth(entry: Entry): ModelHealth {
   return {
     id: entry.id,
     status: entry.status,
+    ...formOf(entry),
     in_flight: entry.model?.load.running ?? 0,
     queue_depth: entry.model?.load.waiting ?? 0,
     tok_s_prefill: entry.speed.prefill,
     tok_s_decode: entry.speed.decode,
+    ...idleness(entry),
     ...progress(entry),
   };
 }
@@ -92,6 +102,7 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
     id: entry.id,
     harness,
     status: entry.status,
+    ...formOf(entry),
     devices: [device],
     vram_used_mb: info ? Math.ceil((info.weightBytes + info.cacheBytes + info.scratchBytes) / 2 ** 20) : null,
     capabilities: [...(info?.capabilities ?? [])],
@@ -103,6 +114,16 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
   };
 }
 
+function idleness({ model, usedAt }: Entry): Pick<ModelHealth, "idle_secs"> {
+  if (!model) return {};
+  const busy = model.load.running + model.load.waiting > 0;
+  return { idle_secs: busy ? 0 : Math.floor((performance.now() - usedAt) / 100) / 10 };
+}
+
+function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
+  return model ? { format: model.info.format, quant: model.info.quant } : {};
+}
+
 /** Agents plan with context − output for the prompt: an output as large as the context would leave them nothing. */
 export function outputLimit(context: number): number {
   return Math.max(1, Math.min(8192, Math.floor(context / 2)));
@@ -111,6 +132,6 @@ export function outputLimit(context: number): number {
 function progress({ status, loading, error }: Entry): Pick<ModelHealth, "loading" | "error"> {
   return {
     ...(status === "loading" ? { loading } : {}),
-    ...(status === "failed" && error !== undefined ? { error } : {}),
+    ...((status === "failed" || status === "recovering") && error !== undefined ? { error } : {}),
   };
 }

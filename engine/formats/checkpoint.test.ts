@@ -398,7 +398,8 @@ describe("streams", () => {
     const read = () => (reads++ === 0 ? Promise.resolve() : late);
     const close = () => Promise.resolve();
     const file = { path: "fake", tensors: new Map([["a", entry]]), metadata: {}, read, close };
-    const settings = { folder: "", configFile: "", config, generationConfig: undefined, quant: undefined };
+    const wanted = { format: "safetensors" as const, quant: undefined };
+    const settings = { ...wanted, folder: "", configFile: "", config, generationConfig: undefined };
     const checkpoint = new Checkpoint(settings, [file], new Map([["a", { entry, file }]]));
     let settled = false;
     const failing = checkpoint

@@ -10,7 +10,7 @@ import { openGgufContents, type GgufTensor } from "./gguf/checkpoint.ts";
 import { bf16ToF32, f16ToF32 } from "./halves.ts";
 import { bad, dtypeBits, isDtype, type TensorEntry } from "./header.ts";
 import { blockTypeOf, locateModel } from "./locate.ts";
-import { inHalves } from "./rows.ts";
+import { byTurns, inHalves } from "./rows.ts";
 import { openSafetensors, type SafetensorsFile, type TensorFile } from "./safetensors.ts";
 
 /** The most bytes of one chunk of a stream. */
@@ -48,8 +48,8 @@ async function openFolder(folder: string, quant: string | undefined): Promise<Ch
   try {
     for (const name of plan.files) files.push(await openSafetensors(join(folder, name)));
     const located = locate(folder, plan, files);
-    const settings = { folder, configFile, config, generationConfig, quant: quantOf(folder, located, quant) };
-    return new Checkpoint(settings, files, located);
+    const wanted = { format: "safetensors" as const, quant: quantOf(folder, located, quant) };
+    return new Checkpoint({ ...wanted, folder, configFile, config, generationConfig }, files, located);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
@@ -57,10 +57,10 @@ async function openFolder(folder: string, quant: string | undefined): Promise<Ch
 }
 
 async function openGgufCheckpoint(path: string, quant: string | undefined): Promise<Checkpoint> {
-  const { config, generationConfig, files, tensors } = await openGgufContents(path);
+  const { files, tensors, ...contents } = await openGgufContents(path);
   try {
-    const settings = { folder: path, configFile: path, config, generationConfig };
-    return new Checkpoint({ ...settings, quant: quantOf(path, tensors, quant) }, files, tensors);
+    const wanted = { format: "gguf" as const, quant: quantOf(path, tensors, quant) };
+    return new Checkpoint({ ...wanted, ...contents, folder: path, configFile: path }, files, tensors);
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
@@ -74,7 +74,9 @@ function quantOf(
   quant: string | undefined,
 ): BlockType | undefined {
   if (quant === undefined) return undefined;
-  const matrices = [...tensors.values()].filter(({ entry }) => entry.shape.length === 2);
+  const matrices = [...tensors.values()].filter(
+    ({ entry: { name, shape } }) => shape.length === 2 && !name.includes("visual."), // towers stay as they are
+  );
   const dtypes = new Set(matrices.map(({ entry }) => entry.dtype));
   const wanted = blockTypeOf(quant);
   if (dtypes.has(wanted ?? quant.toUpperCase())) return undefined;
@@ -89,10 +91,13 @@ function quantOf(
 type Located = GgufTensor;
 
 interface Settings {
+  format: "safetensors" | "gguf";
   folder: string;
   configFile: string;
   config: Json;
   generationConfig: Json | undefined;
+  /** preprocessor_config.json, where it is no file of the folder. */
+  preprocessor?: Json | undefined;
   quant: BlockType | undefined;
 }
 
@@ -103,8 +108,11 @@ export class Checkpoint {
   readonly configFile: string;
   readonly config: Json;
   readonly generationConfig: Json | undefined;
+  /** How pictures are prepared, where no preprocessor_config.json of the folder says it. */
+  readonly preprocessor: Json | undefined;
   /** What its matrices of floats are to be quantised to. */
   readonly quant: BlockType | undefined;
+  readonly format: "safetensors" | "gguf";
   readonly names: readonly string[];
   /** Bytes of all tensors. */
   readonly totalBytes: number;
@@ -118,7 +126,9 @@ export class Checkpoint {
     this.configFile = settings.configFile;
     this.config = settings.config;
     this.generationConfig = settings.generationConfig;
+    this.preprocessor = settings.preprocessor;
     this.quant = settings.quant;
+    this.format = settings.format;
     this.names = [...tensors.keys()];
     this.totalBytes = [...tensors.values()].reduce((sum, { entry }) => sum + entry.bytes, 0);
     this.#files = files;
@@ -149,8 +159,13 @@ export class Checkpoint {
 
   /** All bytes, as stored. For small tensors. */
   async read(name: string): Promise<Bytes> {
-    const { entry, file, pairedRows } = this.#find(name);
+    const { entry, file, pairedRows, pieces } = this.#find(name);
     const bytes = new Uint8Array(entry.bytes);
+    if (pieces) {
+      const parts = pieces.of.map((part) => new Uint8Array(part.bytes));
+      for (const [i, part] of pieces.of.entries()) await file.read(part, 0, parts[i]!);
+      return byTurns(parts, pieces.bytes);
+    }
     await file.read(entry, 0, bytes);
     return pairedRows === undefined ? bytes : inHalves(bytes, rowsOf(entry).rowBytes, pairedRows);
   }
@@ -172,7 +187,8 @@ export class Checkpoint {
     options: { rows?: readonly [from: number, to: number]; chunkBytes?: number },
     sink: RowSink,
   ): Promise<void> {
-    const { entry, file, pairedRows } = this.#find(name);
+    const { entry, file, pairedRows, pieces } = this.#find(name);
+    if (pieces) throw new Error(`${name} lies in pieces: it is read whole`);
     const { rows, rowBytes } = rowsOf(entry);
     const [from, to] = options.rows ?? [0, rows];
     if (!(0 <= from && from <= to && to <= rows))

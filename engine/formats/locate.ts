@@ -5,6 +5,7 @@ import { EngineError } from "../errors.ts";
 import { blockTypes, type BlockType } from "./blocks/format.ts";
 import { partName } from "./gguf/file.ts";
 
+export { blockTypes } from "./blocks/format.ts";
 export { partsOf } from "./gguf/file.ts";
 
 export type ModelPlace =

@@ -23,6 +23,19 @@ export function inPairs(rows: Uint8Array<ArrayBuffer>, rowBytes: number, D: numb
   });
 }
 
+/** `bytes` of the first, of the second, …, and so on until their end. All of one length. */
+export function byTurns(parts: readonly Uint8Array[], bytes: number): Uint8Array<ArrayBuffer> {
+  const length = parts[0]!.length;
+  const out = new Uint8Array(parts.length * length);
+  for (let from = 0, to = 0; from < length; from += bytes) {
+    for (const part of parts) {
+      out.set(part.subarray(from, from + bytes), to);
+      to += bytes;
+    }
+  }
+  return out;
+}
+
 /** Row r is row `from(r)` of what was given. */
 export function reordered(
   rows: Uint8Array<ArrayBuffer>,

@@ -1,24 +1,21 @@
-// The device's side of the engine, in the thread that owns the GPU: loads models, runs jobs, answers messages.
-// Jobs of one model run side by side, turn after turn (turns.ts).
-import { setPriority } from "node:os";
-import type { MessagePort } from "node:worker_threads";
-import { EngineError, toPlainError } from "../errors.ts";
+// From a checkpoint to a model on the device, ready to run.
+import { EngineError } from "../errors.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
-import { openConverter, serialConverter, type Converter } from "../formats/quantise/pool.ts";
-import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
-import { Grammars } from "../grammar/matcher.ts";
+import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
+import type { Gpu } from "../gpu/adapter.ts";
 import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import type { Vocabulary } from "../grammar/vocabulary.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
-import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
+import type { DeviceModelInfo } from "./messages.ts";
 import { memoryBytes } from "../models/memory.ts";
 import { deltaStateBytes } from "../ops/delta.ts";
+import type { Pulse } from "./pulse.ts";
 import { Runner } from "./runner.ts";
+import type { Step } from "./scheduler.ts";
 import { Turns } from "./turns.ts";
-import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+import type { LoadOptions, LoadProgress } from "./types.ts";
 import { loadVision, type Vision } from "./vision.ts";
 
 export interface DeviceModel {
@@ -33,17 +30,27 @@ export interface DeviceModel {
 /** Our limit where neither the request nor the checkpoint asks for less. */
 export const defaultContextLength = 8192;
 
+/** Who watches a load, and the model afterwards. */
+export interface LoadHooks {
+  onProgress?: (progress: LoadProgress) => void;
+  /** What repacks and quantises; default: this thread. */
+  converter?: Converter;
+  /** Counts the model's steps for a watchdog. */
+  pulse?: Pulse;
+  /** Hears each turn before it runs. */
+  onStep?: (step: Step) => void;
+}
+
 /** Reads a checkpoint onto the device and prepares to run it. Nothing stays allocated when it throws. */
 export async function loadModel(
   gpu: Gpu,
   folder: string,
   options: LoadOptions,
-  onProgress: (progress: LoadProgress) => void = () => undefined,
-  converter: Converter = serialConverter,
+  hooks: LoadHooks = {},
 ): Promise<DeviceModel> {
   const checkpoint = await openCheckpoint(folder, options.quant);
   try {
-    return await allocating(gpu, () => buildModel(gpu, checkpoint, converter, options, onProgress));
+    return await allocating(gpu, () => buildModel(gpu, checkpoint, options, hooks));
   } finally {
     await checkpoint.close();
   }
@@ -52,9 +59,8 @@ export async function loadModel(
 async function buildModel(
   gpu: Gpu,
   checkpoint: Checkpoint,
-  converter: Converter,
   options: LoadOptions,
-  onProgress: (progress: LoadProgress) => void,
+  { onProgress = () => undefined, converter = serialConverter, ...watch }: LoadHooks,
 ): Promise<DeviceModel> {
   const progress: LoadProgress = {
     phase: "reading",
@@ -76,15 +82,19 @@ async function buildModel(
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
   const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
-  const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
-  onProgress({ ...progress, phase: "compiling" });
-  const pictures = vision !== undefined;
-  const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
   const chunk = software ? 256 : 512;
   const { prefixCache = true, specialTokens = [] } = options;
-  const snapshots = prefixCache ? snapshotsFor(gpu, config) : 0;
-  const runnerOptions = { contextLength, slots, snapshots, chunk, flopsPerSubmit, pictures };
-  const runner = await Runner.create(gpu, network, config, runnerOptions);
+  // The weights flow while kernels compile.
+  const { vision, runner } = await loader.fillBeside(async () => {
+    const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
+    const filled = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(filled, () => undefined);
+    const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
+    const snapshots = prefixCache ? snapshotsFor(gpu, config) : 0;
+    const pictures = vision !== undefined;
+    const runnerOptions = { contextLength, slots, snapshots, chunk, flopsPerSubmit, pictures };
+    return { vision, runner: await Runner.create(gpu, network, config, runnerOptions) };
+  });
   onProgress({ ...progress, phase: "ready" });
   const destroy = () => {
     runner.destroy();
@@ -92,7 +102,7 @@ async function buildModel(
     loader.dispose();
   };
   const states = config.layerTypes.includes("linear_attention");
-  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens });
+  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...watch });
   return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision), destroy };
 }
 
@@ -135,6 +145,8 @@ function infoOf(
 ): DeviceModelInfo {
   return {
     modelType: config.modelType,
+    format: loader.checkpoint.format,
+    quant: loader.mainFormat,
     vocabSize: config.vocab,
     contextLength: runner.contextLength,
     maxInFlight: runner.slots,
@@ -145,151 +157,4 @@ function infoOf(
     dispatchesPerToken: runner.decodeKernels.length,
     vision: vision?.info,
   };
-}
-
-/** Serves a port until it is told to close. */
-export async function serveDevice(port: MessagePort, options: GpuOptions): Promise<void> {
-  const post = (message: FromWorker) => {
-    port.postMessage(message);
-  };
-  let gpu: Gpu;
-  try {
-    gpu = await openGpu(options);
-  } catch (error) {
-    post({ type: "open_failed", error: toPlainError(error) });
-    port.close();
-    return;
-  }
-  // While a result is awaited Dawn polls in a loop; on a software adapter that would starve its own workers.
-  if (gpu.report.kind === "software") lowerPriority();
-  const server = new DeviceServer(gpu, post);
-  void gpu.lost.then((info) => {
-    server.lost(new EngineError("device_lost", `${gpu.report.name} was lost: ${info.message}`));
-  });
-  gpu.device.addEventListener("uncapturederror", ({ error }) => {
-    server.fault(new Error(`the device refused a command: ${error.message}`));
-  });
-  post({ type: "opened", report: gpu.report });
-  await new Promise<void>((resolve) => {
-    port.on("message", (message: ToWorker) => {
-      void server.receive(message).then((closed) => {
-        if (closed) resolve();
-      });
-    });
-  });
-  gpu.destroy();
-  post({ type: "closed" });
-  port.close();
-}
-
-function lowerPriority(): void {
-  try {
-    setPriority(0, 10); // on Linux this is the calling thread's
-  } catch {
-    // a container may forbid it; then it is only slower
-  }
-}
-
-class DeviceServer {
-  readonly #gpu: Gpu;
-  readonly #post: (message: FromWorker) => void;
-  readonly #models = new Map<number, DeviceModel>();
-  readonly #jobs = new Map<number, Turns>();
-  #loading = Promise.resolve();
-  #closing = false;
-
-  constructor(gpu: Gpu, post: (message: FromWorker) => void) {
-    this.#gpu = gpu;
-    this.#post = post;
-  }
-
-  /** Handles one message; true when it was the last. */
-  async receive(message: ToWorker): Promise<boolean> {
-    if (message.type === "load") await this.#enqueueLoad(message.model, message.folder, message.options);
-    else if (message.type === "generate") this.#start(message.job, message.model, message.request);
-    else if (message.type === "vocabulary") this.#learn(message.model, message.vocabulary);
-    else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
-    else if (message.type === "unload") await this.#unload(message.model);
-    else await this.#close();
-    return message.type === "close";
-  }
-
-  lost(error: EngineError): void {
-    if (this.#closing) return;
-    this.#post({ type: "lost", error: toPlainError(error) });
-  }
-
-  /** A refused command would leave wrong numbers behind: whatever runs now cannot be trusted and fails. */
-  fault(error: Error): void {
-    for (const { turns } of this.#models.values()) turns.fault(error);
-  }
-
-  /** One load at a time: error scopes are a stack of the whole device. */
-  #enqueueLoad(model: number, folder: string, options: LoadOptions): Promise<void> {
-    this.#loading = this.#loading.then(() => this.#load(model, folder, options));
-    return this.#loading;
-  }
-
-  async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
-    let reported = 0;
-    const onProgress = (progress: LoadProgress) => {
-      const now = performance.now();
-      if (progress.phase === "reading" && now - reported < 100) return;
-      reported = now;
-      this.#post({ type: "progress", model, progress });
-    };
-    const converter = openConverter();
-    try {
-      const loaded = await loadModel(this.#gpu, folder, options, onProgress, converter);
-      this.#models.set(model, loaded);
-      this.#post({ type: "loaded", model, info: loaded.info });
-    } catch (error) {
-      this.#post({ type: "load_failed", model, error: toPlainError(error) });
-    } finally {
-      await converter.close();
-    }
-  }
-
-  #learn(model: number, vocabulary: Vocabulary): void {
-    const loaded = this.#models.get(model);
-    loaded?.turns.learn(new Grammars(vocabulary, loaded.config.vocab));
-  }
-
-  #start(job: number, model: number, request: GenerateRequest): void {
-    const turns = this.#models.get(model)?.turns;
-    const failed = (error: unknown) => {
-      this.#jobs.delete(job);
-      this.#post({ type: "job_failed", job, error: toPlainError(error) });
-    };
-    if (!turns) {
-      failed(new EngineError("model_not_found", "the model was unloaded"));
-      return;
-    }
-    this.#jobs.set(job, turns);
-    const event = (event: GenerateEvent) => {
-      if (event.type === "finished") this.#jobs.delete(job);
-      this.#post({ type: "event", job, event });
-    };
-    try {
-      turns.submit(job, request, { event, failed });
-    } catch (error) {
-      failed(error);
-    }
-  }
-
-  async #unload(model: number): Promise<void> {
-    const loaded = this.#models.get(model);
-    this.#models.delete(model); // so that nothing new begins
-    await loaded?.turns.stop();
-    loaded?.destroy();
-    this.#post({ type: "unloaded", model });
-  }
-
-  async #close(): Promise<void> {
-    this.#closing = true;
-    const models = [...this.#models.values()];
-    this.#models.clear();
-    await Promise.all(models.map(({ turns }) => turns.stop()));
-    for (const model of models) model.destroy();
-  }
 }

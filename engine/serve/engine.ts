@@ -1,23 +1,37 @@
-// A device and the worker thread that owns it, as the rest of the process sees them.
-import { Worker } from "node:worker_threads";
+// A device as the rest of the process sees it: the thread that owns it, whichever life that is in, and its models. When
+// the device is lost, or the thread crashes or hangs, what ran fails, a new thread is started, and the models are read
+// again; who asks meanwhile is told when to come back.
+import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../errors.ts";
-import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
+import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
-import { DeviceLink } from "./link.ts";
-import { loadText } from "./text.ts";
+import { faultsOfLife, parseFaults, type Fault } from "./faults.ts";
 import { LoadedModel, type ModelOptions } from "./model.ts";
-import type { Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
+import { Resident } from "./resident.ts";
+import { defaultRestarts, Restarts, type RestartLimits } from "./restarts.ts";
+import { loadText } from "./text.ts";
+import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
+import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
 export interface EngineOptions extends GpuOptions {
-  /** How many requests may wait for one model. */
+  /** How many requests may wait for one model, and of how many prompt tokens; default: 64, and no limit. */
   maxQueue?: number;
+  maxQueueTokens?: number | undefined;
+  /** Requests of one principal at one model; default: no limit. */
+  maxPerPrincipal?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.maxInFlight. */
   maxInFlight?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.prefixCache. */
   prefixCache?: boolean;
   /** What pictures may cost; default: engine/image/limits.ts. */
   images?: Partial<ImageLimits>;
+  /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
+  stepLimitMs?: number | undefined;
+  /** How often a lost device is opened again; default: restarts.ts. */
+  restarts?: RestartLimits;
+  /** For tests only: what shall fail (faults.ts). */
+  faults?: string | undefined;
 }
 
 interface ModelDefaults extends ModelOptions {
@@ -25,43 +39,69 @@ interface ModelDefaults extends ModelOptions {
   prefixCache: boolean;
 }
 
-/** How long a thread may take to free its device before it is ended by force, ms. */
-const closeLimitMs = 5_000;
+const defaultStepLimitMs = { hardware: 120_000, software: 600_000 };
+/** Answers to "when shall I come back", s. */
+const [leastWait, mostWait] = [1, 120];
 
-/** Starts the thread of the chosen device and waits until it is open. Throws no_adapter. */
+/** Starts the thread of the chosen device and waits until it is open. Errors: no_adapter, bad_config (faults). */
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
-  const { maxQueue = 64, maxInFlight, prefixCache = true, images, ...gpuOptions } = options;
-  const modelOptions = { maxQueue, maxInFlight, prefixCache, images: { ...defaultImageLimits, ...images } };
-  const choice = await prepareAdapter(gpuOptions);
-  const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
-  const worker = new Worker(new URL(file, import.meta.url), {
-    workerData: choice,
-    name: `device ${choice.index}`,
+  const {
+    maxQueue = 64,
+    maxQueueTokens,
+    maxPerPrincipal,
+    maxInFlight,
+    prefixCache = true,
+    images,
+    stepLimitMs,
+    restarts = defaultRestarts,
+    faults,
+    ...gpu
+  } = options;
+  const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
+  const modelOptions = { ...limits, maxInFlight, prefixCache, images: { ...defaultImageLimits, ...images } };
+  const stepLimits =
+    stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
+  const threads = { gpu, stepLimitMs: stepLimits };
+  const planned = parseFaults(faults ?? "");
+  const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
+  return new DeviceEngine(thread, threads, {
+    modelOptions,
+    restarts: new Restarts(restarts),
+    faults: planned,
   });
-  const link = new DeviceLink(worker);
-  worker.on("error", (error) => {
-    link.fail(
-      new EngineError("device_lost", `the device's thread failed: ${error.message}`, {}, { cause: error }),
-    );
-  });
-  worker.on("exit", (code) => {
-    link.fail(new EngineError("device_lost", `the device's thread ended with code ${code}`));
-    link.ended();
-  });
-  return new DeviceEngine(await link.opened, link, worker, modelOptions);
+}
+
+interface Means {
+  modelOptions: ModelDefaults;
+  restarts: Restarts;
+  faults: readonly Fault[];
 }
 
 class DeviceEngine implements Engine {
   readonly device: DeviceReport;
-  readonly #link: DeviceLink;
-  readonly #worker: Worker;
-  readonly #modelOptions: ModelDefaults;
+  onChange: (health: DeviceHealth) => void = () => undefined;
+  readonly #means: Means;
+  readonly #threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">;
+  readonly #residents = new Set<Resident>();
+  #thread: DeviceThread;
+  #health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
+  #recovery: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  #lives = 1;
+  /** How long it took to read all models, ms. */
+  #reloadMs = 0;
+  #backAt = 0;
 
-  constructor(device: DeviceReport, link: DeviceLink, worker: Worker, modelOptions: ModelDefaults) {
-    this.device = device;
-    this.#link = link;
-    this.#worker = worker;
-    this.#modelOptions = modelOptions;
+  constructor(thread: DeviceThread, threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">, means: Means) {
+    this.device = thread.report;
+    this.#threads = threads;
+    this.#means = means;
+    this.#thread = thread;
+    this.#follow(thread);
+  }
+
+  get health(): DeviceHealth {
+    return this.#health;
   }
 
   async load(
@@ -70,20 +110,114 @@ class DeviceEngine implements Engine {
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
     const text = await loadText(folder, options.quant);
-    const { maxInFlight, prefixCache, images } = this.#modelOptions;
+    if (this.#health.state === "failed" && !this.#closing) {
+      this.#means.restarts.forget();
+      this.#recover(this.#health.reason ?? "");
+    }
+    await this.#recovery;
+    const { maxInFlight, prefixCache, images } = this.#means.modelOptions;
     const own = {
       ...{ imageCacheBytes: images.cacheBytes, prefixCache, specialTokens: text.tokenizer.specialIds },
       ...(maxInFlight === undefined ? {} : { maxInFlight }),
     };
-    const { model, info } = await this.#link.load(folder, { ...own, ...options }, onProgress);
-    return new LoadedModel(this.#link, model, info, text, this.#modelOptions);
+    const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
+    const begun = performance.now();
+    const { link } = this.#thread;
+    await resident.load(link, onProgress);
+    if (link.failure) throw link.failure; // between its last message and now
+    this.#reloadMs += performance.now() - begun;
+    this.#residents.add(resident);
+    return new LoadedModel(resident, text, this.#means.modelOptions, () => this.#residents.delete(resident));
   }
 
-  async close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => (timer = setTimeout(resolve, closeLimitMs)));
-    await Promise.race([this.#link.close(), limit]);
-    clearTimeout(timer);
-    await this.#worker.terminate();
+  settled(): Promise<void> {
+    return this.#recovery;
+  }
+
+  async restart(): Promise<void> {
+    await this.#recovery;
+    this.#means.restarts.forget();
+    if (this.#health.state === "failed") this.#recover("restarted");
+    else this.#thread.link.fail(new EngineError("device_lost", "the device is restarted on request"));
+    await this.#recovery;
+    if (this.#health.state !== "ready")
+      throw new EngineError("device_lost", this.#health.reason ?? "closing");
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    const thread = this.#thread;
+    await thread.close();
+    await this.#recovery;
+    if (this.#thread !== thread) await this.#thread.close();
+  }
+
+  #follow(thread: DeviceThread): void {
+    thread.link.onFailure = ({ message }) => {
+      // While it recovers, the recovery itself finds out.
+      if (thread === this.#thread && this.#health.state === "ready" && !this.#closing) this.#recover(message);
+    };
+  }
+
+  #recover(reason: string): void {
+    this.#recovery = this.#restart(reason);
+  }
+
+  async #restart(first: string): Promise<void> {
+    for (let reason: string | undefined = first; reason !== undefined && !this.#closing;) {
+      this.#tell({ state: "recovering", reason, losses: this.#health.losses + 1 });
+      const pause = this.#means.restarts.failed(performance.now());
+      this.#backAt = performance.now() + (pause ?? 0) + this.#reloadMs;
+      await this.#thread.abandon();
+      if (pause === undefined) return this.#giveUp(reason);
+      await sleep(pause);
+      if (this.#closing) return;
+      reason = await this.#live().catch((error: Error) => error.message);
+    }
+    if (!this.#closing) this.#tell({ ...this.#health, state: "ready", reason: undefined });
+  }
+
+  /** A new thread with all models in it; what became of it, where it failed in turn. */
+  async #live(): Promise<string | undefined> {
+    this.#lives += 1;
+    const faults = faultsOfLife(this.#means.faults, this.#lives);
+    const thread = await startThread({ ...this.#threads, faults, expected: this.device });
+    this.#thread = thread;
+    this.#follow(thread);
+    const begun = performance.now();
+    for (const resident of this.#residents) {
+      try {
+        await resident.load(thread.link, () => undefined);
+      } catch (error) {
+        if (thread.link.failure) return thread.link.failure.message;
+        this.#residents.delete(resident);
+        resident.down("failed", `it could not be read again: ${(error as Error).message}`);
+      }
+      if (!this.#residents.has(resident)) await resident.unload(); // meanwhile, or just above
+    }
+    this.#reloadMs = performance.now() - begun;
+    return thread.link.failure?.message;
+  }
+
+  #giveUp(reason: string): void {
+    const text = `given up after it failed again and again, at last: ${reason}`;
+    this.#tell({ ...this.#health, state: "failed", reason: text });
+    this.#residents.clear();
+  }
+
+  #tell(health: DeviceHealth): void {
+    this.#health = health;
+    const { state, reason = "" } = health;
+    if (state !== "ready") for (const resident of this.#residents) resident.down(state, reason);
+    this.onChange(health);
+  }
+
+  #retryAfter(): number {
+    const seconds = Math.ceil((this.#backAt - performance.now()) / 1000);
+    return Math.min(mostWait, Math.max(leastWait, seconds));
   }
 }

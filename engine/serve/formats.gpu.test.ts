@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { exportGguf } from "../formats/gguf/export.ts";
+import { exportTower } from "../formats/gguf/exportTower.ts";
 import { openEngine } from "./engine.ts";
 import type { ChatMessage, Engine, LoadOptions, ModelInfo } from "./types.ts";
 
@@ -23,7 +24,9 @@ interface DemoCase {
 const { cases } = JSON.parse(readFileSync(join(demoModel, "..", "golden", "cases.json"), "utf8")) as {
   cases: DemoCase[];
 };
-const chats = cases.filter(({ n_images, tools }) => n_images === 0 && tools === null).slice(0, 6);
+const plain = cases.filter(({ tools }) => tools === null);
+const chats = plain.filter(({ n_images }) => n_images === 0).slice(0, 6);
+const shown = plain.filter(({ n_images }) => n_images > 0).slice(0, 2);
 const folder = mkdtempSync(join(tmpdir(), "gguf-engine-"));
 let engine: Engine;
 
@@ -38,6 +41,7 @@ beforeAll(async () => {
   const checkpoint = await openCheckpoint(demoModel);
   await exportGguf(checkpoint, join(folder, "demo-Q8_0.gguf"), { ...text, dtype: "Q8_0" });
   await exportGguf(checkpoint, join(folder, "demo-F16.gguf"), { ...text, dtype: "F16" });
+  await exportTower(checkpoint, join(folder, "mmproj-F32.gguf"), json("preprocessor_config.json"));
   await checkpoint.close();
   engine = await openEngine({ adapter: process.env["NEURON_TEST_ADAPTER"] });
 });
@@ -47,10 +51,14 @@ afterAll(async () => {
 });
 
 /** Answers of a model, and what it is. */
-async function answers(path: string, options: LoadOptions): Promise<{ info: ModelInfo; texts: string[] }> {
+async function answers(
+  path: string,
+  options: LoadOptions,
+  asked = chats,
+): Promise<{ info: ModelInfo; texts: string[] }> {
   const model = await engine.load(path, { contextLength: 512, ...options });
   const texts: string[] = [];
-  for (const { messages, enable_thinking } of chats) {
+  for (const { messages, enable_thinking } of asked) {
     const templateArguments = { enable_thinking };
     const request = { messages, templateArguments, options: { temperature: 0, maxTokens: 200 } };
     let text = "";
@@ -70,13 +78,20 @@ test("a GGUF file, chosen in its folder, answers as the checkpoint does", async 
   expect(texts).toEqual(wanted);
   expect(info).toMatchObject({
     modelType: "qwen3_5",
-    capabilities: ["text"],
+    format: "gguf",
+    quant: "q8_0",
+    capabilities: ["text", "vision"],
     reasoning: true,
     toolCalls: true,
   });
   const byName = await answers(join(folder, "demo-F16.gguf"), {});
   expect(byName.texts).toEqual(wanted);
-  expect(info.weightBytes).toBeLessThan(0.6 * byName.info.weightBytes);
+  expect(info.weightBytes).toBeLessThan(0.75 * byName.info.weightBytes); // the tower is f32 in both;
+});
+
+test("a GGUF file sees pictures by the tower beside it", async () => {
+  const { texts } = await answers(folder, { quant: "q8_0" }, shown);
+  expect(texts).toEqual(shown.map(({ content }) => content));
 });
 
 test("weights quantised at load", async () => {
@@ -85,6 +100,10 @@ test("weights quantised at load", async () => {
   expect(texts).toEqual(wanted);
   expect(info.weightBytes).toBeLessThan(0.55 * plain.info.weightBytes);
   expect(info.parameters).toBe(plain.info.parameters);
+  expect([plain.info, info].map(({ format, quant }) => [format, quant])).toEqual([
+    ["safetensors", "bf16"],
+    ["safetensors", "q5_0"], // rows of 192 are no whole blocks of 256
+  ]);
 });
 
 test.each<[string, () => [string, LoadOptions], string, string]>([

@@ -24,6 +24,8 @@ export class DeviceLink {
   readonly #jobs = new Map<number, Job>();
   readonly opened: Promise<DeviceReport>;
   readonly closed: Promise<void>;
+  /** Hears the first failure, after everybody who waited. */
+  onFailure: (error: EngineError) => void = () => undefined;
   #failure: EngineError | undefined;
   #next = 1;
   #onOpened!: { resolve(report: DeviceReport): void; reject(error: Error): void };
@@ -32,6 +34,7 @@ export class DeviceLink {
   constructor(port: MessagePort | Worker) {
     this.#port = port;
     this.opened = new Promise((resolve, reject) => (this.#onOpened = { resolve, reject }));
+    this.opened.catch(() => undefined); // whoever waits for it hears it
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     port.on("message", (message: FromWorker) => {
       this.#receive(message);
@@ -121,7 +124,7 @@ export class DeviceLink {
     }
   }
 
-  /** Ends the thread; pending work fails with `shutting_down`. */
+  /** Lets the thread end its jobs and free its device; pending work fails with `shutting_down`. */
   async close(): Promise<void> {
     if (this.#failure) return;
     this.fail(new EngineError("shutting_down", "the engine is closing"));
@@ -129,15 +132,23 @@ export class DeviceLink {
     await this.closed;
   }
 
+  /** Has the thread destroy its device at once, whatever runs there. */
+  async abandon(): Promise<void> {
+    this.#send({ type: "abandon" });
+    await this.closed;
+  }
+
   /** Every wait ends with this error: the device or its thread is gone. */
   fail(error: EngineError): void {
-    this.#failure ??= error;
+    if (this.#failure) return;
+    this.#failure = error;
     this.#onOpened.reject(error);
     for (const { reject } of this.#loads.values()) reject(error);
     for (const resolve of this.#unloads.values()) resolve();
     for (const job of this.#jobs.values()) job.fail(error);
     this.#loads.clear();
     this.#unloads.clear();
+    this.onFailure(error);
   }
 
   /** The thread has ended. */

@@ -1,13 +1,25 @@
 // What the main thread and a device's worker thread say to each other. Only numbers, text and plain objects cross;
 // buffers, pipelines and weights never leave the thread that owns the device.
 import type { PlainError } from "../errors.ts";
+import type { AdapterChoice } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
+import type { Fault } from "./faults.ts";
+import type { PulseMemory } from "./pulse.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionInfo } from "./types.ts";
+
+/** What a device's thread is started with. */
+export interface ThreadData {
+  choice: AdapterChoice;
+  pulse: PulseMemory;
+  faults: readonly Fault[];
+}
 
 /** What only the device side knows of a loaded model. */
 export interface DeviceModelInfo {
   modelType: string;
+  format: string;
+  quant: string;
   vocabSize: number;
   contextLength: number;
   maxInFlight: number;
@@ -26,7 +38,9 @@ export type ToWorker =
   | { type: "generate"; job: number; model: number; request: GenerateRequest }
   | { type: "cancel"; job: number }
   | { type: "unload"; model: number }
-  | { type: "close" };
+  | { type: "close" }
+  /** Destroy the device and answer `closed`, whatever runs. */
+  | { type: "abandon" };
 
 export type FromWorker =
   | { type: "opened"; report: DeviceReport }

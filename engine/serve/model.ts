@@ -3,16 +3,16 @@ import { EngineError } from "../errors.ts";
 import { vocabularyOf } from "../grammar/vocabulary.ts";
 import { ImagePreparer, type ImageLimits } from "../image/index.ts";
 import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
-import { Admission, type Seat } from "./admission.ts";
-import type { DeviceLink } from "./link.ts";
-import type { DeviceModelInfo } from "./messages.ts";
+import { Admission, type AdmissionLimits, type Seat } from "./admission.ts";
 import { preparePictures } from "./pictures.ts";
+import type { Resident } from "./resident.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import { renderChat, type ModelText, type Prompt } from "./text.ts";
 import type {
   CacheFigures,
   ChatRequest,
   CompletionRequest,
+  DeviceState,
   GenerateEvent,
   GenerateRequest,
   GenerationOptions,
@@ -22,35 +22,34 @@ import type {
   Usage,
 } from "./types.ts";
 
-export interface ModelOptions {
-  /** How many requests may wait beside those that run. */
-  maxQueue: number;
+export interface ModelOptions extends Omit<AdmissionLimits, "slots"> {
   images: ImageLimits;
 }
 
 export class LoadedModel implements Model {
   readonly info: ModelInfo;
-  readonly #link: DeviceLink;
-  readonly #model: number;
+  readonly #resident: Resident;
   readonly #text: ModelText;
   readonly #admission: Admission;
   readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
   #cache: CacheFigures | undefined;
+  readonly #onUnload: () => void;
   #unloaded = false;
   #taught = false;
 
+  /** `onUnload`: it shall not be loaded again. */
   constructor(
-    link: DeviceLink,
-    model: number,
-    info: DeviceModelInfo,
+    resident: Resident,
     text: ModelText,
-    { maxQueue, images }: ModelOptions,
+    { images, ...limits }: ModelOptions,
+    onUnload: () => void = () => undefined,
   ) {
-    this.#link = link;
-    this.#model = model;
+    const { info } = resident;
+    this.#resident = resident;
+    this.#onUnload = onUnload;
     this.#text = text;
-    this.#admission = new Admission({ slots: info.maxInFlight, maxQueue });
+    this.#admission = new Admission({ ...limits, slots: info.maxInFlight });
     const vision = text.template.knowsImages ? info.vision : undefined;
     const budget = Math.min(images.budget ?? Infinity, vision?.mostPixels ?? Infinity);
     this.#preparer = vision && new ImagePreparer(vision.settings, { ...images, budget });
@@ -67,14 +66,29 @@ export class LoadedModel implements Model {
     return this.#cache;
   }
 
+  get state(): DeviceState {
+    return this.#resident.state;
+  }
+
+  get reason(): string | undefined {
+    return this.#resident.reason;
+  }
+
   get load(): { running: number; waiting: number } {
-    return this.#admission.load;
+    const { running, waiting } = this.#admission.load;
+    return { running, waiting };
+  }
+
+  /** Principals of whom requests are here. */
+  get principals(): number {
+    return this.#admission.principals;
   }
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
-    this.#admission.check(); // preparing pictures is work: not for a request that will be turned away
+    this.#resident.expectReady();
+    this.#admission.check(request.principal); // preparing pictures is work: not for a request that will be turned away
     const prompt = await this.#prompt(request, signal);
-    yield* this.#answer(prompt, request.options, signal, (logprobs) =>
+    yield* this.#answer(prompt, request, signal, (logprobs) =>
       createTextStream({
         tokenizer: this.#text.tokenizer,
         stop: request.options.stop ?? [],
@@ -94,7 +108,7 @@ export class LoadedModel implements Model {
         : [...request.prompt];
     this.#checkIds(ids);
     const prompt = { ids, images: [], reasoning: undefined, grammar: undefined };
-    yield* this.#answer(prompt, request.options, signal, (logprobs) =>
+    yield* this.#answer(prompt, request, signal, (logprobs) =>
       createTextStream({
         tokenizer,
         stop: request.options.stop ?? [],
@@ -117,7 +131,8 @@ export class LoadedModel implements Model {
     }
     this.#unloaded = true;
     for (const controller of this.#running) controller.abort();
-    await this.#link.unload(this.#model);
+    this.#onUnload();
+    await this.#resident.unload();
   }
 
   async #prompt(request: ChatRequest, signal?: AbortSignal): Promise<Prompt> {
@@ -137,17 +152,18 @@ export class LoadedModel implements Model {
 
   async *#answer(
     prompt: Prompt,
-    options: GenerationOptions,
+    { options, principal }: Pick<ChatRequest, "options" | "principal">,
     signal: AbortSignal,
     open: (logprobs: boolean) => TextStream,
   ): AsyncGenerator<TextEvent> {
     const request = this.#request(prompt, options);
     if (request.grammar) this.#teach();
     if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
-    const seat = this.#admission.enter();
+    this.#resident.expectReady();
+    const seat = this.#admission.enter(prompt.ids.length, principal);
     const own = new AbortController();
     this.#running.add(own);
-    const events = this.#link.generate(this.#model, request, AbortSignal.any([signal, own.signal]));
+    const events = this.#resident.generate(request, AbortSignal.any([signal, own.signal]));
     const first = events.next(); // asks the device now, in the order in which requests came
     first.catch(() => undefined); // awaited below, after the caller has seen `started`
     try {
@@ -208,7 +224,7 @@ export class LoadedModel implements Model {
   #teach(): void {
     if (this.#taught) return;
     this.#taught = true;
-    this.#link.teach(this.#model, vocabularyOf(this.#text.tokenizer));
+    this.#resident.teach(vocabularyOf(this.#text.tokenizer));
   }
 }
 

@@ -4,6 +4,7 @@
 import type { Grammars } from "../grammar/matcher.ts";
 import type { Outcome, Runner } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
+import { Pulse } from "./pulse.ts";
 import { Scheduler, type Drawn, type SchedulerStats, type Step } from "./scheduler.ts";
 import type { CacheFigures, GenerateRequest } from "./types.ts";
 import type { Vision } from "./vision.ts";
@@ -21,6 +22,8 @@ export interface TurnsOptions {
   specialTokens?: readonly number[];
   /** Hears each turn before it runs. */
   onStep?: (step: Step) => void;
+  /** Counts turns and pictures for a watchdog. */
+  pulse?: Pulse;
 }
 
 export class Turns {
@@ -28,6 +31,7 @@ export class Turns {
   readonly #vision: Vision | undefined;
   readonly #scheduler: Scheduler;
   readonly #onStep: (step: Step) => void;
+  readonly #pulse: Pulse;
   readonly #jobs = new Map<number, Job>();
   /** Pictures are computed for one request after another. */
   #encoding = Promise.resolve();
@@ -38,12 +42,13 @@ export class Turns {
   constructor(
     runner: Runner,
     vision: Vision | undefined,
-    { onStep = () => undefined, ...options }: TurnsOptions,
+    { onStep = () => undefined, pulse = new Pulse(), ...options }: TurnsOptions,
   ) {
     const { contextLength, slots, snapshots, pages } = runner;
     this.#runner = runner;
     this.#vision = vision;
     this.#onStep = onStep;
+    this.#pulse = pulse;
     this.#scheduler = new Scheduler({
       ...{ slots, contextLength, snapshots, pages, prefixCache: false, specialTokens: [] },
       ...options,
@@ -100,8 +105,9 @@ export class Turns {
     const { signal } = job.abort;
     try {
       signal.throwIfAborted();
-      if (!this.#vision) throw new Error("pictures for a model without a tower");
-      job.hold(await this.#vision.embed(job.request.images, signal));
+      const vision = this.#vision;
+      if (!vision) throw new Error("pictures for a model without a tower");
+      job.hold(await this.#pulse.beat(() => vision.embed(job.request.images, signal)));
       signal.throwIfAborted();
       this.#admit(job);
     } catch (error) {
@@ -136,7 +142,7 @@ export class Turns {
     while (this.#scheduler.busy) {
       const step = this.#scheduler.next();
       try {
-        const drawn = await this.#turn(step);
+        const drawn = await this.#pulse.beat(() => this.#turn(step));
         for (const { sequence, reason, usage } of this.#scheduler.done(drawn))
           if (reason !== "failed") this.#leave(sequence)?.finish(reason, usage);
       } catch (error) {

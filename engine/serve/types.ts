@@ -164,12 +164,16 @@ export interface ChatRequest {
   addGenerationPrompt?: boolean;
   /** Passed to the chat template, e.g. enable_thinking. */
   templateArguments?: Readonly<Record<string, unknown>>;
+  /** On whose behalf: limits are counted by it. Those whom nobody names are one. */
+  principal?: string;
   options: GenerationOptions;
 }
 
 export interface CompletionRequest {
   /** Text, or token ids as they are. */
   prompt: string | readonly number[];
+  /** As of a chat. */
+  principal?: string;
   options: GenerationOptions;
 }
 
@@ -194,6 +198,10 @@ export type TextEvent =
 /** What a loaded model is; everything a status route needs without asking the device. */
 export interface ModelInfo {
   modelType: string;
+  /** What its files are: "safetensors" or "gguf". */
+  format: string;
+  /** What most of its weights are kept as on the device: bf16, q4_k, … */
+  quant: string;
   contextLength: number;
   /** Sequences that run at once; further requests wait. */
   maxInFlight: number;
@@ -251,10 +259,34 @@ export interface LoadProgress {
   totalTensors: number;
 }
 
+/**
+ * ready: takes work. recovering: the device was lost and is being opened again, then its models are read again.
+ * failed: that was given up; a load tries once more.
+ */
+export type DeviceState = "ready" | "recovering" | "failed";
+
+export interface DeviceHealth {
+  state: DeviceState;
+  /** Why it is not ready. */
+  reason: string | undefined;
+  /** How often the device was lost since the engine was opened. */
+  losses: number;
+}
+
 /** One GPU (or its software stand-in) and the worker thread that owns it. */
 export interface Engine {
   readonly device: DeviceReport;
+  readonly health: DeviceHealth;
+  /** Hears every change of health, and of a model's state. */
+  onChange: (health: DeviceHealth) => void;
   load(folder: string, options: LoadOptions, onProgress?: (p: LoadProgress) => void): Promise<Model>;
+  /** Resolves when it is ready or has failed: at once unless it is recovering. */
+  settled(): Promise<void>;
+  /**
+   * Opens the device anew and reads its models again, so that their memory lies in one piece; what runs is cut off.
+   * Errors: device_lost.
+   */
+  restart(): Promise<void>;
   /** Ends every model and the worker thread. Idempotent. */
   close(): Promise<void>;
 }
@@ -280,6 +312,10 @@ export interface CacheFigures {
 /** A model on the device. Up to `maxInFlight` requests run at once, the others wait in the order they came. */
 export interface Model {
   readonly info: ModelInfo;
+  /** Only "ready" takes requests; others get device_lost with `retryAfter`, s, where waiting helps. */
+  readonly state: DeviceState;
+  /** Why it is not ready. */
+  readonly reason: string | undefined;
   /** Requests running and waiting. */
   readonly load: { running: number; waiting: number };
   /** As of the last request that began or ended; undefined before the first. */

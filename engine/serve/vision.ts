@@ -6,7 +6,7 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { free, type Tensor } from "../gpu/tensor.ts";
 import { LruCache } from "../image/lru.ts";
-import { readImageSettings, type ImageSettings } from "../image/settings.ts";
+import { parseImageSettings, readImageSettings, type ImageSettings } from "../image/settings.ts";
 import type { ModelConfig } from "../models/config.ts";
 import type { Loader } from "../models/loader.ts";
 import { towerTensor, visionTower } from "../models/vision.ts";
@@ -115,7 +115,7 @@ export async function loadVision(
 ): Promise<Vision | undefined> {
   const vision = checkpoint.has(towerTensor) ? visionConfig(config, checkpoint.configFile) : undefined;
   if (!vision) return undefined;
-  const settings = await settingsOf(checkpoint.folder, vision);
+  const settings = await settingsOf(checkpoint, vision);
   const tower = await visionTower(loader, vision);
   const bindable = bindablePatches(gpu, vision);
   const runner = await TowerRunner.create(gpu, tower, {
@@ -134,9 +134,12 @@ export async function loadVision(
   return new Vision(gpu, runner, info, options.cacheBytes);
 }
 
-async function settingsOf(folder: string, { patch, frames, merge }: VisionConfig): Promise<ImageSettings> {
-  const file = join(folder, "preprocessor_config.json");
-  const settings = await readImageSettings(folder);
+async function settingsOf(
+  { folder, preprocessor }: Checkpoint,
+  { patch, frames, merge }: VisionConfig,
+): Promise<ImageSettings> {
+  const file = preprocessor ? folder : join(folder, "preprocessor_config.json");
+  const settings = preprocessor ? parseImageSettings(preprocessor, folder) : await readImageSettings(folder);
   if (!settings) throw new EngineError("bad_checkpoint", `${file} is missing: the model has a vision tower`);
   if (settings.patch === patch && settings.frames === frames && settings.merge === merge) return settings;
   const [theirs, ours] = [settings, { patch, frames, merge }].map(

@@ -1,6 +1,6 @@
 // The worker thread of one device.
 import { parentPort, workerData } from "node:worker_threads";
-import type { GpuOptions } from "../gpu/adapter.ts";
-import { serveDevice } from "./device.ts";
+import { serveDevice } from "./deviceServer.ts";
+import type { ThreadData } from "./messages.ts";
 
-await serveDevice(parentPort!, workerData as GpuOptions);
+await serveDevice(parentPort!, workerData as ThreadData);

@@ -80,6 +80,7 @@ export async function* verifyFolder(
       const visionOptions = { contextLength: longest, flopsPerSubmit: 2e10, cacheBytes: 0, keep: true };
       vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
     }
+    await loader.fill();
     for (const one of chosen) yield await verifyCase(tracer, vision, folder, one, tolerance, options.mode);
   } finally {
     vision?.destroy();

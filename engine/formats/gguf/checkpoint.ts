@@ -5,7 +5,9 @@ import { bad, type TensorEntry } from "../header.ts";
 import type { TensorFile } from "../safetensors.ts";
 import { Keys, configFromGguf, generationFromGguf, layersOf } from "./config.ts";
 import { openGgufParts } from "./file.ts";
-import { architectureOf, nameRules, type Change } from "./names.ts";
+import { architectureOf, hasVision, nameRules, type Change } from "./names.ts";
+import { openTower, type GgufTower } from "./tower.ts";
+import type { Metadata } from "./types.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -16,23 +18,28 @@ export interface GgufTensor {
   /** Rows of a head, where the two halves of its rows take turns in the file. */
   readonly pairedRows?: number;
   readonly value?: (stored: number) => number;
+  /** Tensors of which it takes `bytes` by turns. */
+  readonly pieces?: { readonly of: readonly TensorEntry[]; readonly bytes: number };
 }
 
 export interface GgufContents {
   readonly path: string;
   readonly config: Json;
   readonly generationConfig: Json;
+  /** preprocessor_config.json, where there is a vision tower. */
+  readonly preprocessor: Json | undefined;
   readonly files: readonly TensorFile[];
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
 /** Opens a file, or all parts of one. Errors: bad_checkpoint, unsupported_model; no file stays open then. */
 export async function openGgufContents(path: string): Promise<GgufContents> {
-  const files = await openGgufParts(path);
+  const parts = await openGgufParts(path);
+  const files: TensorFile[] = [...parts];
   try {
-    const { metadata } = files[0]!;
+    const { metadata } = parts[0]!;
     const architecture = architectureOf(metadata.get("general.architecture"), path);
-    const stored = storedTensors(files);
+    const stored = storedTensors(parts);
     const of = new Keys(path, architecture, metadata);
     const headDim = of.number("attention.key_length") ?? headWidth(of);
     const tensors = new Map<string, GgufTensor>();
@@ -42,12 +49,25 @@ export async function openGgufContents(path: string): Promise<GgufContents> {
     }
     const entries = new Map([...stored].map(([name, { entry }]) => [name, entry]));
     const facts = { path, metadata, tensors: entries, ropeFactors: await ropeFactors(stored) };
-    const config = configFromGguf(facts);
-    return { path, config, generationConfig: generationFromGguf(metadata), files, tensors };
+    const tower = hasVision(architecture)
+      ? await openTower(path, of.number("embedding_length") ?? 0)
+      : undefined;
+    if (tower) files.push(tower.file);
+    for (const [name, tensor] of tower?.tensors ?? []) tensors.set(name, tensor);
+    const config = { ...configFromGguf(facts), ...(tower ? visionFromGguf(tower, metadata) : {}) };
+    const generationConfig = generationFromGguf(metadata);
+    return { path, config, generationConfig, preprocessor: tower?.preprocessor, files, tensors };
   } catch (error) {
     await Promise.all(files.map((file) => file.close()));
     throw error;
   }
+}
+
+/** What config.json has beside the language model's settings. */
+function visionFromGguf({ config }: GgufTower, metadata: Metadata): Json {
+  const tokens = metadata.get("tokenizer.ggml.tokens");
+  const image = Array.isArray(tokens) ? tokens.indexOf("<|image_pad|>") : -1;
+  return { vision_config: config, ...(image < 0 ? {} : { image_token_id: image }) };
 }
 
 interface Stored {

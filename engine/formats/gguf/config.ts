@@ -112,6 +112,18 @@ export class Keys {
     throw this.wrong(key, "an array of numbers");
   }
 
+  /** Numbers that were written as f32. */
+  decimals(key: string): readonly number[] | undefined {
+    return this.numbers(key)?.map(shortest);
+  }
+
+  flags(key: string): readonly boolean[] | undefined {
+    const value = this.get(key);
+    if (value === undefined) return undefined;
+    if (Array.isArray(value) && value.every((one) => typeof one === "boolean")) return value;
+    throw this.wrong(key, "an array of booleans");
+  }
+
   unsupported(key: string, what: string): EngineError {
     return new EngineError(
       "unsupported_model",
@@ -195,6 +207,6 @@ function shortest(value: number): number {
   return value;
 }
 
-function defined(values: Record<string, unknown>): Json {
+export function defined(values: Record<string, unknown>): Json {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }

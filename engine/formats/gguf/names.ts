@@ -102,6 +102,11 @@ export function nameRules(architecture: GgufArchitecture, layers: number): NameR
   return [...top, ...Array.from({ length: layers }, (_, i) => ofLayer(i)).flat()];
 }
 
+/** Whether models of this kind may have a vision tower, in a file of its own. */
+export function hasVision(architecture: GgufArchitecture): boolean {
+  return architecture === "qwen35";
+}
+
 /** Errors: unsupported_model with the list. */
 export function architectureOf(name: unknown, file: string): GgufArchitecture {
   if (typeof name === "string" && Object.hasOwn(architectureTypes, name)) return name as GgufArchitecture;

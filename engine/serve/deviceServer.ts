@@ -1,0 +1,231 @@
+// The device's side of the engine, in the thread that owns the GPU: loads models, runs jobs, answers messages.
+// Jobs of one model run side by side, turn after turn (turns.ts).
+import { setPriority } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { MessagePort } from "node:worker_threads";
+import { EngineError, toPlainError } from "../errors.ts";
+import { openConverter } from "../formats/quantise/pool.ts";
+import { openGpu, type Gpu } from "../gpu/adapter.ts";
+import { Grammars } from "../grammar/matcher.ts";
+import type { Vocabulary } from "../grammar/vocabulary.ts";
+import { loadModel, type DeviceModel } from "./device.ts";
+import { Faults, type FaultTarget } from "./faults.ts";
+import type { FromWorker, ThreadData, ToWorker } from "./messages.ts";
+import { Pulse } from "./pulse.ts";
+import type { Step } from "./scheduler.ts";
+import type { Turns } from "./turns.ts";
+import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+
+/** How long the loss of a device may take to be told behind the failures that it causes, ms. */
+const lossLimitMs = 100;
+/** Until what a destroyed device still owes has come back, ms. */
+const settledMs = 100;
+
+/** Serves a port until it is told to close. */
+export async function serveDevice(port: MessagePort, { choice, pulse, faults }: ThreadData): Promise<void> {
+  const post = (message: FromWorker) => {
+    port.postMessage(message);
+  };
+  let gpu: Gpu;
+  try {
+    gpu = await openGpu(choice);
+  } catch (error) {
+    post({ type: "open_failed", error: toPlainError(error) });
+    await ended(port);
+    return;
+  }
+  // While a result is awaited Dawn polls in a loop; on a software adapter that would starve its own workers.
+  if (gpu.report.kind === "software") lowerPriority();
+  const server = new DeviceServer(gpu, post, new Pulse(pulse), new Faults(faults));
+  watchDevice(gpu, server);
+  post({ type: "opened", report: gpu.report });
+  await new Promise<void>((resolve) => {
+    port.on("message", (message: ToWorker) => {
+      void server.receive(message).then((closed) => {
+        if (closed) resolve();
+      });
+    });
+  });
+  gpu.destroy();
+  await sleep(settledMs);
+  post({ type: "closed" });
+  port.close();
+}
+
+/** A thread without a device has nothing to do but to hear that it is to end. */
+async function ended(port: MessagePort): Promise<void> {
+  await new Promise<void>((resolve) => port.once("message", () => resolve()));
+  port.postMessage({ type: "closed" } satisfies FromWorker);
+  port.close();
+}
+
+/** What tells that the device, or this thread, cannot go on; and what only tells of a mistake of ours. */
+function watchDevice(gpu: Gpu, server: DeviceServer): void {
+  const lost = (why: string) => {
+    server.lost(new EngineError("device_lost", `${gpu.report.name} ${why}`));
+  };
+  void gpu.lost.then(({ message }) => lost(`was lost: ${message}`));
+  gpu.device.addEventListener("uncapturederror", ({ error }) => {
+    if (error instanceof GPUValidationError)
+      server.fault(new Error(`the device refused a command: ${error.message}`));
+    else lost(`failed: ${error.message}`);
+  });
+  // Dawn brings the process down when a thread ends while a result is owed to it: so it is the main thread that ends it.
+  process.on("uncaughtException", (error) => {
+    server.lost(
+      new EngineError("device_lost", `the device's thread failed: ${error.stack ?? String(error)}`),
+    );
+  });
+}
+
+function lowerPriority(): void {
+  try {
+    setPriority(0, 10); // on Linux this is the calling thread's
+  } catch {
+    // a container may forbid it; then it is only slower
+  }
+}
+
+class DeviceServer {
+  readonly #gpu: Gpu;
+  readonly #post: (message: FromWorker) => void;
+  readonly #pulse: Pulse;
+  readonly #faults: Faults;
+  readonly #models = new Map<number, DeviceModel>();
+  readonly #jobs = new Map<number, Turns>();
+  #loading = Promise.resolve();
+  /** It ends, or its end was asked for: nothing more is told. */
+  #over = false;
+
+  constructor(gpu: Gpu, post: (message: FromWorker) => void, pulse: Pulse, faults: Faults) {
+    this.#gpu = gpu;
+    this.#post = post;
+    this.#pulse = pulse;
+    this.#faults = faults;
+  }
+
+  /** Handles one message; true when it was the last. */
+  async receive(message: ToWorker): Promise<boolean> {
+    if (message.type === "load") await this.#enqueueLoad(message.model, message.folder, message.options);
+    else if (message.type === "generate") this.#start(message.job, message.model, message.request);
+    else if (message.type === "vocabulary") this.#learn(message.model, message.vocabulary);
+    else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
+    else if (message.type === "unload") await this.#unload(message.model);
+    else if (message.type === "abandon") this.#over = true;
+    else await this.#close();
+    return message.type === "close" || message.type === "abandon";
+  }
+
+  /** Tells once that nothing here can be used any longer. */
+  lost(error: EngineError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#post({ type: "lost", error: toPlainError(error) });
+  }
+
+  /** A refused command would leave wrong numbers behind: whatever runs now cannot be trusted and fails. */
+  fault(error: Error): void {
+    for (const { turns } of this.#models.values()) turns.fault(error);
+  }
+
+  /** One load at a time: error scopes are a stack of the whole device. */
+  #enqueueLoad(model: number, folder: string, options: LoadOptions): Promise<void> {
+    this.#loading = this.#loading.then(() => this.#load(model, folder, options));
+    return this.#loading;
+  }
+
+  async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
+    let reported = 0;
+    const onProgress = (progress: LoadProgress) => {
+      if (progress.phase === "compiling") this.#reach("load");
+      const now = performance.now();
+      if (progress.phase === "reading" && now - reported < 100) return;
+      reported = now;
+      this.#post({ type: "progress", model, progress });
+    };
+    const converter = openConverter();
+    try {
+      const hooks = {
+        onProgress,
+        converter,
+        pulse: this.#pulse,
+        onStep: (step: Step) => this.#stepped(model, step),
+      };
+      const loaded = await loadModel(this.#gpu, folder, options, hooks);
+      this.#models.set(model, loaded);
+      this.#post({ type: "loaded", model, info: loaded.info });
+    } catch (error) {
+      await this.#tell(error, (told) => ({ type: "load_failed", model, error: told }));
+    } finally {
+      await converter.close();
+    }
+  }
+
+  #stepped(model: number, { prefill, decode }: Step): void {
+    if (prefill) this.#reach("prefill", model);
+    if (decode.length > 0) this.#reach("decode", model);
+  }
+
+  #reach(point: Parameters<Faults["reach"]>[0], model?: number): void {
+    const target: FaultTarget = {
+      destroyDevice: () => this.#gpu.destroy(),
+      hang: () => {
+        const runner = this.#models.get(model!)!.runner;
+        runner.turn = () => new Promise(() => undefined);
+      },
+    };
+    this.#faults.reach(point, target);
+  }
+
+  /** A lost device makes everything fail in strange words, perhaps before it is told that it is lost. */
+  async #tell(
+    error: unknown,
+    message: (error: ReturnType<typeof toPlainError>) => FromWorker,
+  ): Promise<void> {
+    if (!(error instanceof EngineError)) await Promise.race([this.#gpu.lost, sleep(lossLimitMs)]);
+    if (!this.#over) this.#post(message(toPlainError(error)));
+  }
+
+  #learn(model: number, vocabulary: Vocabulary): void {
+    const loaded = this.#models.get(model);
+    loaded?.turns.learn(new Grammars(vocabulary, loaded.config.vocab));
+  }
+
+  #start(job: number, model: number, request: GenerateRequest): void {
+    const turns = this.#models.get(model)?.turns;
+    const failed = (error: unknown) => {
+      this.#jobs.delete(job);
+      void this.#tell(error, (told) => ({ type: "job_failed", job, error: told }));
+    };
+    if (!turns) {
+      failed(new EngineError("model_not_found", "the model was unloaded"));
+      return;
+    }
+    this.#jobs.set(job, turns);
+    const event = (event: GenerateEvent) => {
+      if (event.type === "finished") this.#jobs.delete(job);
+      this.#post({ type: "event", job, event });
+    };
+    try {
+      turns.submit(job, request, { event, failed });
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  async #unload(model: number): Promise<void> {
+    const loaded = this.#models.get(model);
+    this.#models.delete(model); // so that nothing new begins
+    await loaded?.turns.stop();
+    loaded?.destroy();
+    this.#post({ type: "unloaded", model });
+  }
+
+  async #close(): Promise<void> {
+    this.#over = true;
+    const models = [...this.#models.values()];
+    this.#models.clear();
+    await Promise.all(models.map(({ turns }) => turns.stop()));
+    for (const model of models) model.destroy();
+  }
+}

@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { Faults, faultsOfLife, parseFaults } from "./faults.ts";
+
+test("faults by kind, point and count", () => {
+  expect(parseFaults("lost@decode:5  hang@prefill,memory@load:2*")).toEqual([
+    { kind: "lost", point: "decode", at: 5, always: false },
+    { kind: "hang", point: "prefill", at: 1, always: false },
+    { kind: "memory", point: "load", at: 2, always: true },
+  ]);
+  expect(parseFaults(" ")).toEqual([]);
+});
+
+test.each([
+  "lost",
+  "lost@",
+  "lost@never",
+  "melt@decode",
+  "lost@decode:0",
+  "lost@decode:x",
+  "hang@load",
+  "stuck@load",
+])("%s is no fault", (text) => {
+  expect(() => parseFaults(`bug@decode ${text}`)).toThrow(`faults: "${text}" is not KIND@POINT`);
+});
+
+test("a thread that was started anew meets only the faults of every life", () => {
+  const faults = parseFaults("lost@decode bug@prefill*");
+  expect(faultsOfLife(faults, 1)).toEqual(faults);
+  expect(faultsOfLife(faults, 2)).toEqual([faults[1]]);
+});
+
+test("each happens at its count, once", async () => {
+  const happened: string[] = [];
+  const target = { destroyDevice: () => happened.push("lost"), hang: () => happened.push("hang") };
+  const faults = new Faults(parseFaults("lost@decode:2 hang@decode:4 bug@prefill:2"));
+  for (let i = 1; i <= 5; i += 1) {
+    faults.reach("decode", target);
+    await Promise.resolve(); // a loss comes when the step's commands are submitted
+    happened.push(`${i}`);
+  }
+  expect(happened).toEqual(["1", "lost", "2", "3", "hang", "4", "5"]);
+  faults.reach("prefill", target);
+  expect(() => {
+    faults.reach("prefill", target);
+  }).toThrow("an injected bug");
+  faults.reach("prefill", target);
+});

@@ -1,0 +1,96 @@
+// Faults on purpose, for tests: what a driver does once in a month happens at the step that the test names. Nothing of
+// it runs unless EngineOptions.faults (the daemon: NEURON_FAULTS) is set; no setting of a file reaches it.
+//
+//   lost@decode:5 hang@prefill:2*
+//
+// KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached. The device's thread is started anew
+// after most of them; a fault with * happens in every life of the thread, others in the first alone.
+import { EngineError } from "../errors.ts";
+
+/**
+ * lost: the device is destroyed while it computes. hang: the step never ends. stuck: nor does the thread ever hear
+ * anything again. crash: an exception that nobody catches. bug: an exception in the step. memory: no memory is left.
+ */
+const kinds = ["lost", "hang", "stuck", "crash", "bug", "memory"] as const;
+/** load: when the weights are on the device. */
+const points = ["load", "prefill", "decode"] as const;
+
+export type FaultKind = (typeof kinds)[number];
+export type FaultPoint = (typeof points)[number];
+
+export interface Fault {
+  kind: FaultKind;
+  point: FaultPoint;
+  at: number;
+  always: boolean;
+}
+
+/** Errors: bad_config with the text that is no fault. */
+export function parseFaults(text: string): Fault[] {
+  return text
+    .split(/[\s,]+/)
+    .filter((word) => word !== "")
+    .map((word) => {
+      const [, kind, point, at = "1", star] = /^(\w+)@(\w+)(?::([1-9]\d*))?(\*)?$/.exec(word) ?? [];
+      const known = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
+      if (!known || (point === "load" && (kind === "hang" || kind === "stuck"))) {
+        const form = `KIND@POINT[:N][*] with ${kinds.join(", ")} at ${points.join(", ")} (no hang or stuck load)`;
+        throw new EngineError("bad_config", `faults: "${word}" is not ${form}`);
+      }
+      return { kind, point, at: Number(at), always: star !== undefined } as Fault;
+    });
+}
+
+/** Those of the first life of a device's thread, or of every later one. */
+export function faultsOfLife(faults: readonly Fault[], life: number): Fault[] {
+  return faults.filter(({ always }) => always || life === 1);
+}
+
+/** What can be made to fail. */
+export interface FaultTarget {
+  destroyDevice(): void;
+  /** From now on no step of the model ends. */
+  hang(): void;
+}
+
+export class Faults {
+  readonly #faults: readonly Fault[];
+  readonly #reached = new Map<FaultPoint, number>();
+
+  constructor(faults: readonly Fault[] = []) {
+    this.#faults = faults;
+  }
+
+  /** Counts the point, and does what is due there. Throws for bug and memory. */
+  reach(point: FaultPoint, target: FaultTarget): void {
+    const count = (this.#reached.get(point) ?? 0) + 1;
+    this.#reached.set(point, count);
+    for (const fault of this.#faults)
+      if (fault.point === point && fault.at === count) act(fault.kind, target);
+  }
+}
+
+function act(kind: FaultKind, target: FaultTarget): void {
+  switch (kind) {
+    case "lost":
+      queueMicrotask(() => target.destroyDevice()); // the step's commands are submitted by then
+      return;
+    case "hang":
+      target.hang();
+      return;
+    case "stuck":
+      queueMicrotask(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+      return;
+    case "crash":
+      setImmediate(() => {
+        throw new Error("an injected crash");
+      });
+      return;
+    case "bug":
+      throw new Error("an injected bug");
+    case "memory":
+      throw new EngineError("out_of_memory", "an injected want of memory");
+    default:
+      kind satisfies never;
+  }
+}

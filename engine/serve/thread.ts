@@ -1,0 +1,115 @@
+// One life of a device's thread, from its start to its end. How it ends is delicate: a thread that is terminated while
+// Dawn still owes it a result takes the whole process along. So it is asked to destroy its device first, which settles
+// what is owed, and a thread that no longer hears is left alone rather than terminated.
+import { Worker } from "node:worker_threads";
+import { EngineError } from "../errors.ts";
+import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
+import type { DeviceReport } from "../gpu/report.ts";
+import type { Fault } from "./faults.ts";
+import { DeviceLink } from "./link.ts";
+import type { ThreadData } from "./messages.ts";
+import { pulseMemory, watchPulse } from "./pulse.ts";
+
+export interface ThreadOptions {
+  gpu: GpuOptions;
+  faults: readonly Fault[];
+  /** Longest step, ms, by the device's kind. */
+  stepLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
+  /** For all of its lives the device must be this one. */
+  expected?: DeviceReport | undefined;
+}
+
+/** How long a thread may take to end its jobs, and to destroy its device, ms. */
+const closeLimitMs = 5_000;
+const abandonLimitMs = 10_000;
+
+export class DeviceThread {
+  readonly link: DeviceLink;
+  readonly report: DeviceReport;
+  readonly #worker: Worker;
+  readonly #unwatch: () => void;
+
+  constructor(worker: Worker, link: DeviceLink, report: DeviceReport, unwatch: () => void) {
+    this.#worker = worker;
+    this.link = link;
+    this.report = report;
+    this.#unwatch = unwatch;
+  }
+
+  /** Lets jobs end and frees the device. */
+  async close(): Promise<void> {
+    if (this.link.failure) return this.abandon();
+    this.#unwatch();
+    if (await within(this.link.close(), closeLimitMs)) await this.#worker.terminate();
+    else await this.abandon();
+  }
+
+  /** Ends it whatever it does, if it still can be ended. */
+  async abandon(): Promise<void> {
+    this.#unwatch();
+    await endWorker(this.#worker, this.link);
+  }
+}
+
+/** Starts the thread and waits until its device is open. Errors: no_adapter; device_lost where the thread fails. */
+export async function startThread(options: ThreadOptions): Promise<DeviceThread> {
+  const choice = await prepareAdapter(options.gpu);
+  const { expected } = options;
+  if (expected && choice.name !== expected.name) {
+    throw new EngineError(
+      "no_adapter",
+      `${expected.name} has gone; what answers in its place is ${choice.name}`,
+    );
+  }
+  const pulse = pulseMemory();
+  const workerData: ThreadData = { choice, pulse, faults: options.faults };
+  const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
+  const worker = new Worker(new URL(file, import.meta.url), { workerData, name: `device ${choice.index}` });
+  const link = new DeviceLink(worker);
+  worker.on("error", (error) => {
+    const text = `the device's thread failed: ${error.message}`;
+    link.fail(new EngineError("device_lost", text, {}, { cause: error }));
+  });
+  worker.on("exit", (code) => {
+    link.fail(new EngineError("device_lost", `the device's thread ended with code ${code}`));
+    link.ended();
+  });
+  try {
+    const report = await link.opened;
+    const limitMs = options.stepLimitMs[report.kind];
+    const unwatch = watchPulse(pulse, limitMs, () => {
+      const text = `${report.name}: a step did not end within ${limitMs / 1000} s`;
+      link.fail(new EngineError("device_lost", text));
+    });
+    return new DeviceThread(worker, link, report, unwatch);
+  } catch (error) {
+    await endWorker(worker, link);
+    throw error;
+  }
+}
+
+async function endWorker(worker: Worker, link: DeviceLink): Promise<void> {
+  if (await within(link.abandon(), abandonLimitMs)) await worker.terminate();
+  else leave(worker);
+}
+
+/** Whether it settled in time. */
+async function within(work: Promise<void>, limitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<false>((resolve) => (timer = setTimeout(resolve, limitMs, false)));
+  try {
+    return await Promise.race([work.then(() => true), limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+let someLeft = false;
+
+/** A process whose thread hangs in a driver cannot exit by itself: it would wait for the thread. */
+function leave(worker: Worker): void {
+  worker.unref();
+  if (someLeft) return;
+  someLeft = true;
+  process.once("exit", () => process.kill(process.pid, "SIGKILL"));
+}
