@@ -56,6 +56,7 @@ export async function openGateway(settings: Settings = {}): Promise<TestGateway>
         drain_s: 0.2,
         ...cortex.gateway,
       },
+      breaker: { failures: 1000, ...cortex.breaker }, // most tests want to see every failure
       poll: { interval_s: 0.05, timeout_s: 2, ...cortex.poll },
       neurons: [
         ...Object.entries(neurons).map(([name, { url }]) => ({ name, endpoint: url })),
