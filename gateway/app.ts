@@ -9,13 +9,13 @@ import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError, toGatewayError } from "./errors.ts";
 import { failureOf, retryHeaders } from "./failure.ts";
 import { fleetReport } from "./fleet-report.ts";
-import { fleetRoutes } from "./fleet-routes.ts";
 import type { Gateway } from "./gateway.ts";
 import { fleetHealth } from "./health.ts";
 import { newId } from "./ids.ts";
 import { messagesRoutes } from "./messages-routes.ts";
 import type { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./model-routes.ts";
+import { gatewayApi } from "./openapi.ts";
 import { operatorRoutes } from "./operator-routes.ts";
 import { pageRoutes, sendPage, wantsPage } from "./page.ts";
 import { responsesRoutes } from "./responses-routes.ts";
@@ -47,7 +47,6 @@ export async function openApp(gateway: Gateway): Promise<FastifyInstance> {
   await app.register(modelRoutes, { gateway });
   await app.register(statusRoutes, { gateway });
   await app.register(operatorRoutes, { gateway });
-  await app.register(fleetRoutes, { gateway });
   if (gateway.page) await app.register(pageRoutes, { page: gateway.page });
   return app;
 }
@@ -74,6 +73,7 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
   });
   app.get("/health", open, async () => health());
   let api: object | undefined;
+  app.get("/openapi.json", open, async () => (api ??= gatewayApi(version)));
   app.get("/api/fleet", async (_request, reply) => {
     reply.header("cache-control", "no-store");
     const isPinned = (neuron: string, model: string) => residency.stays.isPinned(neuron, model);
