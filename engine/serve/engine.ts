@@ -22,6 +22,8 @@ export interface EngineOptions extends GpuOptions {
   maxPerPrincipal?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.maxInFlight. */
   maxInFlight?: number | undefined;
+  /** LoadOptions.memoryLimitMb of every load. */
+  memoryLimitMb?: number | undefined;
   /** What pictures may cost; default: engine/image/limits.ts. */
   images?: Partial<ImageLimits>;
   /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
@@ -33,6 +35,7 @@ export interface EngineOptions extends GpuOptions {
 }
 
 interface ModelDefaults extends ModelOptions {
+  memoryLimitMb: number | undefined;
   maxInFlight: number | undefined;
 }
 
@@ -47,6 +50,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     maxQueueTokens,
     maxPerPrincipal,
     maxInFlight,
+    memoryLimitMb,
     images,
     stepLimitMs,
     restarts = defaultRestarts,
@@ -54,7 +58,12 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...gpu
   } = options;
   const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
-  const modelOptions = { ...limits, maxInFlight, images: { ...defaultImageLimits, ...images } };
+  const modelOptions = {
+    ...limits,
+    maxInFlight,
+    memoryLimitMb,
+    images: { ...defaultImageLimits, ...images },
+  };
   const stepLimits =
     stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
   const threads = { gpu, stepLimitMs: stepLimits };
@@ -111,8 +120,12 @@ class DeviceEngine implements Engine {
       this.#recover(this.#health.reason ?? "");
     }
     await this.#recovery;
-    const { maxInFlight, images } = this.#means.modelOptions;
-    const own = { imageCacheBytes: images.cacheBytes, ...(maxInFlight === undefined ? {} : { maxInFlight }) };
+    const { maxInFlight, memoryLimitMb, images } = this.#means.modelOptions;
+    const own = {
+      imageCacheBytes: images.cacheBytes,
+      ...(maxInFlight === undefined ? {} : { maxInFlight }),
+      ...(memoryLimitMb === undefined ? {} : { memoryLimitMb }),
+    };
     const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
     const begun = performance.now();
     const { link } = this.#thread;
