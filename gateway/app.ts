@@ -9,6 +9,7 @@ import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError, toGatewayError } from "./errors.ts";
 import { failureOf, retryHeaders } from "./failure.ts";
 import { fleetReport } from "./fleet-report.ts";
+import { fleetRoutes } from "./fleet-routes.ts";
 import type { Gateway } from "./gateway.ts";
 import { fleetHealth } from "./health.ts";
 import { newId } from "./ids.ts";
@@ -47,6 +48,7 @@ export async function openApp(gateway: Gateway): Promise<FastifyInstance> {
   await app.register(modelRoutes, { gateway });
   await app.register(statusRoutes, { gateway });
   await app.register(operatorRoutes, { gateway });
+  await app.register(fleetRoutes, { gateway });
   if (gateway.page) await app.register(pageRoutes, { page: gateway.page });
   return app;
 }

@@ -102,7 +102,7 @@ export function keyFor(name: string, grants: Partial<Grants> = {}) {
 
 /** Polls a condition; the test's own time limit ends it. */
 export async function until(condition: () => unknown): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 export function post(

@@ -8,6 +8,7 @@ import { ChatChunk, ChatCompletion, ModelCard, ModelCards, TextCompletion } from
 import { ErrorEnvelope, InputTokens } from "../neuron/protocol.ts";
 import { CountBody, MessagesBody } from "./dialects/messages-body.ts";
 import { InputTokensBody, ResponsesBody } from "./dialects/responses-body.ts";
+import { LoadAnswer, LoadBody, PinBody, RestartAnswer, UnloadAnswer, UnloadBody } from "./fleet-routes.ts";
 
 /** What the door (key, permission, limits) and the fleet (no such model, no room) may say to any generation. */
 const generation = [401, 403, 404, 429, 503];
@@ -122,6 +123,30 @@ const operation: readonly Operation[] = [
     tag: "Operate",
     summary: "Send it requests again",
     errors: [...keyed, 404],
+  },
+  {
+    route: "POST /api/models/load",
+    tag: "Operate",
+    summary: "Load a model, on one neuron or where it fits best; making room if it must",
+    ...{ request: LoadBody, response: LoadAnswer, errors: [...keyed, 404, 502, 503] },
+  },
+  {
+    route: "POST /api/models/unload",
+    tag: "Operate",
+    summary: "Unload a model, from one neuron or from all; refused while it is at work, unless by force",
+    ...{ request: UnloadBody, response: UnloadAnswer, errors: [...keyed, 404, 409, 503] },
+  },
+  {
+    route: "POST /api/models/pin",
+    tag: "Operate",
+    summary: "Keep a model where it is, or no longer",
+    ...{ request: PinBody, response: PinBody, errors: [...keyed, 404] },
+  },
+  {
+    route: "POST /api/neurons/:name/restart",
+    tag: "Operate",
+    summary: "Open a neuron's device anew, once its models have nothing to do",
+    ...{ response: RestartAnswer, errors: [...keyed, 404, 503] },
   },
   { route: "GET /api/usage", tag: "Operate", summary: "Tokens and requests by key and day", errors: keyed },
 ];

@@ -94,6 +94,7 @@ const refusals: Record<number, string> = {
   422: "It does not fit the device's memory.",
   426: "Not over this protocol.",
   429: "Too much at once; Retry-After says when to come back.",
+  502: "A neuron failed at it.",
   503: "Not now; Retry-After says when to come back.",
 };
 
