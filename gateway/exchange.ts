@@ -23,6 +23,8 @@ export interface Exchange {
   stream: boolean;
   /** Neurons that were tried. */
   attempts: number;
+  /** The last of them answered well; how its answer went on is to be seen. */
+  answered: boolean;
   /** Of the answer: 499 when the client went away before there was one. */
   status: number;
   /** Why it failed: a code of ours or the neuron's own. */
@@ -46,6 +48,7 @@ export function openExchange(path: string, clientsId: string | string[] | undefi
     neuron: "",
     stream: false,
     attempts: 0,
+    answered: false,
     status: 499,
     errorCode: undefined,
     clientClosed: false,

@@ -56,6 +56,7 @@ export async function openGateway(settings: Settings = {}): Promise<TestGateway>
         drain_s: 0.2,
         ...cortex.gateway,
       },
+      breaker: { failures: 1000, ...cortex.breaker }, // most tests want to see every failure
       poll: { interval_s: 0.05, timeout_s: 2, ...cortex.poll },
       neurons: [
         ...Object.entries(neurons).map(([name, { url }]) => ({ name, endpoint: url })),
@@ -101,7 +102,7 @@ export function keyFor(name: string, grants: Partial<Grants> = {}) {
 
 /** Polls a condition; the test's own time limit ends it. */
 export async function until(condition: () => unknown): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 export function post(

@@ -23,7 +23,7 @@ beforeAll(() => {
     mkdirSync(join(folder, room));
     for (const file of readdirSync(join(root, room))) if (/^[\w-]+\.ts$/.test(file)) strip(`${room}/${file}`);
   }
-  strip("neuron/protocol.ts");
+  for (const name of ["protocol", "openai-body", "openai-shapes"]) strip(`neuron/${name}.ts`);
   copyFileSync(join(root, "package.json"), join(folder, "package.json"));
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   writeFakeNeuron(join(folder, "neuron/main.js"));

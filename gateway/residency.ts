@@ -71,17 +71,21 @@ export class Residency {
   /** Throws GatewayError: model_not_found, model_busy unless `force` ends what runs, model_unavailable. */
   async unload(model: string, neuron: string, force: boolean, signal: AbortSignal): Promise<void> {
     const { fleet, poller } = this.means;
-    await this.inTurn(neuron, model, signal, async () => {
+    const look = async () => {
       await poller.refresh(neuron);
       const here = fleet.neuron(neuron).models.find(({ id }) => id === model);
       if (!here) throw notHere(model, neuron);
       const busy = here.use.running + here.inFlight + here.queueDepth > 0 || here.status === "loading";
       if (busy && !force) throw stillBusy(model);
-      await evict(
-        this.means,
-        { neuron, model, why: "operator", force: force || here.status === "failed" },
-        signal,
-      );
+      return here;
+    };
+    const forced = { neuron, model, why: "operator" as const, force: true };
+    // Who loads it has the neuron's turn until that has ended: it ends now.
+    if ((await look()).status === "loading")
+      return this.asTold(neuron, model, () => evict(this.means, forced, signal));
+    await this.inTurn(neuron, model, signal, async () => {
+      const { status } = await look();
+      await evict(this.means, { ...forced, force: force || status === "failed" }, signal);
     });
   }
 
@@ -100,20 +104,28 @@ export class Residency {
     signal: AbortSignal,
     work: () => Promise<void>,
   ): Promise<void> {
-    const { fleet, leases, log } = this.means;
+    const { fleet, leases } = this.means;
     const turn = await leases.turn(turnKey(neuron), signal);
     const rest = fleet.work(neuron);
+    try {
+      await this.asTold(neuron, model, work);
+    } finally {
+      rest();
+      await turn.release();
+    }
+  }
+
+  /** An operator may hear why a neuron did not do as told. */
+  private async asTold(neuron: string, model: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (!(error instanceof ControlError)) throw error;
-      log.warn("a neuron did not do as told", { neuron, model, code: error.code, reason: error.message });
-      throw new GatewayError("model_unavailable", `The neuron did not do it: ${error.message}`, null, {
+      const { code, message } = error;
+      this.means.log.warn("a neuron did not do as told", { neuron, model, code, reason: message });
+      throw new GatewayError("model_unavailable", `The neuron did not do it: ${message}`, null, {
         cause: error,
       });
-    } finally {
-      rest();
-      await turn.release();
     }
   }
 }

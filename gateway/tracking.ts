@@ -5,6 +5,7 @@ import type { ServerResponse } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { settleExchange } from "./admission.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
+import { judge } from "./dispatch.ts";
 import { GatewayError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { openExchange, timingOf } from "./exchange.ts";
@@ -38,9 +39,17 @@ function begin(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): 
     gateway.traffic.end(exchange);
     gateway.metrics.record(exchange, endedAt);
     settleExchange(gateway, request);
+    judgeNeuron(gateway, exchange);
     logExchange(gateway, exchange, endedAt);
   });
   return exchange;
+}
+
+/** An answer that came to its end shows that its neuron is well. */
+function judgeNeuron(gateway: Gateway, { answered, neuron, errorCode, clientClosed }: Exchange): void {
+  if (!answered) return;
+  if (errorCode !== undefined || clientClosed) judge(gateway, neuron, errorCode);
+  else if (gateway.breakers.succeeded(neuron)) gateway.log.info("neuron is asked again", { neuron });
 }
 
 /** Aborts when the client hangs up before its answer is whole; until then the gateway knows the request as running. */

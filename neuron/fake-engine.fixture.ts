@@ -86,6 +86,14 @@ const info: ModelInfo = {
   cacheBytes: 4 * 2 ** 20,
   scratchBytes: 1,
   dispatchesPerToken: 40,
+  plan: {
+    ...{ model: "fake", contextLength: 4096, slots: 1, pages: 64, pagesPerSequence: 64, snapshots: 0 },
+    parts: [
+      { what: "weights", bytes: 10 * 2 ** 20, detail: "" },
+      { what: "KV cache", bytes: 4 * 2 ** 20 + 1, detail: "64 pages" },
+    ],
+    ...{ totalBytes: 14 * 2 ** 20 + 1, budget: { bytes: 2 ** 30, source: "a test" } },
+  },
   vision: undefined,
   capabilities: ["text"],
   toolCalls: true,

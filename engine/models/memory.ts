@@ -40,17 +40,6 @@ export function createMemory(gpu: Gpu, c: ModelConfig, size: MemorySize): Memory
   };
 }
 
-/** Bytes that one sequence of up to `capacity` tokens takes: in all layers, and in the tensor that is largest. */
-export function memoryBytes(c: ModelConfig, capacity: number): { total: number; largest: number } {
-  const tokens = Math.ceil(capacity / op.PAGE) * op.PAGE;
-  const tensors = c.layerTypes.flatMap((type) => {
-    if (type === "linear_attention") return [op.deltaStateBytes(c.delta!)];
-    const bytes = 4 * c.kvHeads * tokens * c.headDim;
-    return [bytes, bytes];
-  });
-  return { total: sum(tensors), largest: Math.max(...tensors) };
-}
-
 export function freeMemory({ layers, table, bounce }: Memory): void {
   free(...layers.flatMap(tensorsOf), table, bounce);
 }

@@ -145,7 +145,9 @@ class DeviceServer {
     };
     const converter = openConverter();
     try {
+      const promised = [...this.#models.values()].reduce((sum, { info }) => sum + info.plan.totalBytes, 0);
       const hooks = {
+        promised,
         onProgress,
         converter,
         pulse: this.#pulse,

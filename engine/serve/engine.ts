@@ -24,6 +24,8 @@ export interface EngineOptions extends GpuOptions {
   maxInFlight?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.prefixCache. */
   prefixCache?: boolean;
+  /** LoadOptions.memoryLimitMb of every load. */
+  memoryLimitMb?: number | undefined;
   /** What pictures may cost; default: engine/image/limits.ts. */
   images?: Partial<ImageLimits>;
   /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
@@ -35,6 +37,7 @@ export interface EngineOptions extends GpuOptions {
 }
 
 interface ModelDefaults extends ModelOptions {
+  memoryLimitMb: number | undefined;
   maxInFlight: number | undefined;
   prefixCache: boolean;
 }
@@ -51,6 +54,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     maxPerPrincipal,
     maxInFlight,
     prefixCache = true,
+    memoryLimitMb,
     images,
     stepLimitMs,
     restarts = defaultRestarts,
@@ -58,7 +62,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...gpu
   } = options;
   const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
-  const modelOptions = { ...limits, maxInFlight, prefixCache, images: { ...defaultImageLimits, ...images } };
+  const modelOptions = {
+    ...limits,
+    maxInFlight,
+    memoryLimitMb,
+    prefixCache,
+    images: { ...defaultImageLimits, ...images },
+  };
   const stepLimits =
     stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
   const threads = { gpu, stepLimitMs: stepLimits };
@@ -115,10 +125,11 @@ class DeviceEngine implements Engine {
       this.#recover(this.#health.reason ?? "");
     }
     await this.#recovery;
-    const { maxInFlight, prefixCache, images } = this.#means.modelOptions;
+    const { maxInFlight, memoryLimitMb, prefixCache, images } = this.#means.modelOptions;
     const own = {
       ...{ imageCacheBytes: images.cacheBytes, prefixCache, specialTokens: text.tokenizer.specialIds },
       ...(maxInFlight === undefined ? {} : { maxInFlight }),
+      ...(memoryLimitMb === undefined ? {} : { memoryLimitMb }),
     };
     const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
     const begun = performance.now();

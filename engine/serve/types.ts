@@ -212,6 +212,8 @@ export interface ModelInfo {
   cacheBytes: number;
   scratchBytes: number;
   dispatchesPerToken: number;
+  /** Where the device's memory went. */
+  plan: MemoryPlan;
   /** "text", and "vision" where the checkpoint has a tower. */
   capabilities: readonly string[];
   /** How pictures are taken; undefined for a text model. */
@@ -220,6 +222,32 @@ export interface ModelInfo {
   toolCalls: boolean;
   /** True when the chat template can open a reasoning block. */
   reasoning: boolean;
+}
+
+/** Bytes that may be used, and where the figure is from. */
+export interface MemoryBudget {
+  bytes: number;
+  source: string;
+}
+
+export interface MemoryPart {
+  what: string;
+  bytes: number;
+  detail: string;
+}
+
+export interface MemoryPlan {
+  model: string;
+  contextLength: number;
+  slots: number;
+  pages: number;
+  /** Width of a slot's row in the page table. */
+  pagesPerSequence: number;
+  /** Slots for saved states. */
+  snapshots: number;
+  parts: MemoryPart[];
+  totalBytes: number;
+  budget: MemoryBudget | undefined;
 }
 
 /** What of a vision tower the preparation of pictures and prompts must know. */
@@ -242,6 +270,8 @@ export interface LoadOptions {
   prefixCache?: boolean;
   /** Where in a prompt a state is worth saving: behind the last of these. Default: the tokenizer's special tokens. */
   specialTokens?: readonly number[];
+  /** MiB of the device's memory that all its models together may use; default: what the operating system says is free. */
+  memoryLimitMb?: number;
   /** Bytes of picture embeddings kept on the device; default 128 MiB. */
   imageCacheBytes?: number;
   /**

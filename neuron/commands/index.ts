@@ -7,6 +7,7 @@ import { addCompletion } from "./completion.ts";
 import { addDevices } from "./devices.ts";
 import { addDoctor } from "./doctor.ts";
 import { addLs } from "./ls.ts";
+import { addPlan } from "./plan.ts";
 import { addPull } from "./pull.ts";
 import { addRm } from "./rm.ts";
 import { addServe } from "./serve.ts";
@@ -14,6 +15,6 @@ import { addVerify } from "./verify.ts";
 
 export const commands: readonly { group: string; adds: readonly AddCommand[] }[] = [
   { group: "Serve:", adds: [addServe, addChat, addCheck] },
-  { group: "Models:", adds: [addPull, addLs, addRm, addVerify] },
+  { group: "Models:", adds: [addPull, addLs, addRm, addPlan, addVerify] },
   { group: "This host:", adds: [addDoctor, addDevices, addCompletion] },
 ];
