@@ -117,6 +117,5 @@ function surroundings(home: string, trap: string): Record<string, string> {
 }
 
 function plain(text: string): string {
-   
   return text.replace(/\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07]*\x07|\r/g, "");
 }
