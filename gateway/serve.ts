@@ -44,6 +44,8 @@ export interface ServeOptions extends Config {
   reread?: () => Config;
   /** The neuron's program; default: the one built beside the gateway. */
   neuronScript?: string;
+  /** Shared with other gateways; default: what the configuration asks for. Closed at the end. */
+  store?: Store;
   /** The built page; default: the one of this package. */
   pageFolder?: string;
 }
@@ -67,7 +69,7 @@ const lastWordsMs = 500;
 export async function serve(options: ServeOptions): Promise<Running> {
   const { cortex, version, print } = options;
   const { gateway, poller } = openGateway(options, {
-    store: await openStore(options),
+    store: options.store ?? (await openStore(options)),
     traces: await openTraces(options),
   });
   const local = cortex.neurons.length === 0 ? openLocalNeuron(options, gateway, poller) : undefined;
