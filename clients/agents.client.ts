@@ -14,14 +14,15 @@ import type { Driver } from "./drivers.ts";
 import { drivers } from "./drivers.ts";
 import { binary, installClients } from "./installed.ts";
 import type { Recorder } from "./recorder.ts";
-import { openRecorder, openTrap, saveRecord } from "./recorder.ts";
+import { openRecorder, openTrap } from "./recorder.ts";
+import { keepRecording } from "./recordings.ts";
 import type { Home } from "./run.ts";
 import { openHome, run, writeSettings } from "./run.ts";
 import { scripted } from "./scripted-neuron.ts";
 
 const model = "demo";
 const limits = { context: 131072, output: 32000 };
-const timeoutMs = 60_000;
+const timeoutMs = 120_000; // on a machine that does much else
 const png = join(import.meta.dirname, "../test-fixtures/preproc/images/1_200x120_RGB.png");
 
 beforeAll(installClients);
@@ -30,7 +31,7 @@ describe.each(Object.entries(drivers))("%s", (agent, driver) => {
   for (const name of caseNames) {
     const takes = driver.requests[name];
     if (typeof takes === "string") test.skip(`${name}: ${takes}`, () => {});
-    else test(name, () => converse(agent, driver, name, takes));
+    else test(name, { timeout: 150_000 }, () => converse(agent, driver, name, takes));
   }
 });
 
@@ -49,7 +50,7 @@ async function converse(agent: string, driver: Driver, name: CaseName, takes: nu
   expect(answersAskedOf(recorder)).toHaveLength(takes);
   expect(trap.caught.filter((address) => !driver.knocks?.test(address))).toEqual([]);
   if (name === "thinking") expect(sendsThoughtsBack(neuron.requests)).toBe(driver.forgets !== true);
-  saveRecord(`${agent} ${name}`, recorder.requests);
+  keepRecording(agent, name, recorder.requests);
 }
 
 async function openStage() {

@@ -28,7 +28,7 @@ export interface Driver {
   requests: Record<CaseName, number | string>;
   /** What it still tries to reach, without a switch against it; nothing lets it through. */
   knocks?: RegExp;
-  /** It does not send the model's thoughts back. */
+  /** It does not ask for the model's thoughts, or does not send them back. */
   forgets?: true;
 }
 
@@ -76,6 +76,7 @@ function opencode(dialect: Dialect): Driver {
     knocks: /^registry\.npmjs\.org:/,
     // One of them finds a title.
     requests: { text: 2, tool: 3, parallel: 3, thinking: 3, image: 2, structured: noSchema },
+    ...(dialect === "messages" && { forgets: true }),
   };
 }
 

@@ -1,12 +1,10 @@
 // Between a client and the gateway: every request as the client sent it and the status it got, the bytes passed on as
 // they come. And a trap for whatever would leave this machine: a proxy that lets nothing through and takes notes.
 
-import { mkdirSync, writeFileSync } from "node:fs";
 import type { IncomingHttpHeaders, Server } from "node:http";
 import { createServer, request } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
-import { join } from "node:path";
 
 export interface Recorded {
   method: string;
@@ -65,14 +63,6 @@ export async function openTrap(): Promise<Trap> {
     socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n");
   });
   return { caught, ...(await listening(server)) };
-}
-
-/** CLIENTS_RECORD names a folder: what a client sent is left there, as material for fixtures. */
-export function saveRecord(name: string, requests: readonly Recorded[]): void {
-  const folder = process.env.CLIENTS_RECORD;
-  if (!folder) return;
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, `${name.replaceAll(" ", "-")}.json`), JSON.stringify(requests, null, 1));
 }
 
 async function listening(server: Server): Promise<{ url: string; close(): Promise<void> }> {

@@ -56,27 +56,51 @@ export async function findAnswer(
       }
       if (waits++ === mostWaits)
         throw failure ?? refusalOf(decision, sending.model, { neurons: fleet.neurons, models });
-      if (await bringModel(gateway, exchange, sending, { decision, barred, failure })) continue;
-      return undefined;
+      const bringing = exchange.trace?.phase("load", { "gen_ai.request.model": sending.model });
+      try {
+        if (await bringModel(gateway, exchange, sending, { decision, barred, failure })) continue;
+        return undefined;
+      } finally {
+        bringing?.end();
+      }
     }
     const { neuron, url } = decision;
     if (waits > 0 && attempts === 1) gateway.residency.journal.coldStart(sending.model, neuron);
     tried.add(neuron);
     Object.assign(exchange, { model: sending.model, neuron, attempts: attempts++ });
-    const release = fleet.claim(neuron, sending.model);
-    breakers.sent(neuron);
-    const answer = await attempt(gateway, sending, neuron, url);
-    exchange.answered = answer !== undefined && !(answer instanceof Error);
-    if (answer !== undefined && !(answer instanceof Error)) return { answer, release };
-    release();
-    judge(gateway, neuron, answer?.code);
-    if (answer === undefined) return undefined;
-    failure = answer;
+    const answered = await ask(gateway, exchange, sending, { neuron, url });
+    exchange.answered = answered !== undefined && !(answered instanceof Error);
+    if (answered !== undefined && !(answered instanceof Error)) return answered;
+    judge(gateway, neuron, answered?.code);
+    if (answered === undefined) return undefined;
+    failure = answered;
     if (!isRetryable(failure)) break;
     log.warn("neuron failed a request", { id: exchange.id, neuron, reason: reasonOf(failure) });
     gateway.nudge(neuron);
   }
   throw failure;
+}
+
+/** One neuron's answer, counted and traced until it is released; else as `attempt`. */
+async function ask(
+  gateway: Gateway,
+  exchange: Exchange,
+  sending: Sending,
+  { neuron, url }: { neuron: string; url: string },
+): Promise<Answered | NeuronRefusal | GatewayError | undefined> {
+  const claimed = gateway.fleet.claim(neuron, sending.model);
+  const phase = exchange.trace?.phase("neuron", { "cortex.neuron": neuron });
+  gateway.breakers.sent(neuron);
+  const headers = { ...sending.headers, ...phase?.headers };
+  const answer = await attempt(gateway, { ...sending, headers }, neuron, url);
+  const isAnswer = answer !== undefined && !(answer instanceof Error);
+  const release = () => {
+    claimed();
+    phase?.end(isAnswer ? exchange.errorCode : answer?.code);
+  };
+  if (isAnswer) return { answer, release };
+  release();
+  return answer;
 }
 
 /** True when the neuron that was asked last does not claim to have the model any more. */

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Seen } from "./answer.ts";
 import type { Stay } from "./ledger.ts";
+import type { RequestTrace } from "./traces.ts";
 
 export interface Exchange {
   readonly id: string;
@@ -33,6 +34,8 @@ export interface Exchange {
   /** The client has its answer, or is gone. */
   ended: boolean;
   seen: Seen | undefined;
+  /** Where a collector is configured. */
+  trace: RequestTrace | undefined;
 }
 
 export function openExchange(path: string, clientsId: string | string[] | undefined): Exchange {
@@ -54,6 +57,7 @@ export function openExchange(path: string, clientsId: string | string[] | undefi
     clientClosed: false,
     ended: false,
     seen: undefined,
+    trace: undefined,
   };
 }
 

@@ -14,6 +14,7 @@ import type { Residency } from "./residency.ts";
 import type { Server } from "./servers/server.ts";
 import type { Store } from "./store.ts";
 import type { StoredResponses } from "./stored-responses.ts";
+import type { Traces } from "./traces.ts";
 import type { Traffic } from "./traffic.ts";
 import type { Usage } from "./usage.ts";
 
@@ -24,6 +25,8 @@ export interface Gateway {
   log: Log;
   metrics: Metrics;
   traffic: Traffic;
+  /** Undefined without a collector. */
+  traces: Traces | undefined;
   /** Undefined where it has not been built. */
   page: Page | undefined;
   store: Store;

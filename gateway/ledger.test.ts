@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { amend } from "./amend.ts";
-import { GatewayError } from "./errors.ts";
+import type { GatewayError } from "./errors.ts";
 import { chat, errorOf, keyFor, openGateway, openNeuron, post, samples, until } from "./gateway.fixture.ts";
 import type { Key } from "./keys.ts";
 import type { Stay } from "./ledger.ts";

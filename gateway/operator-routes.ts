@@ -2,9 +2,11 @@
 
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { GatewayError } from "./errors.ts";
+import type { ModelView } from "./fleet.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Key } from "./keys.ts";
-import { anonymous, keptDays } from "./usage.ts";
+import { anonymous } from "./keys.ts";
+import { keptDays } from "./usage.ts";
 import type { Used } from "./usage.ts";
 
 /** An element of GET /api/usage. */
@@ -41,13 +43,13 @@ async function drain({ fleet, drains }: Gateway, name: string, drained: boolean)
   if (!fleet.has(name))
     throw new GatewayError("not_found", `No neuron is called '${name.slice(0, 200)}'.`, "name");
   await drains.set(name, drained);
-  const { models } = fleet.neuron(name);
-  const sum = (key: "inFlight" | "queueDepth" | "ahead") => models.reduce((n, model) => n + model[key], 0);
-  return {
-    name,
-    draining: drained,
-    running: Math.max(0, sum("inFlight") + sum("queueDepth") + sum("ahead")),
-  };
+  const running = fleet.neuron(name).models.reduce((sum, model) => sum + runningOf(model), 0);
+  return { name, draining: drained, running };
+}
+
+/** What this gateway knows of for certain, or what the neuron counts in all. */
+function runningOf({ use, inFlight, queueDepth, ahead }: ModelView): number {
+  return Math.max(use.running, inFlight + queueDepth + ahead);
 }
 
 /** An admin sees everybody, others see themselves. */

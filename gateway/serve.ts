@@ -26,6 +26,7 @@ import { addNeuron, breakerOptions, doorOf, pollOptions, requestOptions } from "
 import type { Server } from "./servers/server.ts";
 import type { Store } from "./store.ts";
 import { StoredResponses } from "./stored-responses.ts";
+import type { Traces } from "./traces.ts";
 import { Traffic } from "./traffic.ts";
 import { openDispatcher } from "./upstream.ts";
 import { Usage } from "./usage.ts";
@@ -43,6 +44,8 @@ export interface ServeOptions extends Config {
   reread?: () => Config;
   /** The neuron's program; default: the one built beside the gateway. */
   neuronScript?: string;
+  /** Shared with other gateways; default: what the configuration asks for. Closed at the end. */
+  store?: Store;
   /** The built page; default: the one of this package. */
   pageFolder?: string;
 }
@@ -65,7 +68,10 @@ const lastWordsMs = 500;
 /** Throws ConfigError when a port cannot be opened or the local neuron's program is missing. */
 export async function serve(options: ServeOptions): Promise<Running> {
   const { cortex, version, print } = options;
-  const { gateway, poller } = openGateway(options, await openStore(options));
+  const { gateway, poller } = openGateway(options, {
+    store: options.store ?? (await openStore(options)),
+    traces: await openTraces(options),
+  });
   const local = cortex.neurons.length === 0 ? openLocalNeuron(options, gateway, poller) : undefined;
   const app = await openApp(gateway);
   const metricsApp = await openMetricsApp(gateway.metrics);
@@ -92,7 +98,13 @@ export async function serve(options: ServeOptions): Promise<Running> {
   return { url, metricsUrl, gateway, reload: () => reload(parts, options.reread ?? (() => options)), stop };
 }
 
-function openGateway(options: ServeOptions, store: Store): { gateway: Gateway; poller: Poller } {
+/** What is shared with other programs. */
+interface Shared {
+  store: Store;
+  traces: Traces | undefined;
+}
+
+function openGateway(options: ServeOptions, { store, traces }: Shared): { gateway: Gateway; poller: Poller } {
   const { cortex, models, version, write } = options;
   const { gateway: set, poll, neurons } = cortex;
   const fleet = new Fleet(poll.strikes);
@@ -109,7 +121,7 @@ function openGateway(options: ServeOptions, store: Store): { gateway: Gateway; p
   const gateway = {
     ...{ store, responses: new StoredResponses(store, cortex.responses.keep_h * 3_600_000) },
     residency: new Residency({ fleet, poller, dispatcher, store, log, metrics, agreed }),
-    ...{ fleet, servers, models, metrics, version, traffic: new Traffic(), log },
+    ...{ fleet, servers, models, metrics, version, traffic: new Traffic(), log, traces },
     door: doorOf(options, log),
     ledger: new Ledger({ store, log, gateway: newId("gateway_") }),
     usage: new Usage({ store, log }),
@@ -123,6 +135,14 @@ function openGateway(options: ServeOptions, store: Store): { gateway: Gateway; p
     refresh: (name: string) => poller.refresh(name),
   };
   return { gateway, poller };
+}
+
+/** OpenTelemetry's modules are only loaded where they are used. */
+async function openTraces({ cortex: { traces }, version }: ServeOptions): Promise<Traces | undefined> {
+  const { endpoint, ...settings } = traces;
+  if (endpoint === undefined) return undefined;
+  const { Traces } = await import("./traces.ts");
+  return new Traces({ ...settings, endpoint, version });
 }
 
 function openLocalNeuron(options: ServeOptions, { fleet, log }: Gateway, poller: Poller): LocalNeuron {
@@ -199,7 +219,7 @@ async function takeDown({ gateway, poller, local, apps }: Parts): Promise<void> 
   gateway.drains.stop();
   await gateway.dispatcher.close();
   await Promise.all([gateway.ledger.close(), gateway.usage.close()]);
-  await gateway.store.close();
+  await Promise.all([gateway.store.close(), gateway.traces?.close()]);
 }
 
 /** Waits until no request is under way, or the time is up. */

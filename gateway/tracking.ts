@@ -28,6 +28,7 @@ export function trackExchanges(app: FastifyInstance, gateway: Gateway): void {
 function begin(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): Exchange {
   const exchange = openExchange(request.routeOptions.url ?? "", request.headers["x-request-id"]);
   const client = reply.raw;
+  exchange.trace = gateway.traces?.begin(request.method, exchange.path, request.headers);
   gateway.traffic.begin(exchange);
   reply.header("x-request-id", exchange.id);
   if (speaksAnthropic(request.url, request.headers)) reply.header("request-id", exchange.id);
@@ -40,6 +41,7 @@ function begin(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): 
     gateway.metrics.record(exchange, endedAt);
     settleExchange(gateway, request);
     judgeNeuron(gateway, exchange);
+    exchange.trace?.end(exchange);
     logExchange(gateway, exchange, endedAt);
   });
   return exchange;

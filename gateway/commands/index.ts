@@ -3,6 +3,8 @@
 import type { AddCommand } from "./command.ts";
 import { addCheck } from "./check.ts";
 import { addCompletion } from "./completion.ts";
+import { addDrain } from "./drain.ts";
+import { addKey } from "./key.ts";
 import { addModels } from "./models.ts";
 import { addServe } from "./serve.ts";
 import { addStatus } from "./status.ts";
@@ -10,6 +12,7 @@ import { addValidate } from "./validate.ts";
 
 export const commands: readonly { group: string; adds: readonly AddCommand[] }[] = [
   { group: "Serve:", adds: [addServe, addCheck] },
-  { group: "Fleet:", adds: [addStatus, addModels, addValidate] },
+  { group: "Fleet:", adds: [addStatus, addModels, addValidate, addDrain] },
+  { group: "Callers:", adds: [addKey] },
   { group: "This shell:", adds: [addCompletion] },
 ];

@@ -41,7 +41,7 @@ function seen(id: string, model: v.InferOutput<typeof Listed>): SeenModel {
   const context = max_model_len ?? meta?.n_ctx ?? context_length ?? max_context_length;
   return {
     ...{ id, status: "loaded", devices: [], vram_used_mb: null, capabilities: ["text"] },
-    limit: context == null ? null : { context, output: context },
+    limit: context === undefined || context === null ? null : { context, output: context },
     ...{ tool_call: true, reasoning: false },
   };
 }
