@@ -9,6 +9,8 @@ import type {
   DeviceHealth,
   DeviceReport,
   DeviceState,
+  EmbeddingRequest,
+  Embeddings,
   Engine,
   FinishReason,
   LoadOptions,
@@ -81,6 +83,7 @@ const info: ModelInfo = {
   contextLength: 4096,
   maxInFlight: 1,
   vocabSize: 1000,
+  embeddingWidth: undefined,
   parameters: 5_000_000,
   weightBytes: 10 * 2 ** 20,
   cacheBytes: 4 * 2 ** 20,
@@ -132,6 +135,17 @@ export class FakeModel implements Model {
   complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent> {
     this.asked.push(request);
     return this.#answer(this.script, signal);
+  }
+
+  /** What the next requests for embeddings give, or how they fail. */
+  embeddings: Embeddings | Error = { vectors: [Float32Array.of(0.6, 0.8)], promptTokens: 3 };
+  readonly embedded: EmbeddingRequest[] = [];
+
+  async embed(request: EmbeddingRequest): Promise<Embeddings> {
+    this.embedded.push(request);
+    await Promise.resolve();
+    if (this.embeddings instanceof Error) throw this.embeddings;
+    return this.embeddings;
   }
 
   async countTokens(): Promise<number> {

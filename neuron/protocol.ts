@@ -141,7 +141,10 @@ export type Modalities = v.InferOutput<typeof Modalities>;
 
 /** A model's capabilities in the words by which agents choose models. */
 export function modalitiesOf(capabilities: readonly string[]): Modalities {
-  return { input: capabilities.includes("vision") ? ["text", "image"] : ["text"], output: ["text"] };
+  return {
+    input: capabilities.includes("vision") ? ["text", "image"] : ["text"],
+    output: capabilities.includes("embeddings") ? ["embedding"] : ["text"],
+  };
 }
 
 /** An element of GET /models: every model that is loaded, being loaded or unloaded, or that failed to load. */

@@ -78,6 +78,8 @@ export async function decoder(
     layers.push(chain(await mixer(load, at, i), await swigluMlp(load, c, at)));
   }
   const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
+  // An embedding is what the head would read.
+  if (c.pooling) return { body: body(embedding, layers), head: (pass, x) => normed(pass, x, norm, c) };
   const head = c.tied ? embedding : await load.matrix([{ name: "lm_head.weight", rows: c.vocab }], c.hidden);
   return { body: body(embedding, layers), head: (pass, x) => logits(pass, x, norm, c, head) };
 }
@@ -95,8 +97,11 @@ function body(embedding: Weight, layers: readonly Block[]) {
 }
 
 function logits(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig, head: Weight): Tensor {
-  const normed = pass.keep("hidden.final_norm", op.rmsNorm(pass, x, norm, normOf(c)));
-  return op.linear(pass, normed, head);
+  return op.linear(pass, normed(pass, x, norm, c), head);
+}
+
+function normed(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig): Tensor {
+  return pass.keep("hidden.final_norm", op.rmsNorm(pass, x, norm, normOf(c)));
 }
 
 function chain(first: Block, second: Block): Block {

@@ -47,6 +47,6 @@ export type Block = (pass: Pass, x: Tensor, memory: LayerMemory, inputs: Inputs)
 export interface Network {
   /** ids → the residual stream after the last layer, [T, C]. */
   body(pass: Pass, inputs: Inputs, memory: Memory): Tensor;
-  /** Residual stream [T, C] → logits [T, V]. */
+  /** Residual stream [T, C] → logits [T, V]; of an embedding checkpoint → what is pooled, [T, C]. */
   head(pass: Pass, x: Tensor): Tensor;
 }

@@ -4,8 +4,9 @@ import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import { parseConfig, type ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
+import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
@@ -81,7 +82,7 @@ async function buildModel(
   const { contextLength, slots, pages, snapshots } = plan;
   const { chunk, flopsPerSubmit } = pace(gpu.report.kind);
   const loader = new Loader(gpu, checkpoint, { onBytes, converter });
-  const config = parseConfig(checkpoint.config, checkpoint.configFile);
+  const config = await configOf(checkpoint);
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
   const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
@@ -118,6 +119,7 @@ function infoOf(
     format: loader.checkpoint.format,
     quant: loader.mainFormat,
     vocabSize: config.vocab,
+    embeddingWidth: config.pooling && config.hidden,
     contextLength: runner.contextLength,
     maxInFlight: runner.slots,
     parameters: loader.parameters,

@@ -137,7 +137,7 @@ class DeviceServer {
   async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
     let reported = 0;
     const onProgress = (progress: LoadProgress) => {
-      if (progress.phase === "compiling") this.#reach("load");
+      if (progress.phase === "ready") this.#reach("load");
       const now = performance.now();
       if (progress.phase === "reading" && now - reported < 100) return;
       reported = now;

@@ -86,6 +86,7 @@ export class Job {
 
   /** The next token of what the device gave. Errors: internal where the logits are unhealthy; the grammar's. */
   draw(outcome: Outcome): Drawn {
+    if (this.request.embed) return this.#embedded(outcome as Float32Array);
     const { tokens: allowed, error } = this.#allowed;
     if (error !== undefined) throw error;
     const { id, ...probabilities } =
@@ -96,6 +97,12 @@ export class Job {
     this.#listener.event({ type: "token", id, ...probabilities });
     const stop = this.#stops.has(id) || this.#matcher?.ended === true;
     return { sequence: this.id, token: id, stop };
+  }
+
+  #embedded(vector: Float32Array): Drawn {
+    this.#prefilled ??= performance.now();
+    this.#listener.event({ type: "embedding", vector });
+    return { sequence: this.id, token: 0, stop: true }; // no token, but the turn is over
   }
 
   finish(reason: Exclude<Ended["reason"], "failed">, counted: Ended["usage"] = noneUsed(this.request)): void {
@@ -119,7 +126,7 @@ export class Job {
   }
 
   get #want(): Want {
-    return this.#sampler ? "logits" : "token";
+    return this.#sampler || this.request.embed ? "logits" : "token";
   }
 
   get #started(): Feed {

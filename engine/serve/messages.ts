@@ -22,6 +22,8 @@ export interface DeviceModelInfo {
   format: string;
   quant: string;
   vocabSize: number;
+  /** H of an embedding checkpoint. */
+  embeddingWidth: number | undefined;
   contextLength: number;
   maxInFlight: number;
   parameters: number;

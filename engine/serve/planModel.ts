@@ -7,10 +7,11 @@ import { deviceMemory } from "../gpu/memory.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import { parseConfig, type ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { createMemory } from "../models/memory.ts";
 import type { Network } from "../models/network.ts";
+import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
 import { countingGpu } from "./counting.ts";
 import {
@@ -116,7 +117,7 @@ interface Sizes {
 }
 
 async function sizesOf(like: DeviceLike, checkpoint: Checkpoint, options: LoadOptions): Promise<Sizes> {
-  const config = parseConfig(checkpoint.config, checkpoint.configFile);
+  const config = await configOf(checkpoint);
   const weights = countingGpu(like);
   const loader = new Loader(weights.gpu, headersOf(checkpoint));
   const network = await architectures[config.modelType](loader, config);

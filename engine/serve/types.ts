@@ -40,6 +40,8 @@ export interface GenerateRequest {
   images: readonly RequestImage[];
   /** Others follow with the same prompt. */
   repeated?: boolean;
+  /** Not an answer, but what the model makes of the prompt: one event with it. */
+  embed?: boolean;
   /** What the answer is held to, token by token. Log-probabilities are those without it. */
   grammar?: NamedGrammar;
 }
@@ -68,6 +70,8 @@ export type FinishReason = "stop" | "length" | "tool_calls";
 export type GenerateEvent =
   | { type: "started"; promptTokens: number; cachedTokens: number; cache: CacheFigures }
   | { type: "token"; id: number; logprob?: number; top?: Candidate[] }
+  /** Of the last token, behind the last norm: [H]. */
+  | { type: "embedding"; vector: Float32Array }
   | { type: "finished"; reason: "stop" | "length" | "cancelled"; usage: Usage; cache: CacheFigures };
 
 export interface Usage {
@@ -177,6 +181,21 @@ export interface CompletionRequest {
   options: GenerationOptions;
 }
 
+/** Texts, or token ids as they are, to embed. */
+export interface EmbeddingRequest {
+  inputs: readonly (string | readonly number[])[];
+  /** Only the first so many, of unit length again; default: all. */
+  dimensions?: number;
+  /** As of a chat. */
+  principal?: string;
+}
+
+export interface Embeddings {
+  /** One an input, of unit length. */
+  vectors: Float32Array[];
+  promptTokens: number;
+}
+
 /** A token as `logprobs` reports it. `text` may be a fragment of a character; `bytes` never lie. */
 export interface TokenLogprob {
   id: number;
@@ -206,6 +225,8 @@ export interface ModelInfo {
   /** Sequences that run at once; further requests wait. */
   maxInFlight: number;
   vocabSize: number;
+  /** H of an embedding checkpoint, which makes no text; else undefined. */
+  embeddingWidth: number | undefined;
   /** Distinct parameters, as stored. */
   parameters: number;
   weightBytes: number;
@@ -214,7 +235,7 @@ export interface ModelInfo {
   dispatchesPerToken: number;
   /** Where the device's memory went. */
   plan: MemoryPlan;
-  /** "text", and "vision" where the checkpoint has a tower. */
+  /** "text", and "vision" where the checkpoint has a tower; or "embeddings" alone. */
   capabilities: readonly string[];
   /** How pictures are taken; undefined for a text model. */
   vision: VisionInfo | undefined;
@@ -353,6 +374,8 @@ export interface Model {
   /** Throws an EngineError (bad_request, context_length_exceeded, template_failed, …) before the first event. */
   chat(request: ChatRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
   complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
+  /** Errors: as of a chat; bad_request for a model that makes text. */
+  embed(request: EmbeddingRequest, signal: AbortSignal): Promise<Embeddings>;
   /** How many tokens the rendered prompt has, those of its pictures among them. */
   countTokens(request: ChatRequest): Promise<number>;
   /** Frees the device memory; refuses with model_busy while requests run, unless `force` cancels them. */
