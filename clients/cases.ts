@@ -31,7 +31,7 @@ export function promptOf(name: CaseName, file = "picture.png"): string {
     tool: "Run one command and tell me what it printed.",
     parallel: "Run two commands at once and tell me what they printed.",
     thinking: "Think, run one command, and tell me what it printed.",
-    image: `Look at ${file} and tell me what kind of file it is.`,
+    image: `Look at ${file} and tell me what it is.`,
     structured: "Name a city as JSON.",
   };
   return `[case ${name}] ${asks[name]}`;
@@ -44,7 +44,7 @@ export function expectedOf(name: CaseName): string {
     tool: `It printed ${words.one}.`,
     parallel: `It printed ${words.one} and ${words.two}.`,
     thinking: `It printed ${words.one}.`,
-    image: "It is image/png.",
+    image: "It is a picture.", // some clients make a JPEG of it
     structured: JSON.stringify(city),
   };
   return texts[name];
@@ -115,7 +115,7 @@ function pictureIn(messages: readonly Json[]): string | undefined {
 
 function seen(messages: readonly Json[]): string {
   const type = /^data:([\w/+.-]+);base64,./.exec(pictureIn(messages) ?? "")?.[1];
-  return type ? `It is ${type}.` : "There is no picture.";
+  return type?.startsWith("image/") ? "It is a picture." : "There is no picture.";
 }
 
 /** As the prompt names it. */

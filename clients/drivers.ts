@@ -129,6 +129,8 @@ const cline: Driver = {
   quiet: {
     "~/.cline/data/settings/global-settings.json": { telemetryOptOut: true, autoUpdateEnabled: false },
   },
+  // It asks for its flags.
+  knocks: /^data\.cline\.bot:/,
   requests: { text: 1, tool: 2, parallel: 2, thinking: 2, image: 2, structured: noSchema },
 };
 

@@ -45,13 +45,15 @@ function flood(): { answer: Answer; written: () => number } {
   return { answer, written: () => bytes };
 }
 
-/** Until it has not changed for a while. */
+/** Until it has begun to grow, and then has not changed for a while. */
 async function settled(figure: () => number): Promise<number> {
-  for (let last = -1; ;) {
-    await new Promise((wake) => setTimeout(wake, 300));
-    if (figure() === last) return last;
+  let [last, same] = [0, 0];
+  while (last === 0 || same < 5) {
+    await new Promise((wake) => setTimeout(wake, 100));
+    same = figure() === last ? same + 1 : 0;
     last = figure();
   }
+  return last;
 }
 
 test.each<[string, string, object, boolean]>([

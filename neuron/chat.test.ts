@@ -465,6 +465,12 @@ describe("what the engine is asked", () => {
     ]);
   });
 
+  test("an error does not repeat what is long", async () => {
+    const refused = await chat({ messages: [{ role: "x".repeat(100_000), content: "" }] });
+    const { message, param } = (await json(refused)).error;
+    expect([refused.status, param, message.length < 700]).toEqual([400, "messages.0.role", true]);
+  });
+
   test("pictures reach a model that sees", async () => {
     const messages = [
       {

@@ -1,6 +1,7 @@
 // Which page is made by what.
 
 import { apiPage } from "./api.ts";
+import { clientsPage } from "./clients.ts";
 import { commandsPage } from "./commands.ts";
 import { configPage } from "./config.ts";
 import { metricsPage } from "./metrics.ts";
@@ -13,6 +14,7 @@ export const pages: Record<string, () => string> = {
   "reference/configuration.md": () => marked(configPage()),
   "reference/metrics.md": () => marked(metricsPage()),
   "reference/models.md": () => marked(modelsPage()),
+  "clients.md": () => marked(clientsPage()),
   "performance.md": () => marked(performancePage()),
 };
 

@@ -4,6 +4,7 @@ import type { AddCommand } from "./command.ts";
 import { addCheck } from "./check.ts";
 import { addCompletion } from "./completion.ts";
 import { addDrain } from "./drain.ts";
+import { addEnv } from "./env.ts";
 import { addKey } from "./key.ts";
 import { addModels } from "./models.ts";
 import { addServe } from "./serve.ts";
@@ -13,6 +14,6 @@ import { addValidate } from "./validate.ts";
 export const commands: readonly { group: string; adds: readonly AddCommand[] }[] = [
   { group: "Serve:", adds: [addServe, addCheck] },
   { group: "Fleet:", adds: [addStatus, addModels, addValidate, addDrain] },
-  { group: "Callers:", adds: [addKey] },
+  { group: "Callers:", adds: [addEnv, addKey] },
   { group: "This shell:", adds: [addCompletion] },
 ];
