@@ -79,7 +79,8 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
   app.get("/api/fleet", async (_request, reply) => {
     reply.header("cache-control", "no-store");
     const isPinned = (neuron: string, model: string) => residency.stays.isPinned(neuron, model);
-    const now = { uptimeS: uptimeS(), traffic: traffic.report(), ...residency.report() };
+    const loadable = residency.loadable();
+    const now = { uptimeS: uptimeS(), traffic: traffic.report(), loadable, ...residency.report() };
     return fleetReport(fleet, { version, models, isPinned, ...now });
   });
 }

@@ -34,6 +34,7 @@ test("/v1/models is one sorted list of the fleet, the catalogue and the aliases"
       { neuron: "a", status: "loaded" },
       { neuron: "b", status: "loaded" },
     ],
+    feasible_on: ["a", "b"],
     capabilities: ["text", "vision"],
     modalities: { input: ["text", "image"], output: ["text"] },
     limit: { context: 2048, output: 1024 },

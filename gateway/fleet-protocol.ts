@@ -19,6 +19,8 @@ export interface FleetReport {
 
 export interface NeuronReport {
   name: string;
+  /** "openai": a server of another make, which loads by itself. */
+  kind: "neuron" | "openai";
   state: "starting" | "healthy" | "unreachable";
   draining: boolean;
   /** Why the last poll failed. */
@@ -91,6 +93,8 @@ export interface ListedModel {
   id: string;
   loaded: boolean;
   locations: { neuron: string; status: string; percent?: number }[];
+  /** Neurons that could load it, whatever lies there now. */
+  feasible_on: string[];
   capabilities: string[];
   tool_call: boolean;
   reasoning: boolean;

@@ -1,5 +1,6 @@
 // The body of GET /api/fleet. Pure.
 
+import type { Loadable } from "./catalogue.ts";
 import { modelItems } from "./catalogue.ts";
 import type { ModelsConfig } from "./config.ts";
 import type {
@@ -21,6 +22,7 @@ export interface About {
   loads: LoadReport[];
   happenings: Happening[];
   isPinned(neuron: string, model: string): boolean;
+  loadable: Loadable;
 }
 
 export function fleetReport({ neurons }: Fleet, about: About): FleetReport {
@@ -28,15 +30,15 @@ export function fleetReport({ neurons }: Fleet, about: About): FleetReport {
   return {
     ...{ version, uptime_secs: Math.floor(uptimeS), status: statusOf(neurons) },
     neurons: neurons.map((neuron) => neuronReport(neuron, about)),
-    models: modelItems(neurons, models, 0),
+    models: modelItems(neurons, models, 0, about.loadable),
     ...{ traffic, loads, happenings },
   };
 }
 
 function neuronReport(neuron: NeuronView, { isPinned }: About): NeuronReport {
-  const { name, state, draining, reason, hostname, version } = neuron;
+  const { name, kind, state, draining, reason, hostname, version } = neuron;
   return {
-    ...{ name, state, draining },
+    ...{ name, kind, state, draining },
     ...(reason !== undefined && { reason }),
     ...(hostname !== undefined && { hostname }),
     ...(version !== undefined && { version }),

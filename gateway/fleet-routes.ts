@@ -7,6 +7,7 @@ import { concreteId } from "./catalogue.ts";
 import { check } from "./dialects/check.ts";
 import { GatewayError } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
+import { settled } from "./generate.ts";
 import { serves } from "./router.ts";
 
 const Name = v.pipe(v.string(), v.nonEmpty(), v.maxLength(500));
@@ -41,6 +42,9 @@ export const UnloadAnswer = v.object({
 export const PinBody = v.strictObject({ model: Name, neuron: Name, pinned: v.boolean() });
 export const RestartAnswer = v.object({ status: v.literal("restarted"), name: v.string() });
 
+/** Who does not wait still hears of what is refused at once. */
+const promptMs = 250;
+
 const admin = { config: { access: "admin" as const } };
 
 export async function fleetRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
@@ -50,13 +54,14 @@ export async function fleetRoutes(app: FastifyInstance, { gateway }: { gateway: 
     const { model: asked, neuron, wait } = check(LoadBody, readJson(request.body));
     const model = concreteId(models, asked);
     if (neuron) mustBe(gateway, neuron);
-    if (wait === false) {
-      // Nobody waits: what comes of it is in the log, and on the page.
-      residency.load(model, neuron ?? undefined, new AbortController().signal).catch(() => undefined);
+    const signal = wait === false ? new AbortController().signal : untilHangUp(reply);
+    const load = residency.load(model, neuron ?? undefined, signal);
+    if (wait === false && !(await settled(load, promptMs))) {
+      load.catch(() => undefined); // what comes of it is in the log, and on the page
       reply.code(202);
       return { status: "loading", model, neurons: whereServed(gateway, model) };
     }
-    await residency.load(model, neuron ?? undefined, untilHangUp(reply));
+    await load;
     return { status: "loaded", model, neurons: whereServed(gateway, model) };
   });
 

@@ -1,6 +1,7 @@
 // Which models lie on which neurons, and how that changes: by requests for models that are not there, by operators, by
 // idleness. One object for routes and requests; the parts are beside it.
 
+import type { Loadable } from "./catalogue.ts";
 import { GatewayError } from "./errors.ts";
 import { evict, restart, turnKey, type Means } from "./evictions.ts";
 import type { Happening, LoadReport } from "./fleet-protocol.ts";
@@ -11,6 +12,7 @@ import { Loads } from "./loads.ts";
 import type { Metrics } from "./metrics.ts";
 import { ControlError } from "./neuron-control.ts";
 import { newId } from "./ids.ts";
+import { feasibleOn } from "./placement.ts";
 import type { Decision } from "./router.ts";
 import type { Agreements } from "./stays.ts";
 import { Stays } from "./stays.ts";
@@ -92,6 +94,13 @@ export class Residency {
   /** Opens a neuron's device anew once its models have nothing to do. */
   restart(neuron: string, signal: AbortSignal): Promise<void> {
     return this.inTurn(neuron, `of ${neuron}`, signal, () => restart(this.means, neuron, signal));
+  }
+
+  loadable(): Loadable {
+    const { fleet, stays } = this.means;
+    const terms = stays.terms();
+    const feasible = (model: string) => feasibleOn(fleet.neurons, stays.wanted(model), terms);
+    return { ids: fleet.rememberedIds(), feasibleOn: feasible };
   }
 
   report(): { loads: LoadReport[]; happenings: Happening[] } {

@@ -3,13 +3,18 @@
 import { blockFormats, blockTypes } from "../../engine/formats/blocks/format.ts";
 import { plannedModelTypes, supportedModelTypes } from "../../engine/models/config.ts";
 
+type Known = (typeof supportedModelTypes)[number] | (typeof plannedModelTypes)[number];
+
 /** A line for each type; a type without one does not compile. */
-const about: Record<(typeof supportedModelTypes)[number], [what: string, such: string]> = {
+const about: Record<Known, [what: string, such: string]> = {
   qwen3_5: ["hybrid of gated delta nets and gated attention, with a vision tower", "Qwen3.5, 3.6 and 3.8"],
   qwen3: ["grouped-query attention with q/k norms", "Qwen3"],
   qwen2: ["grouped-query attention with q/k/v bias", "Qwen2, Qwen2.5"],
   llama: ["grouped-query attention, with Llama 3's rope scaling", "Llama 2 and 3"],
   mistral: ["Llama's, with a sliding window", "Mistral"],
+  qwen3_5_moe: ["Qwen3.5's, with a mixture of experts in place of the MLP", "Qwen3.5 MoE"],
+  qwen3_moe: ["Qwen3's, with a mixture of experts in place of the MLP", "Qwen3 MoE"],
+  qwen3_next: ["hybrid of gated delta nets and gated attention, with a mixture of experts", "Qwen3-Next"],
 };
 
 export function modelsPage(): string {

@@ -4,6 +4,8 @@ import type { FleetReport, ListedModel } from "../../fleet-protocol.ts";
 import { Dot, statusOf } from "../view/picker.tsx";
 import { DrawerButton } from "../view/sidebar.tsx";
 import { context, duration } from "../view/words.ts";
+import { load } from "./act.ts";
+import { Events } from "./events.tsx";
 import { counts, firstTokens, speeds } from "./history.ts";
 import { Neuron } from "./neuron.tsx";
 import { Plot } from "./plot.tsx";
@@ -78,6 +80,7 @@ function Board({ report }: { report: FleetReport }) {
         ))}
       </section>
       <Models models={report.models} />
+      <Events loads={report.loads} happenings={report.happenings} />
     </>
   );
 }
@@ -99,6 +102,7 @@ function Models({ models }: { models: readonly ListedModel[] }) {
                 <th scope="col" class="to-right">
                   Context
                 </th>
+                <th scope="col" aria-label="Actions" />
               </tr>
             </thead>
             <tbody>
@@ -114,7 +118,7 @@ function Models({ models }: { models: readonly ListedModel[] }) {
 }
 
 function Row({ model }: { model: ListedModel }) {
-  const { id, alias_of, capabilities, tool_call, reasoning, limit } = model;
+  const { id, alias_of, capabilities, tool_call, reasoning, limit, feasible_on } = model;
   const { kind, text } = statusOf(model);
   const can = [...(tool_call ? ["tools"] : []), ...(reasoning ? ["reasoning"] : [])];
   const reads = capabilities.map((capability) => (capability === "vision" ? "pictures" : capability));
@@ -129,6 +133,13 @@ function Row({ model }: { model: ListedModel }) {
       <td>{reads.join(", ") || "–"}</td>
       <td>{can.join(", ") || "–"}</td>
       <td class="to-right">{limit ? context(limit.context) : "–"}</td>
+      <td class="to-right">
+        {alias_of === undefined && feasible_on.length > 0 && (kind === "off" || kind === "bad") && (
+          <button type="button" aria-label={`Load ${id}`} onClick={() => load(id)}>
+            Load
+          </button>
+        )}
+      </td>
     </tr>
   );
 }

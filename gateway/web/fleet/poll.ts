@@ -46,7 +46,8 @@ export function modelFor({ settings, nodes }: Conversation): string | undefined 
   return (models.find(({ loaded, alias_of }) => loaded && alias_of === undefined) ?? models[0])?.id;
 }
 
-async function read(): Promise<void> {
+/** Reads the fleet now. */
+export async function read(): Promise<void> {
   try {
     const response = await fetch("/api/fleet", { signal: AbortSignal.timeout(10_000) });
     if (!response.ok) throw new Error(`status ${response.status}`);
