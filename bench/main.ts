@@ -7,6 +7,7 @@ import { grammar } from "./grammar.ts";
 import { kernels } from "./kernels.ts";
 import { load } from "./load.ts";
 import { models, printModels } from "./models.ts";
+import { serving } from "./serving/main.ts";
 import { shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
 import { vision } from "./vision.ts";
@@ -18,12 +19,18 @@ const usage = `usage: npm run bench -- kernels [--adapter NAME]
        npm run bench -- vision [--adapter NAME]
        npm run bench -- grammar FOLDER
        npm run bench -- gateway [--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)
+       npm run bench -- serving [--seconds N] [--adapter NAME]
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})`;
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { adapter: { type: "string" }, peers: { type: "string" }, quant: { type: "string" } },
+    options: {
+      adapter: { type: "string" },
+      seconds: { type: "string", default: "600" },
+      peers: { type: "string" },
+      quant: { type: "string" },
+    },
   });
   const [command, first, second] = positionals;
   if (command === "synth" && first && second) {
@@ -31,6 +38,7 @@ async function main(): Promise<void> {
     return;
   }
   if (command === "grammar" && first) return grammar(first);
+  if (command === "serving") return serving({ seconds: Number(values.seconds), adapter: values.adapter });
   if (command === "gateway") {
     console.log(JSON.stringify(await gateway({ peers: values.peers })));
     return;
