@@ -20,7 +20,7 @@ import { onslaught } from "./onslaught.ts";
 import { readRecordings } from "./recordings.ts";
 
 const seed = Number(process.env.FUZZ_SEED ?? 20261120);
-const count = Number(process.env.FUZZ_REQUESTS ?? 1000);
+const count = process.env.npm_lifecycle_event === "test:fuzz" ? 10_000 : 1000;
 vi.setConfig({ testTimeout: 60_000 + count * 60 });
 
 const paths = [
