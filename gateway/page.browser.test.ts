@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Browser } from "playwright-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { until } from "./gateway.fixture.ts";
+import { keyFor, until } from "./gateway.fixture.ts";
 import { openKeeper } from "./lifecycle.fixture.ts";
 import {
   delta,
@@ -755,6 +755,29 @@ describe.skipIf(!hasBrowser)("the page", { timeout: 60_000 }, () => {
     ["light", 390, 844],
     ["dark", 320, 640],
   ] as const;
+  test("where keys are needed the page asks for one, keeps it, and asks again when it is refused", async () => {
+    const alice = keyFor("alice");
+    const opened = await open({ cortex: { auth: { mode: "required" } }, keys: [alice.key] });
+    const { page, gateway, neuron, field, answer } = opened;
+    neuron.answer = hello;
+    const asked = page.getByRole("dialog", { name: "API key" });
+    await asked.getByRole("button", { name: "Cancel" }).click();
+    await page.goto(`${gateway.url}/#/fleet`);
+    await page.getByRole("button", { name: "Enter it" }).click();
+    await asked.getByLabel("Key").fill(keyFor("nobody").text);
+    await asked.getByRole("button", { name: "Save" }).click();
+    await asked.getByLabel("Key").fill(alice.text); // it was refused, and the window is there again
+    await asked.getByRole("button", { name: "Save" }).click();
+    await page.getByText("1 of 1 neuron healthy").waitFor();
+    await page.goto(gateway.url);
+    await field.fill("Hi");
+    await field.press("Enter");
+    await answer.getByText("Hello world").waitFor();
+    expect(neuron.requests[0]!.headers["x-cortex-principal"]).toBe("alice");
+    expect(await flaws(page)).toEqual([]);
+    expectCalm(opened);
+  });
+
   test.each(looks)(
     "%s, %d wide: legible, named, and no wider than the screen",
     async (colorScheme, width, height) => {

@@ -1,5 +1,6 @@
 // What the page tells the fleet to do. The gateway's refusals are shown as it words them.
 
+import { ask } from "../ask.ts";
 import { errorOf } from "../talk/answer.ts";
 import { notify } from "../notice.ts";
 import { question } from "../view/dialog.tsx";
@@ -37,7 +38,7 @@ export function restart(neuron: string): void {
 async function tell(path: string, body: object, done: string): Promise<void> {
   const headers = { "content-type": "application/json" };
   try {
-    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const response = await ask(path, { method: "POST", headers, body: JSON.stringify(body) });
     if (response.ok) notify(done);
     else {
       const { error } = (await response.json()) as { error?: unknown };

@@ -2,6 +2,7 @@
 
 import type { FleetReport, ListedModel } from "../../fleet-protocol.ts";
 import { Dot, statusOf } from "../view/picker.tsx";
+import { askForKey, locked } from "../ask.ts";
 import { DrawerButton } from "../view/sidebar.tsx";
 import { context, duration } from "../view/words.ts";
 import { load } from "./act.ts";
@@ -21,7 +22,15 @@ export function Fleet() {
         {report && <Summary report={report} />}
       </header>
       <div class="board">
-        {!reachable.value && (
+        {locked.value && (
+          <p class="failure" role="alert">
+            The gateway wants an API key.{" "}
+            <button type="button" onClick={askForKey}>
+              Enter it
+            </button>
+          </p>
+        )}
+        {!reachable.value && !locked.value && (
           <p class="failure" role="alert">
             The gateway does not answer; it is asked again every few seconds.
             {report && " What is shown is what it said last."}
