@@ -36,6 +36,8 @@ export const Config = v.strictObject({
   max_queue: v.optional(Count, 64),
   /** Keep what was computed of a prompt for prompts to come that begin alike. */
   prefix_cache: v.optional(v.boolean(), true),
+  /** How attention's keys and values are kept: exactly, or in half or about a quarter of the memory. */
+  kv_cache: v.optional(v.picklist(["f32", "f16", "q8_0"]), "f32"),
   /** Prompt tokens that may wait for one model; a request behind fewer may wait, however long it is. */
   max_queue_tokens: v.optional(v.pipe(Count, v.minValue(1)), 262_144),
   /** Requests of one principal (as the gateway names it) at one model, running and waiting; default: no limit. */

@@ -66,6 +66,7 @@ test("says where it listens, what it serves and how", async () => {
     maxQueueTokens: 262_144,
     maxPerPrincipal: 2,
     prefixCache: true,
+    kvCache: "f32",
     stepLimitMs: 7000,
     images: { ...limits, remote: undefined },
   });

@@ -101,6 +101,7 @@ function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
     maxPerPrincipal: config.max_per_principal,
     maxInFlight: config.max_in_flight,
     prefixCache: config.prefix_cache,
+    kvCache: config.kv_cache,
     memoryLimitMb: config.memory_limit_mb,
     images: imageLimits(config.images),
     stepLimitMs: config.step_limit_s === undefined ? undefined : config.step_limit_s * 1000,

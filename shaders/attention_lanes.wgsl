@@ -6,7 +6,7 @@
 // A processor's vector unit multiplies fast, but a load per lane costs some 50 multiply-adds, and barriers make it switch
 // between invocations: so there are none, and what a lane has loaded goes to the others by shuffles. Inner loops are
 // bounded by the subgroup's size, which no compiler knows: unrolled they take eight times as long to compile and run a
-// tenth faster. Uses steps/*, kv_cache and attention_gate or attention_plain
+// tenth faster. Uses steps/*, kv_cache, kv_read/* and attention_gate or attention_plain
 enable subgroups;
 
 override HEADS: u32;
@@ -15,8 +15,6 @@ override D: u32;
 override LANES: u32;     // 4 to 64
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> K: array<vec4f>;
-@group(0) @binding(3) var<storage, read> V: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 const LOWEST = -3.4e38;
@@ -83,12 +81,12 @@ fn attention_lanes(
     for (var g = 0u; g * LANES < keys; g++) {
       let group_key = base + g * LANES;
       let key = group_key + lane;
-      let at = (cache_row(slot, kv_head, group_key) + min(lane, last_key - group_key)) * D4;   // rows past the last may hold anything
+      let at = cache_row(slot, kv_head, group_key) + min(lane, last_key - group_key);   // rows past the last may hold anything
       var s = vec4f(0.0);
       for (var d4 = 0u; d4 < D4; d4 += SPAN) {
         let held = hold(start, d4 + lane % SPAN);
         for (var j = 0u; j < span; j++) {
-          s += K[at + min(d4 + j, D4 - 1u)] * from_lane(held, j);
+          s += key4(at, min(d4 + j, D4 - 1u)) * from_lane(held, j);
         }
       }
       p[g] = select(vec4f(LOWEST), s / sqrt(f32(D)), vec4u(key) <= horizon);
@@ -110,7 +108,7 @@ fn attention_lanes(
         let group_key = base + g * LANES;
         let row = cache_row(slot, kv_head, group_key);
         for (var j = 0u; j < width; j++) {
-          o += outer(subgroupShuffle(weights, j), V[(row + min(j, last_key - group_key)) * D4 + d4]);
+          o += outer(subgroupShuffle(weights, j), value4(row + min(j, last_key - group_key), d4));
         }
       }
       sums[column / LANES] = o;

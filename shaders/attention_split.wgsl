@@ -2,7 +2,7 @@
 //   s_k = q_h·K_k · D^-½    m = max s    l = Σ exp(s_k − m)    acc = Σ exp(s_k − m) · V_k    over the keys k of split s
 //   q: [T, Nh, D]    K, V: the cache    acc: [T, Nh, SPLITS, D]    stats: [T, Nh, SPLITS] of (m, l)
 //   workgroup (split, kv head, block of token): GROUPED ≤ 4 query heads of the kv head share its reads, one component of a
-//   vec4 each. Scores: 4 lanes a key. Values: a lane owns 4 dims of every SLOTS-th key.  Uses steps/*, kv_cache, attention_chunk
+//   vec4 each. Scores: 4 lanes a key. Values: a lane owns 4 dims of every SLOTS-th key.  Uses steps/*, kv_cache, kv_read/*, attention_chunk
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
@@ -10,8 +10,6 @@ override GROUPED: u32;     // query heads of a workgroup
 override BLOCKS: u32;      // workgroups that share a token's kv head
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> K: array<vec4f>;
-@group(0) @binding(3) var<storage, read> V: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> acc: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
 
@@ -38,8 +36,8 @@ fn lane_scores(lane: u32, row0: u32, row1: u32) -> array<vec4f, 2> {
   var s0 = vec4f(0.0);
   var s1 = vec4f(0.0);
   for (var d4 = lane; d4 < D4; d4 += 4u) {
-    let k0 = K[row0 * D4 + d4];
-    let k1 = K[row1 * D4 + d4];
+    let k0 = key4(row0, d4);
+    let k1 = key4(row1, d4);
     let q0 = query[d4 * 4u];
     s0.x += dot(q0, k0);
     s1.x += dot(q0, k1);
@@ -127,7 +125,7 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     acc3 *= shrink.w;
     if (slot < SLOTS) {
       for (var k = slot; k < keys; k += SLOTS) {
-        let v = V[(page + k) * D4 + d4];
+        let v = value4(page + k, d4);
         let p = weights[k];
         acc0 += p.x * v;
         if (GROUPED > 1u) { acc1 += p.y * v; }

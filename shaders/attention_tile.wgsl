@@ -3,14 +3,12 @@
 //   q: [T, Nh, D]    K, V: the cache    y: [T, Nh·D]
 //   A workgroup takes ROWS rows of one kv head, a row being a (token, query head of the group) pair, token-major, and
 //   walks the keys in tiles of KEYS. Lane (c, r) computes scores of rows 4r … 4r+3 and keys c, c+16, c+32, c+48, and owns
-//   columns 4·(c + 16j), j < 4, of those rows' output.  Uses steps/sequence, kv_cache and attention_gate or attention_plain
+//   columns 4·(c + 16j), j < 4, of those rows' output.  Uses steps/sequence, kv_cache, kv_read/* and attention_gate or attention_plain
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
-@group(0) @binding(2) var<storage, read> K: array<vec4f>;
-@group(0) @binding(3) var<storage, read> V: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 const ROWS = 32u;
@@ -34,7 +32,7 @@ fn stage(first_row: u32, last_row: u32, kv_head: u32, page: u32, count: u32, d4:
   for (var j = i; j < KEYS * DEPTH; j += WG) {
     let depth = d4 + j % DEPTH;
     let key = page + min(j / DEPTH, count - 1u);
-    keys[j % DEPTH * KEYS + j / DEPTH] = select(vec4f(0.0), K[key * D4 + min(depth, D4 - 1u)], depth < D4);
+    keys[j % DEPTH * KEYS + j / DEPTH] = select(vec4f(0.0), key4(key, min(depth, D4 - 1u)), depth < D4);
   }
 }
 
@@ -132,11 +130,10 @@ fn attention_tile(
 
     for (var k = 0u; k < count; k++) {
       let w = weights[k * 8u + r];
-      let row = (page + k) * D4;
-      o0 += outer(w, V[row + min(c, D4 - 1u)]);
-      if (D4 > 16u) { o1 += outer(w, V[row + min(c + 16u, D4 - 1u)]); }
-      if (D4 > 32u) { o2 += outer(w, V[row + min(c + 32u, D4 - 1u)]); }
-      if (D4 > 48u) { o3 += outer(w, V[row + min(c + 48u, D4 - 1u)]); }
+      o0 += outer(w, value4(page + k, min(c, D4 - 1u)));
+      if (D4 > 16u) { o1 += outer(w, value4(page + k, min(c + 16u, D4 - 1u))); }
+      if (D4 > 32u) { o2 += outer(w, value4(page + k, min(c + 32u, D4 - 1u))); }
+      if (D4 > 48u) { o3 += outer(w, value4(page + k, min(c + 48u, D4 - 1u))); }
     }
   }
 

@@ -1,6 +1,6 @@
-// kv_cache: where the key (or value) of one token lies.   K, V: [pages, Nkv, PAGE, D].   A sequence's rows are dealt out to
+// kv_cache: where the key (or value) of one token lies.   K, V: [pages, Nkv, PAGE] rows of D values.   A sequence's rows are dealt out to
 //   pages in their order; which those are says its slot's row of the table, [slots, SLOT_PAGES] u32. The only place that
-//   knows; every kernel on the cache asks it. Needs KV_HEADS.
+//   knows; every kernel on the cache asks it. How a row is stored: kv_read/* and kv_write/*. Needs KV_HEADS.
 override SLOT_PAGES: u32;   // pages of the longest sequence
 @group(0) @binding(8) var<storage, read> page_table: array<u32>;
 const PAGE = 64u;           // tokens of a page (engine/ops/kv-cache.ts)

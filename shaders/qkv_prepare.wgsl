@@ -5,7 +5,7 @@
 //   w where i%3 = 2 and i < 3·SECTION_W, else t; sections of 0 make it plain rope.
 //   qkv: [T, PACKED] = q | k | v, q per head [D] or, with output gates, [D query | D gate] (Q_STRIDE = 2D)
 //   positions: [3, T of the plan] u32 (t, h, w)    table: [positions, R/2, 2] (cos, sin)    q: [T, Nh, D]    K, V: the cache
-//   a workgroup takes ROWS heads of token group.y, LANES lanes a head; uses steps/*, kv_cache and qkv_norm or qkv_plain
+//   a workgroup takes ROWS heads of token group.y, LANES lanes a head; uses steps/*, kv_cache, kv_write/* and qkv_norm or qkv_plain
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
@@ -18,12 +18,11 @@ override SECTION_W: u32 = 0;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;
 @group(0) @binding(3) var<storage, read> table: array<vec2f>;
-@group(0) @binding(4) var<storage, read_write> q: array<f32>;
-@group(0) @binding(5) var<storage, read_write> K: array<f32>;
-@group(0) @binding(6) var<storage, read_write> V: array<f32>;
+@group(0) @binding(4) var<storage, read_write> q: array<vec4f>;
 
 const ROWS = 8u;
 const LANES = 16u;
+override D4: u32 = D / 4u;
 
 fn axis(pair: u32) -> u32 {
   if (pair % 3u == 1u && pair < 3u * SECTION_H) { return 1u; }
@@ -43,6 +42,21 @@ fn turned(t: u32, base: u32, is_key: bool, i: u32, scale: f32) -> f32 {
   return x * turn.x + select(other, -other, first) * turn.y;
 }
 
+fn turned4(t: u32, base: u32, is_key: bool, d4: u32, scale: f32) -> vec4f {
+  let i = 4u * d4;
+  return vec4f(
+    turned(t, base, is_key, i, scale),
+    turned(t, base, is_key, i + 1u, scale),
+    turned(t, base, is_key, i + 2u, scale),
+    turned(t, base, is_key, i + 3u, scale),
+  );
+}
+
+fn plain4(base: u32, d4: u32) -> vec4f {
+  let i = base + 4u * d4;
+  return vec4f(qkv[i], qkv[i + 1u], qkv[i + 2u], qkv[i + 3u]);
+}
+
 @compute @workgroup_size(LANES, ROWS)
 fn qkv_prepare(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let t = group.y;
@@ -51,16 +65,18 @@ fn qkv_prepare(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id
   let after_q = select(0u, head - HEADS, head >= HEADS);       // heads past the queries
   let base = t * PACKED + min(head, HEADS) * Q_STRIDE + after_q * D;
   let scale = head_scale(base, local);                         // holds a barrier: no lane has left yet
-  if (slot != head || t >= step.tokens) { return; }
-
-  let row = cache_row(slot_of(t), after_q % KV_HEADS, row_of(t)) * D;
-  for (var i = local.x; i < D; i += LANES) {
-    if (head < HEADS) {
-      q[(t * HEADS + head) * D + i] = turned(t, base, false, i, scale);
-    } else if (head < HEADS + KV_HEADS) {
-      K[row + i] = turned(t, base, true, i, scale);
-    } else {
-      V[row + i] = qkv[base + i];
+  let live = slot == head && t < step.tokens;
+  let row = cache_row(slot_of(t), after_q % KV_HEADS, row_of(t));
+  for (var first = 0u; first < D4; first += LANES) {           // all lanes together, as head_scale
+    let d4 = first + local.x;
+    let mine = live && d4 < D4;
+    var x = vec4f(0.0);
+    if (mine && head < HEADS + KV_HEADS) {
+      x = turned4(t, base, head >= HEADS, d4, scale);
+    } else if (mine) {
+      x = plain4(base, d4);
     }
+    if (mine && head < HEADS) { q[(t * HEADS + head) * D4 + d4] = x; }
+    remember(head < HEADS + KV_HEADS, row, d4, x, mine && head >= HEADS, local);
   }
 }

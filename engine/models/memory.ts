@@ -13,20 +13,22 @@ export interface MemorySize {
   capacity: number;
   /** Of the caches; default: enough for every slot's longest sequence. */
   pages?: number | undefined;
+  /** How keys and values are kept; default: f32. */
+  format?: op.KvFormat | undefined;
   /** States that can be saved; default: none. */
   snapshots?: number | undefined;
 }
 
 /** Allocates it, empty; whose the pages are is still to be told (models/copies.ts). Errors: out_of_memory. */
 export function createMemory(gpu: Gpu, c: ModelConfig, size: MemorySize): Memory {
-  const { slots, capacity, snapshots = 0 } = size;
+  const { slots, capacity, format = "f32", snapshots = 0 } = size;
   const { pages = slots * Math.ceil(capacity / op.PAGE) } = size;
   const { kvHeads, headDim } = c;
   const table = op.createPageTable(gpu, slots, capacity);
   const layers = c.layerTypes.map((type): LayerMemory =>
     type === "linear_attention"
       ? { kind: "delta", state: op.createDeltaState(gpu, c.delta!, slots, snapshots) }
-      : { kind: "attention", cache: op.createKvCache(gpu, { pages, kvHeads, headDim, table }) },
+      : { kind: "attention", cache: op.createKvCache(gpu, { format, pages, kvHeads, headDim, table }) },
   );
   const caches = layers.flatMap((layer) => (layer.kind === "attention" ? [layer.cache] : []));
   const states = layers.flatMap((layer) => (layer.kind === "delta" ? [layer.state] : []));

@@ -144,7 +144,7 @@ async function runPiece(
     positions: [[3, tokens], Uint32Array.from(rows)],
   } as const;
   return withTensors(gpu, data, async (given) => {
-    const cache = { k: on["k"]!, v: on["v"]!, table: on["pages"]! };
+    const cache = { format: "f32" as const, k: on["k"]!, v: on["v"]!, table: on["pages"]! };
     const shape = { heads, kvHeads, headDim };
     const values = await runOps(gpu, { capacity: tokens, past }, (pass) => {
       const q = prepareQkv(pass, given["qkv"]!, {

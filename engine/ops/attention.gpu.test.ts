@@ -65,7 +65,7 @@ async function run(device: Device, given: Inputs, capacity = given.shape.T): Pro
   return withTensors(gpu, data, async (tensors) => {
     const [y] = await runOps(devices[device](), { capacity, tokens: T, past }, (pass) => {
       const options = { heads, kvHeads, headDim, ...(gate ? { gate: tensors["gate"]! } : {}) };
-      const cache = { k: tensors["k"]!, v: tensors["v"]!, table: tensors["table"]! };
+      const cache = { format: "f32" as const, k: tensors["k"]!, v: tensors["v"]!, table: tensors["table"]! };
       return [attention(pass, tensors["q"]!, cache, options)];
     });
     return (y as Float32Array).subarray(0, T * heads * headDim);

@@ -5,7 +5,7 @@ import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { attention, packedWidth, type AttentionOptions } from "./attention.ts";
-import { createKvCache, createPageTable, PAGE } from "./kv-cache.ts";
+import { createKvCache, createPageTable, kvFormats, PAGE, type KvFormat } from "./kv-cache.ts";
 import { prepareQkv, type QkvOptions } from "./qkv.ts";
 
 let gpu: Gpu;
@@ -27,14 +27,22 @@ interface Case {
   headDim?: number;
   gate?: boolean;
   norm?: boolean;
+  format?: KvFormat;
 }
 
 function record(on: Gpu, of: Case) {
   const { capacity = 5, heads = 6, kvHeads = 2, headDim = 64, gate = false, norm = false } = of;
+  const { format = "f32" } = of;
   const step = permanent(gpu, "step", [4], new Uint32Array([capacity, 0, 0, 0]));
   const pass = new Recording(on, { capacity, step });
   const shape = { heads, kvHeads, headDim };
-  const cache = createKvCache(gpu, { pages: 7, kvHeads, headDim, table: createPageTable(gpu, 2, 300) });
+  const cache = createKvCache(gpu, {
+    format,
+    pages: 7,
+    kvHeads,
+    headDim,
+    table: createPageTable(gpu, 2, 300),
+  });
   const qkv = permanent(gpu, "qkv", [capacity, packedWidth(shape, gate)]);
   const norms = permanent(gpu, "norms", [2 * headDim]);
   const options: QkvOptions = {
@@ -66,10 +74,12 @@ test.each(widths)("all variants compile at head width %d", async (headDim) => {
     { heads: 14, kvHeads: 2 },
   ];
   for (const [device, decode, prefill] of on) {
-    for (const of of groups.flatMap((group) => [
+    const formats = kvFormats.filter((format) => format !== "q8_0" || headDim % 32 === 0);
+    const all = groups.flatMap((group) => [
       { ...group, headDim },
-      { ...group, headDim, gate: true, norm: true },
-    ])) {
+      ...formats.map((format) => ({ ...group, headDim, gate: true, norm: true, format })),
+    ]);
+    for (const of of all) {
       const one = await record(device, { ...of, capacity: 1 }).pass.finish();
       expect(one.kernels).toEqual(["qkv_prepare", ...decode]);
       const many = await record(device, of).pass.finish();
@@ -81,6 +91,9 @@ test.each(widths)("all variants compile at head width %d", async (headDim) => {
 test("shapes that the kernels cannot take are refused", () => {
   expect(() => record(gpu, { headDim: 260 })).toThrow("head width 260");
   expect(() => record(gpu, { headDim: 66 })).toThrow("head width 66");
+  expect(() => record(gpu, { headDim: 80, format: "q8_0" })).toThrow(
+    "multiples of 32, and this model's is 80",
+  );
   expect(() => record(gpu, { kvHeads: 4 })).toThrow("6 query heads");
   const { pass, qkv, options } = record(gpu, { norm: true });
   const norms = permanent(gpu, "norms", [options.headDim]);

@@ -74,7 +74,7 @@ function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions)
     "attention_split",
     [pass.step, q, cache.k, cache.v, acc, stats, undefined, undefined, cache.table],
     {
-      parts: [stepPart(pass), "kv_cache", "attention_chunk"],
+      parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, "attention_chunk"],
       constants: {
         HEADS: heads,
         KV_HEADS: kvHeads,
@@ -126,7 +126,7 @@ function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, 
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
   pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate, undefined, cache.table], {
-    parts: [stepPart(pass), "kv_cache", gating.part],
+    parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part],
     constants: {
       HEADS: heads,
       KV_HEADS: kvHeads,

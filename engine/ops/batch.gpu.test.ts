@@ -121,6 +121,7 @@ describe.each([0, 1])("as device %d of two", (guise) => {
       const positions = new Uint32Array(3 * rows);
       for (const axis of [0, 1, 2]) positions.set(position, axis * rows);
       const cache = {
+        format: "f32" as const,
         k: kept(permanent(gpu, "k", [paging.pages, kvHeads, PAGE, D], k)),
         v: kept(permanent(gpu, "v", [paging.pages, kvHeads, PAGE, D], v)),
         table: pages,

@@ -91,7 +91,7 @@ async function run(given: Inputs, capacity = given.shape.T): Promise<Outputs> {
     norms: [[2 * headDim], Float32Array.from([...(qNorm ?? zeros), ...(kNorm ?? zeros)])],
   } as const;
   return withTensors(gpu, data, async (on) => {
-    const cache = { k: on["k"]!, v: on["v"]!, table: on["pages"]! };
+    const cache = { format: "f32" as const, k: on["k"]!, v: on["v"]!, table: on["pages"]! };
     const [q, ...pages] = await runOps(gpu, { capacity, tokens: T, past }, (pass) => {
       const made = prepareQkv(pass, on["qkv"]!, {
         ...{ heads, kvHeads, headDim, gate, eps, cache },

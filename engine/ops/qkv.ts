@@ -40,7 +40,7 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
   const q = pass.scratch([pass.capacity, heads, D]);
   const bindings = [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, norms, cache.table];
   pass.dispatch("qkv_prepare", bindings, {
-    parts: [stepPart(pass), "kv_cache", norms ? "qkv_norm" : "qkv_plain"],
+    parts: [stepPart(pass), "kv_cache", `kv_write/${cache.format}`, norms ? "qkv_norm" : "qkv_plain"],
     constants: {
       HEADS: heads,
       KV_HEADS: kvHeads,

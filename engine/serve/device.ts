@@ -86,14 +86,23 @@ async function buildModel(
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
   const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
-  const { prefixCache = true, specialTokens = [] } = options;
+  const { prefixCache = true, specialTokens = [], kvCache: kvFormat = "f32" } = options;
   // The weights flow while kernels compile.
   const { vision, runner } = await loader.fillBeside(async () => {
     const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
     const filled = () => onProgress({ ...progress, phase: "compiling" });
     loader.fill().then(filled, () => undefined);
     const pictures = vision !== undefined;
-    const runnerOptions = { contextLength, slots, pages, snapshots, chunk, flopsPerSubmit, pictures };
+    const runnerOptions = {
+      contextLength,
+      slots,
+      pages,
+      snapshots,
+      kvFormat,
+      chunk,
+      flopsPerSubmit,
+      pictures,
+    };
     return { vision, runner: await Runner.create(gpu, network, config, runnerOptions) };
   });
   onProgress({ ...progress, phase: "ready" });

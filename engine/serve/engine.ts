@@ -24,6 +24,8 @@ export interface EngineOptions extends GpuOptions {
   maxInFlight?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.prefixCache. */
   prefixCache?: boolean;
+  /** For loads that do not say it themselves: LoadOptions.kvCache. */
+  kvCache?: NonNullable<LoadOptions["kvCache"]>;
   /** LoadOptions.memoryLimitMb of every load. */
   memoryLimitMb?: number | undefined;
   /** What pictures may cost; default: engine/image/limits.ts. */
@@ -40,6 +42,7 @@ interface ModelDefaults extends ModelOptions {
   memoryLimitMb: number | undefined;
   maxInFlight: number | undefined;
   prefixCache: boolean;
+  kvCache: NonNullable<LoadOptions["kvCache"]>;
 }
 
 const defaultStepLimitMs = { hardware: 120_000, software: 600_000 };
@@ -54,6 +57,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     maxPerPrincipal,
     maxInFlight,
     prefixCache = true,
+    kvCache = "f32",
     memoryLimitMb,
     images,
     stepLimitMs,
@@ -67,6 +71,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     maxInFlight,
     memoryLimitMb,
     prefixCache,
+    kvCache,
     images: { ...defaultImageLimits, ...images },
   };
   const stepLimits =
@@ -125,9 +130,14 @@ class DeviceEngine implements Engine {
       this.#recover(this.#health.reason ?? "");
     }
     await this.#recovery;
-    const { maxInFlight, memoryLimitMb, prefixCache, images } = this.#means.modelOptions;
+    const { maxInFlight, memoryLimitMb, prefixCache, kvCache, images } = this.#means.modelOptions;
     const own = {
-      ...{ imageCacheBytes: images.cacheBytes, prefixCache, specialTokens: text.tokenizer.specialIds },
+      ...{
+        imageCacheBytes: images.cacheBytes,
+        prefixCache,
+        kvCache,
+        specialTokens: text.tokenizer.specialIds,
+      },
       ...(maxInFlight === undefined ? {} : { maxInFlight }),
       ...(memoryLimitMb === undefined ? {} : { memoryLimitMb }),
     };

@@ -10,6 +10,7 @@ import { defaultImageLimits } from "../image/limits.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { createMemory } from "../models/memory.ts";
+import { kvRowBytes, type KvFormat } from "../ops/kv-cache.ts";
 import type { Network } from "../models/network.ts";
 import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
@@ -114,6 +115,7 @@ interface Sizes {
   /** Caches may take all that is there: somebody said for how many sequences they are. */
   unbounded: boolean;
   prefixCache: boolean;
+  kvFormat: KvFormat;
 }
 
 async function sizesOf(like: DeviceLike, checkpoint: Checkpoint, options: LoadOptions): Promise<Sizes> {
@@ -133,7 +135,7 @@ async function sizesOf(like: DeviceLike, checkpoint: Checkpoint, options: LoadOp
     pictureBytes: vision ? cacheBytes : 0,
     hasPictures: vision !== undefined,
     unbounded: options.maxInFlight !== undefined,
-    prefixCache: options.prefixCache ?? true,
+    ...{ prefixCache: options.prefixCache ?? true, kvFormat: options.kvCache ?? "f32" },
   };
 }
 
@@ -153,7 +155,7 @@ async function requestOf(
 ): Promise<PlanRequest> {
   const { config, like, weightBytes, pictureBytes } = model;
   const scratchBytes = model.towerBytes + (await runBytes(model, slots, contextLength));
-  const headBytes = 4 * config.headDim;
+  const headBytes = kvRowBytes(model.kvFormat, config.headDim);
   const left = (budget?.bytes ?? 0) - weightBytes - scratchBytes;
   const share = like.report.kind === "hardware" ? left * cacheShare : 0;
   const most = model.unbounded ? Infinity : Math.max(weightBytes, leastCacheBytes, share);
@@ -174,12 +176,14 @@ async function requestOf(
 
 /** What a run reads and writes besides weights and memory, and what pages are copied through. */
 async function runBytes(
-  { like, config, network, hasPictures }: Sizes,
+  { like, config, network, hasPictures, kvFormat }: Sizes,
   slots: number,
   contextLength: number,
 ): Promise<number> {
   const aside = countingGpu(like);
-  const memory = createMemory(aside.gpu, config, { capacity: contextLength, slots, pages: 1 });
+  const memory = createMemory(aside.gpu, config, {
+    ...{ capacity: contextLength, slots, pages: 1, format: kvFormat },
+  });
   const rope = permanent(aside.gpu, "rope", [contextLength, config.rope.dims / 2, 2]);
   const { gpu, counted } = countingGpu(like);
   const { chunk } = pace(like.report.kind);

@@ -11,6 +11,7 @@ import { clearState, copyPage, restoreState, saveState, writeTable } from "../mo
 import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
+import type { KvFormat } from "../ops/kv-cache.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
 import { freePlans, recordPlans, scratchBytesOf, type Outputs, type Plans } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
@@ -22,6 +23,8 @@ export interface RunnerOptions {
   slots: number;
   /** Of the KV cache, for all of them; default: a whole context for each. */
   pages?: number;
+  /** How keys and values are kept; default: f32. */
+  kvFormat?: KvFormat;
   /** Slots for saved states of delta-net layers; default: none. */
   snapshots?: number;
   /** Most tokens of one prefill run. */
@@ -87,12 +90,12 @@ export class Runner {
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const { contextLength, slots, pages, snapshots, chunk, pictures } = options;
+    const { contextLength, slots, pages, snapshots, kvFormat: format, chunk, pictures } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
       throw new EngineError("bad_request", text);
     }
-    const memory = createMemory(gpu, config, { capacity: contextLength, slots, pages, snapshots });
+    const memory = createMemory(gpu, config, { capacity: contextLength, slots, pages, snapshots, format });
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;

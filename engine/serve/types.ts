@@ -289,6 +289,8 @@ export interface LoadOptions {
   maxInFlight?: number;
   /** Keep what was computed of a prompt for others that begin alike; default: true. */
   prefixCache?: boolean;
+  /** How keys and values are kept: as they were computed, or in half or a quarter of that memory. Default: f32. */
+  kvCache?: "f32" | "f16" | "q8_0";
   /** Where in a prompt a state is worth saving: behind the last of these. Default: the tokenizer's special tokens. */
   specialTokens?: readonly number[];
   /** MiB of the device's memory that all its models together may use; default: what the operating system says is free. */

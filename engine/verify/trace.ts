@@ -10,6 +10,7 @@ import { clearState, copyPage, restoreState, saveState, writeTable } from "../mo
 import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
+import type { KvFormat } from "../ops/kv-cache.ts";
 import {
   createEntrance,
   createFeed,
@@ -70,8 +71,14 @@ export class Tracer {
   }
 
   /** Plans for sequences of up to `capacity` tokens. */
-  static async create(gpu: Gpu, network: Network, config: ModelConfig, capacity: number): Promise<Tracer> {
-    const memory = createMemory(gpu, config, { capacity, slots, snapshots: 1 });
+  static async create(
+    gpu: Gpu,
+    network: Network,
+    config: ModelConfig,
+    capacity: number,
+    format?: KvFormat,
+  ): Promise<Tracer> {
+    const memory = createMemory(gpu, config, { capacity, slots, snapshots: 1, format });
     const rope = permanent(gpu, "rope", [capacity, config.rope.dims / 2, 2], ropeTable(config, capacity));
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const pictureWidth = config.vision ? config.hidden : undefined;

@@ -5,6 +5,7 @@ import { openCheckpoint } from "../formats/checkpoint.ts";
 import { parseConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
+import type { KvFormat } from "../ops/kv-cache.ts";
 import { argmax, argmaxAgreement, difference, greedyAgreement } from "./compare.ts";
 import type { Difference, GreedyAgreement } from "./compare.ts";
 import { readCases, readGolden, type GoldenCase, type GoldenTensor, type Tolerances } from "./golden.ts";
@@ -22,6 +23,8 @@ export interface VerifyOptions {
   weights?: string;
   /** As LoadOptions.quant. */
   quant?: string;
+  /** As LoadOptions.kvCache. */
+  kvCache?: KvFormat;
 }
 
 /**
@@ -75,7 +78,7 @@ export async function* verifyFolder(
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
     const network = await architectures[config.modelType](loader, config);
     const longest = Math.max(...chosen.map((one) => one.input_ids.length + one.greedy_ids.length));
-    tracer = await Tracer.create(gpu, network, config, longest);
+    tracer = await Tracer.create(gpu, network, config, longest, options.kvCache);
     if (chosen.some(({ images }) => images.length > 0)) {
       const visionOptions = { contextLength: longest, flopsPerSubmit: 2e10, cacheBytes: 0, keep: true };
       vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
