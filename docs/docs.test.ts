@@ -110,7 +110,7 @@ test("links between pages lead somewhere", () => {
       expect([page, link, existsSync(resolve(root, dirname(page), link!))]).toEqual([page, link, true]);
 });
 
-describe("run", { timeout: 180_000 }, () => {
+describe("run", { timeout: 240_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), "cortex-docs-"));
   const bin = join(folder, "bin");
   let url = "";
@@ -130,7 +130,7 @@ describe("run", { timeout: 180_000 }, () => {
       );
     for (const here of ["deploy", "test-fixtures"]) symlinkSync(join(root, here), join(folder, here));
     url = await serve();
-  }, 180_000);
+  }, 400_000);
   afterAll(() => {
     for (const daemon of daemons) daemon.kill("SIGKILL");
     rmSync(folder, { recursive: true, force: true });
