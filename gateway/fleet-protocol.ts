@@ -34,6 +34,29 @@ export interface DeviceReport {
   vram_used_mb: number | null;
 }
 
+/** A model that is being loaded, or waits for its turn or for room. */
+export interface LoadReport {
+  model: string;
+  /** Absent until it has a place. */
+  neuron?: string;
+  phase: "waiting" | "making room" | "loading";
+  /** Requests that wait for it. */
+  waiting: number;
+  secs: number;
+  percent?: number;
+}
+
+/** Something that was done to the fleet. */
+export interface Happening {
+  /** Seconds since 1970. */
+  at: number;
+  what: "loaded" | "load_failed" | "unloaded" | "restarted" | "restart_failed";
+  neuron: string;
+  model?: string;
+  secs?: number;
+  reason?: string;
+}
+
 /** A model on one neuron. */
 export interface PlacedModel {
   id: string;

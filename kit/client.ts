@@ -105,7 +105,7 @@ async function send(client: Client, path: string, { method, body, signal }: Call
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new AnswerError(`nobody answers on ${baseOf(client)} (${reasonOf(error)})`);
+    throw new AnswerError(`nobody answers on ${baseOf(client)} (${reasonOf(error)}); is it running?`);
   }
   if (answer.statusCode < 300) return answer;
   throw errorOf(parsed(await answer.body.text()), answer.statusCode);

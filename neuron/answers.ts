@@ -15,7 +15,10 @@ interface Answer {
     | "server_error"
     | "overloaded_error"
     | "rate_limit_error";
-  /** Seconds after which asking again may help; absent where waiting alone changes nothing. */
+  /**
+   * Seconds after which asking again may help, where the error's own details.retryAfter does not say; absent where
+   * waiting alone changes nothing.
+   */
   retryAfter?: number;
 }
 
@@ -32,7 +35,7 @@ export const answers: Record<ErrorCode, Answer> = {
   bad_checkpoint: { status: 422, type: "invalid_request_error" },
   bad_config: { status: 500, type: "server_error" },
   no_adapter: { status: 503, type: "server_error" },
-  out_of_memory: { status: 503, type: "server_error" },
+  out_of_memory: { status: 422, type: "invalid_request_error" },
   device_lost: { status: 503, type: "server_error", retryAfter: 5 },
   download_failed: { status: 502, type: "server_error" },
   disk_full: { status: 507, type: "server_error" },
@@ -68,9 +71,10 @@ interface Failure {
 /** The answer to a failure of any kind. A bug's text stays in the log; the client gets the request's id to look for. */
 export function failure(error: unknown, requestId: string): Failure {
   if (error instanceof EngineError && error.code !== "internal") {
-    const { status, type, retryAfter } = answers[error.code];
+    const { status, type } = answers[error.code];
     const body = envelope(wording(error), type, error.code, error.details["param"]);
-    return { status, code: error.code, body, retryAfter };
+    if (error.code === "out_of_memory") Object.assign(body.error, figuresOf(error));
+    return { status, code: error.code, body, retryAfter: retryAfterOf(error) };
   }
   const refused = refusedByFastify[(error as Partial<FastifyError>)?.code ?? ""] ?? malformedUrl(error);
   if (refused) {
@@ -81,6 +85,17 @@ export function failure(error: unknown, requestId: string): Failure {
   const message = `internal error; the daemon's log tells more under request ${requestId}`;
   const body = envelope(message, answers.internal.type, "internal", null);
   return { status: 500, code: "internal", body, retryAfter: undefined };
+}
+
+function retryAfterOf({ code, details: { retryAfter } }: EngineError): number | undefined {
+  const { retryAfter: usual } = answers[code];
+  return usual !== undefined && typeof retryAfter === "number" ? Math.ceil(retryAfter) : usual;
+}
+
+/** Of a model that does not fit: bytes needed and there, for whoever places models. */
+function figuresOf({ details: { needed, available } }: EngineError): Record<string, number> {
+  if (typeof needed !== "number" || typeof available !== "number") return {};
+  return { needed_bytes: needed, available_bytes: available };
 }
 
 function malformedUrl(error: unknown): { status: number; code: string; message?: string } | undefined {

@@ -200,11 +200,6 @@ describe("streams", () => {
     });
     expect(all).not.toContain("[DONE]");
     expect(JSON.stringify(all)).not.toContain('"finish_reason":"');
-    expect((await json(fetch(`${daemon.url}/health`))).models[0]).toMatchObject({
-      status: "failed",
-      error: "the GPU is gone",
-    });
-    expect((await chat()).status).toBe(404);
   });
 
   test("a bug in the middle keeps its text to the log", async () => {

@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from "commander";
 import { EngineError } from "../engine/errors.ts";
+import { AnswerError } from "../kit/client.ts";
 import { colour } from "./colour.ts";
 import type { World } from "./commands/command.ts";
 import { commands } from "./commands/index.ts";
@@ -43,9 +44,9 @@ export async function run(args: readonly string[], world: World = here): Promise
 
 /** One clear line a problem for what a user can cause; a stack only for our own mistakes. */
 function complaint(error: unknown): string {
-  const isOurs = !(error instanceof EngineError) || error.code === "internal";
+  const isTheirs = error instanceof EngineError ? error.code !== "internal" : error instanceof AnswerError;
   const text =
-    isOurs && error instanceof Error ? (error.stack ?? error.message) : String((error as Error).message);
+    !isTheirs && error instanceof Error ? (error.stack ?? error.message) : String((error as Error).message);
   return `${colour.red("error:")} ${text}\n`;
 }
 

@@ -20,6 +20,7 @@ const defaults = {
   host: "127.0.0.1",
   port: 13131,
   max_queue: 64,
+  max_queue_tokens: 262_144,
   log_level: "info",
   log_format: "text",
   http: { body_limit_mb: 32, keepalive_s: 5, stall_s: 30, drain_s: 5 },
@@ -48,6 +49,8 @@ test("the example is valid, shows the defaults, and its comments hold valid keys
     device: 0,
     adapter: "radeon",
     context_length: 8192,
+    step_limit_s: 120,
+    max_per_principal: 4,
     images: { budget_pixels: 1_048_576 },
     hub: { endpoint: "https://hub.example.org", cache_folder: "/srv/models", offline: true },
     default_models: [

@@ -34,6 +34,12 @@ export const Config = v.strictObject({
   max_in_flight: v.exactOptional(v.pipe(Count, v.minValue(1), v.maxValue(64))),
   /** Requests that may wait for one model beside those; more get queue_full. */
   max_queue: v.optional(Count, 64),
+  /** Prompt tokens that may wait for one model; a request behind fewer may wait, however long it is. */
+  max_queue_tokens: v.optional(v.pipe(Count, v.minValue(1)), 262_144),
+  /** Requests of one principal (as the gateway names it) at one model, running and waiting; default: no limit. */
+  max_per_principal: v.exactOptional(v.pipe(Count, v.minValue(1))),
+  /** A step of the device that takes longer is taken for a hang; default: 120, on a software adapter 600. */
+  step_limit_s: v.exactOptional(Seconds),
   log_level: v.optional(v.picklist(levels), "info"),
   log_format: v.optional(v.picklist(["text", "json"]), "text"),
   http: v.optional(

@@ -44,7 +44,15 @@ afterEach(() => {
 test("says where it listens, what it serves and how", async () => {
   const model = emptyModelFolder();
   const images = { max_mb: 1.5, max_megapixels: 2, max_per_request: 4, budget_pixels: 5000, cache_mb: 6 };
-  const flags = { device: 1, adapter: "fake", context_length: 999, max_queue: 3, images };
+  const flags = {
+    device: 1,
+    adapter: "fake",
+    context_length: 999,
+    max_queue: 3,
+    max_per_principal: 2,
+    step_limit_s: 7,
+    images,
+  };
   const { url, activated, models } = await start({
     ...flags,
     default_models: [{ model_id: "m", source: model }],
@@ -55,12 +63,15 @@ test("says where it listens, what it serves and how", async () => {
     device: 1,
     adapter: "fake",
     maxQueue: 3,
+    maxQueueTokens: 262_144,
+    maxPerPrincipal: 2,
+    stepLimitMs: 7000,
     images: { ...limits, remote: undefined },
   });
   expect(engine.options).toEqual([{ contextLength: 999 }]);
   expect(lines).toEqual([
     `listening on ${url}`,
-    expect.stringMatching(/^m: reading ░*█+░* +33% 1 kB of 1 kB$/),
+    expect.stringMatching(/^m: reading ░*█+░* +33% 1 kB of 1 kB, 1 of 4 tensors$/),
     expect.stringMatching(/^m: loaded in [\d.]+ s, 15 MiB, context of 4096 tokens, 40 dispatches a token$/),
     `ready: ${url}/v1 serves m on Fake GPU`,
   ]);

@@ -39,17 +39,21 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   const wanted = config.default_models.map(wantedModel);
   // A typing error should show at once, not after the device has been opened.
   for (const { id, source, quant } of wanted) withQuant(parseReference(source ?? id), quant);
-  const { device, adapter, max_queue: maxQueue, max_in_flight: maxInFlight } = config;
   const engine = await openEngine({
-    device,
-    adapter,
-    maxQueue,
-    maxInFlight,
+    device: config.device,
+    adapter: config.adapter,
+    maxQueue: config.max_queue,
+    maxQueueTokens: config.max_queue_tokens,
+    maxPerPrincipal: config.max_per_principal,
+    maxInFlight: config.max_in_flight,
     images: imageLimits(config.images),
+    stepLimitMs: config.step_limit_s === undefined ? undefined : config.step_limit_s * 1000,
+    faults: env["NEURON_FAULTS"], // for tests only: engine/serve/faults.ts
   });
   const memory = watchMemory(engine.device);
   const models = new Models(engine, fetcher(config, env, log), config.context_length, config.quant);
   tell(models, log);
+  tellHealth(engine, log);
   const stop = new AbortController();
   const app = buildServer({
     engine,
@@ -126,9 +130,11 @@ function fetcher(config: Config, env: NodeJS.ProcessEnv, log: Log): ConstructorP
 
 function tell(models: Models, log: Log): void {
   models.events.on("loading", ({ id, loading }: Entry) => {
-    const { phase, bytes, total_bytes } = loading;
-    if (total_bytes > 0 && phase !== "ready")
-      log.progress(progressLine(`${id}: ${phase}`, bytes, total_bytes));
+    const { phase, bytes, total_bytes, tensors, total_tensors, eta_secs: eta } = loading;
+    if (total_bytes === 0 || phase === "ready") return;
+    const counted = total_tensors > 0 ? `, ${tensors} of ${total_tensors} tensors` : "";
+    const left = eta === null || eta === undefined ? "" : `, ${Math.ceil(eta)} s left`;
+    log.progress(`${progressLine(`${id}: ${phase}`, bytes, total_bytes)}${counted}${left}`);
   });
   models.events.on("loaded", ({ id, model }, seconds) => {
     const { contextLength, weightBytes, cacheBytes, scratchBytes, dispatchesPerToken } = model!.info;
@@ -141,6 +147,23 @@ function tell(models: Models, log: Log): void {
     else log.error(`${id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   });
   models.events.on("unloaded", ({ id }) => log.info(`${id}: unloaded`));
+}
+
+function tellHealth(engine: Engine, log: Log): void {
+  let since = 0;
+  engine.onChange = ({ state, reason }) => {
+    if (state === "failed") log.error(`${engine.device.name} is out of service: ${reason}`);
+    else if (state === "ready")
+      log.info(`${engine.device.name} is back after ${seconds(since)} s, with its models`);
+    else {
+      since = performance.now();
+      log.warn(`${reason}; it is opened anew, and its models are read again`);
+    }
+  };
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1000).toFixed(1);
 }
 
 /** The one line to look for. */

@@ -152,7 +152,10 @@ export function startMeter(metrics: Metrics, entry: Entry, endpoint: string, cho
     failed: (code) => {
       metrics.requests.inc({ model, endpoint, outcome: code });
     },
-    ended: () => metrics.duration.observe({ model, endpoint }, since()),
+    ended: () => {
+      entry.usedAt = performance.now();
+      metrics.duration.observe({ model, endpoint }, since());
+    },
   };
 }
 

@@ -4,8 +4,8 @@ import type { FastifyInstance } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import { check } from "./check.ts";
 import type { Entry, Models } from "./models.ts";
-import { LoadRequest, modalitiesOf, UnloadRequest } from "./protocol.ts";
-import type { Endpoint, LoadResponse, UnloadResponse } from "./protocol.ts";
+import { LoadRequest, modalitiesOf, RestartRequest, UnloadRequest } from "./protocol.ts";
+import type { Endpoint, LoadResponse, RestartResponse, UnloadResponse } from "./protocol.ts";
 import { refusal } from "./refusals.ts";
 import { outputLimit } from "./status-routes.ts";
 
@@ -32,8 +32,14 @@ export function modelRoutes(
 
   app.post("/models/unload", async (request): Promise<UnloadResponse> => {
     const body = check(UnloadRequest, request.body);
-    await models.unload(body.model_id, body.force ?? false);
+    await models.unload(body.model_id, { force: body.force ?? false, waitMs: 1000 * (body.wait_s ?? 0) });
     return { status: "unloaded", model_id: body.model_id };
+  });
+
+  app.post("/restart", async (request): Promise<RestartResponse> => {
+    const { force } = check(RestartRequest, request.body ?? {});
+    await models.restart(force ?? false);
+    return { status: "restarted" };
   });
 
   app.get<ById>("/models/*", (request, reply): Endpoint | undefined => {

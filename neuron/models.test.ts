@@ -82,7 +82,10 @@ describe("status", () => {
       devices: [{ index: 1, name: "Fake GPU", kind: "hardware", driver: "0.0", vram_total_mb: 24_000 }],
     });
     expect((await get("/health")).devices).toEqual([
-      { index: 1, name: "Fake GPU", vram_total_mb: 24_000, vram_used_mb: 1000, vram_free_mb: 23_000 },
+      {
+        ...{ index: 1, name: "Fake GPU", vram_total_mb: 24_000, vram_used_mb: 1000, vram_free_mb: 23_000 },
+        ...{ state: "ready", losses: 0 },
+      },
     ]);
   });
 

@@ -1,7 +1,8 @@
-// The models of this neuron and their lives: waiting → downloading → reading → loaded → unloading, or failed.
-// One load at a time on the device; callers who want the same id share one load.
+// The models of this neuron and their lives: waiting → downloading → reading → loaded → unloading, or failed; loaded
+// ones recover with their device. One load at a time on the device; callers who want the same id share one load.
 
 import { EventEmitter } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engine/errors.ts";
 import type { Engine, LoadOptions, Model } from "../engine/serve/types.ts";
 import type { Activation, Loading, ModelStatus } from "./protocol.ts";
@@ -43,6 +44,8 @@ export interface Entry {
   loadedAt: number;
   /** Moving averages, tokens per second. */
   speed: { prefill: number | null; decode: number | null };
+  /** performance.now() at the end of its last request, or of its load. */
+  usedAt: number;
 }
 
 interface Job {
@@ -92,14 +95,21 @@ export class Models {
   }
 
   list(): Entry[] {
-    return [...this.#entries.values()];
+    const all = [...this.#entries.values()];
+    for (const entry of all) followDevice(entry);
+    return all;
   }
 
-  /** The loaded model of that id; throws model_not_found, which names those that are loaded, model_loading or shutting_down. */
+  /**
+   * The loaded model of that id, which may be recovering and then refuses by itself. Throws model_not_found, which names
+   * those that are loaded, model_loading or shutting_down.
+   */
   get(id: string, param = "model"): Entry & { model: Model } {
     if (this.#closing) throw shuttingDown();
     const entry = this.#entries.get(id);
-    if (entry?.model && entry.status === "loaded") return entry as Entry & { model: Model };
+    if (entry) followDevice(entry);
+    if (entry?.model && (entry.status === "loaded" || entry.status === "recovering"))
+      return entry as Entry & { model: Model };
     if (entry?.status === "loading") {
       throw new EngineError("model_loading", `model "${id}" is still ${phaseOf(entry)}; ask again soon`, {
         param,
@@ -120,8 +130,10 @@ export class Models {
     const reference = withQuant(named, asked.quant ?? (named.quant === undefined ? this.#quant : undefined));
     const id = before || asked.source !== undefined ? asked.id : reference.id;
     await this.#unloads.get(id)?.catch(() => undefined);
+    await this.#engine.settled();
     const contextLength = asked.contextLength ?? before?.contextLength ?? this.#contextLength;
     const entry = this.#entries.get(id);
+    if (entry) followDevice(entry);
     if (!entry || entry.status === "failed") return this.#start({ id, reference, contextLength });
     refuseAnother(entry, reference, asked.contextLength);
     return this.#jobs.get(id)?.done ?? entry;
@@ -133,7 +145,7 @@ export class Models {
     const loading: Loading = { phase: "waiting", bytes: 0, total_bytes: 0, tensors: 0, total_tensors: 0 };
     const speed = { prefill: null, decode: null };
     const source = sourceOf(reference);
-    const empty = { model: undefined, error: undefined, loadedAt: 0 };
+    const empty = { model: undefined, error: undefined, loadedAt: 0, usedAt: 0 };
     const entry: Entry = { id, source, status: "loading", loading, speed, ...empty };
     const cancel = new AbortController();
     this.#entries.set(id, entry);
@@ -155,11 +167,12 @@ export class Models {
       entry.model = await this.#onDevice(() => this.#read(entry, path, asked, signal));
       entry.status = "loaded";
       entry.loadedAt = Math.floor(Date.now() / 1000);
+      entry.usedAt = performance.now();
       this.events.emit("loaded", entry, (performance.now() - started) / 1000);
       return entry;
     } catch (thrown) {
       const error: unknown = signal.aborted ? signal.reason : thrown;
-      this.fail(entry, error);
+      fail(entry, error);
       this.events.emit("failed", entry, error);
       throw error;
     } finally {
@@ -169,8 +182,10 @@ export class Models {
 
   async #files(entry: Entry, reference: Reference, signal: AbortSignal): ReturnType<Fetch> {
     if (reference.kind === "local") return reference;
+    const eta = startEta();
     const report = (bytes: number, totalBytes: number) => {
-      entry.loading = { ...entry.loading, phase: "downloading", bytes, total_bytes: totalBytes };
+      const counted = { bytes, total_bytes: totalBytes, eta_secs: eta(bytes, totalBytes) };
+      entry.loading = { ...entry.loading, phase: "downloading", ...counted };
       this.events.emit("loading", entry);
     };
     return this.#fetch(reference, report, signal);
@@ -178,9 +193,11 @@ export class Models {
 
   async #read(entry: Entry, path: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
     signal.throwIfAborted();
+    const eta = startEta();
     return this.#engine.load(path, options, (progress) => {
       const { phase, bytes, totalBytes, tensors, totalTensors } = progress;
-      entry.loading = { phase, bytes, total_bytes: totalBytes, tensors, total_tensors: totalTensors };
+      const counted = { bytes, total_bytes: totalBytes, tensors, total_tensors: totalTensors };
+      entry.loading = { phase, ...counted, eta_secs: eta(bytes, totalBytes) };
       this.events.emit("loading", entry);
     });
   }
@@ -192,8 +209,11 @@ export class Models {
     return turn;
   }
 
-  /** Throws model_not_found, or model_busy while requests run or the load does, unless `force` ends them. */
-  async unload(id: string, force: boolean): Promise<void> {
+  /**
+   * `waitMs`: how long requests may go on, while new ones are refused. Throws model_not_found, or model_busy while
+   * requests run (after the wait) or the load does, unless `force` ends them.
+   */
+  async unload(id: string, { force = false, waitMs = 0 } = {}): Promise<void> {
     const entry = this.#entries.get(id);
     if (!entry) this.get(id, "model_id");
     const job = this.#jobs.get(id);
@@ -204,28 +224,36 @@ export class Models {
     }
     let running = this.#unloads.get(id);
     if (!running) {
-      running = this.#end(entry!, force).finally(() => this.#unloads.delete(id));
+      running = this.#end(entry!, force, waitMs).finally(() => this.#unloads.delete(id));
       this.#unloads.set(id, running);
     }
     await running;
   }
 
-  async #end(entry: Entry, force: boolean): Promise<void> {
-    const busy = entry.model ? entry.model.load.running + entry.model.load.waiting : 0;
-    if (busy > 0 && !force) {
-      throw new EngineError(
-        "model_busy",
-        `model "${entry.id}" has ${busy} requests; wait, or unload with force`,
-      );
-    }
+  /** Opens the device anew, with its models. Throws model_busy while requests run or a load does, unless `force`. */
+  async restart(force: boolean): Promise<void> {
+    if (this.#closing) throw shuttingDown();
+    const loading = [...this.#jobs.keys()];
+    const busy = this.list().filter(
+      ({ model }) => model !== undefined && model.load.running + model.load.waiting > 0,
+    );
+    if (loading.length > 0)
+      throw new EngineError("model_busy", `model "${loading[0]}" is still loading; wait`);
+    if (busy.length > 0 && !force)
+      throw new EngineError("model_busy", `model "${busy[0]!.id}" has requests; wait, or restart with force`);
+    await this.#onDevice(() => this.#engine.restart());
+  }
+
+  async #end(entry: Entry, force: boolean, waitMs: number): Promise<void> {
     if (entry.model) {
-      entry.status = "unloading";
+      entry.status = "unloading"; // nothing new comes in
       try {
+        await this.#emptied(entry, force, waitMs);
         await entry.model.unload({ force });
       } catch (error) {
-        // A request slipped in before the device thread heard of the unload: the model goes on.
+        // Still busy: the model goes on.
         if (error instanceof EngineError && error.code === "model_busy") entry.status = "loaded";
-        else this.fail(entry, error);
+        else fail(entry, error);
         throw error;
       }
     }
@@ -233,16 +261,17 @@ export class Models {
     this.events.emit("unloaded", entry);
   }
 
-  /** The device is gone or the model is in an unknown state: it takes no more requests. */
-  fail(entry: Entry, error: unknown): void {
-    entry.status = "failed";
-    entry.model = undefined;
-    entry.error = error instanceof Error ? error.message : String(error);
-  }
-
-  /** A lost device takes all its models with it. */
-  failAll(error: unknown): void {
-    for (const entry of this.list()) if (entry.status === "loaded") this.fail(entry, error);
+  /** Resolves when no request is there, or when those that are there may be ended. Throws model_busy. */
+  async #emptied({ id, model }: Entry, force: boolean, waitMs: number): Promise<void> {
+    const busy = () => model!.load.running + model!.load.waiting;
+    const until = performance.now() + waitMs;
+    while (busy() > 0 && performance.now() < until && !this.#closing) await sleep(lookAgainMs);
+    if (busy() === 0 || force) return;
+    const waited = waitMs > 0 ? ` after ${waitMs / 1000} s` : "";
+    throw new EngineError(
+      "model_busy",
+      `model "${id}" has ${busy()} requests${waited}; wait, or unload with force`,
+    );
   }
 
   /** Loads the default models one after another; each ends in `completed` or `failed` of the activation. */
@@ -271,6 +300,40 @@ export class Models {
     this.#closing = true;
     for (const job of this.#jobs.values()) job.cancel.abort(shuttingDown());
   }
+}
+
+/** How often somebody looks whether a model is idle, ms. */
+const lookAgainMs = 20;
+
+/** A loaded model is what its device is. */
+function followDevice(entry: Entry): void {
+  const { model, status } = entry;
+  if (!model || (status !== "loaded" && status !== "recovering")) return;
+  if (model.state === "failed") {
+    fail(entry, new Error(model.reason));
+    return;
+  }
+  entry.status = model.state === "ready" ? "loaded" : "recovering";
+  entry.error = model.reason;
+}
+
+/** It takes no more requests; a load begins anew. */
+function fail(entry: Entry, error: unknown): void {
+  entry.status = "failed";
+  entry.model = undefined;
+  entry.error = error instanceof Error ? error.message : String(error);
+}
+
+/** Seconds that the rest will take at the average pace so far; null before anything can be said. */
+function startEta(): (bytes: number, totalBytes: number) => number | null {
+  let begun: { at: number; bytes: number } | undefined; // what was there before costs no time
+  return (bytes, totalBytes) => {
+    begun ??= { at: performance.now(), bytes };
+    const seconds = (performance.now() - begun.at) / 1000;
+    const done = bytes - begun.bytes;
+    if (seconds < 0.5 || done <= 0) return null;
+    return Math.round((10 * seconds * (totalBytes - bytes)) / done) / 10;
+  };
 }
 
 /** One id is one model: another source or another context under it is a mistake to report, not to guess about. */

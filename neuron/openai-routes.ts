@@ -17,6 +17,7 @@ import type { Entry, Models } from "./models.ts";
 import { gather } from "./openai-answer.ts";
 import type { Encoder, Frame, Gathered, Head } from "./openai-answer.ts";
 import { ChatBody, CompletionBody } from "./openai-body.ts";
+import { principalHeader } from "./protocol.ts";
 import type { InputTokens } from "./protocol.ts";
 import { echoed, toChat, toCompletion } from "./openai-request.ts";
 import { stream } from "./sse.ts";
@@ -47,7 +48,7 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
   app.post("/v1/chat/completions", async (request, reply) => {
     const body = check(ChatBody, request.body);
     const entry = deps.models.get(body.model);
-    const asked = toChat(body, entry.model.info);
+    const asked = { ...toChat(body, entry.model.info), ...principalOf(request) };
     const head = headOf("chatcmpl", body, body.logprobs === true);
     return answer(deps, request, reply, {
       entry,
@@ -69,7 +70,7 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
   app.post("/v1/completions", async (request, reply) => {
     const body = check(CompletionBody, request.body);
     const entry = deps.models.get(body.model);
-    const asked = toCompletion(body, entry.model.info);
+    const asked = { ...toCompletion(body, entry.model.info), ...principalOf(request) };
     const head = headOf("cmpl", body, typeof body.logprobs === "number");
     return answer(deps, request, reply, {
       entry,
@@ -81,6 +82,11 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
       whole: (gathered) => completionAnswer(head, echoed(body), gathered),
     });
   });
+}
+
+function principalOf({ headers }: FastifyRequest): { principal?: string } {
+  const principal = headers[principalHeader];
+  return typeof principal === "string" && principal !== "" ? { principal } : {};
 }
 
 function withSeed<R extends { options: GenerationOptions }>(request: R, choice: number): R {
@@ -114,7 +120,7 @@ async function answer(
   closed.addEventListener("abort", end, { once: true });
   deps.stop.addEventListener("abort", end, { once: true });
   const failed = (error: unknown): unknown => {
-    const known = classify(error, task.entry, { closed, stop: deps.stop }, deps.models);
+    const known = classify(error, task.entry, { closed, stop: deps.stop });
     meter.failed(failure(known, request.id).code);
     return known;
   };
@@ -146,16 +152,10 @@ function brokenOff({ log, metrics }: OpenAiDeps, request: FastifyRequest, error:
   return end.body;
 }
 
-/** What an error of the engine means here; a lost device takes all models out of service. */
-function classify(
-  error: unknown,
-  entry: Entry,
-  ends: { closed: AbortSignal; stop: AbortSignal },
-  models: Models,
-): unknown {
+/** What an error of the engine means here. */
+function classify(error: unknown, entry: Entry, ends: { closed: AbortSignal; stop: AbortSignal }): unknown {
   if (ends.closed.aborted) return new EngineError("cancelled", "the client closed the connection");
   if (ends.stop.aborted) return shuttingDown();
-  if (error instanceof EngineError && error.code === "device_lost") models.failAll(error);
   if (error instanceof EngineError && error.code === "cancelled") {
     return new EngineError("cancelled", `model "${entry.id}" was unloaded while it answered`);
   }

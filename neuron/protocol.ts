@@ -15,6 +15,12 @@ export const principalHeader = "x-cortex-principal";
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Mebibytes = v.nullable(v.number());
 
+/**
+ * Whether a device takes work: after a loss it is recovering, with its models; failed means that this was given up, and
+ * that the next load tries once more.
+ */
+export const DeviceState = v.picklist(["ready", "recovering", "failed"]);
+
 /** One GPU, or its software stand-in. */
 export const Device = v.looseObject({
   index: Count,
@@ -25,10 +31,11 @@ export const Device = v.looseObject({
   backend: v.string(),
   vram_total_mb: Mebibytes,
   features: v.array(v.string()),
+  state: v.exactOptional(DeviceState),
 });
 export type Device = v.InferOutput<typeof Device>;
 
-/** GET /discovery: what this host is; constant while the daemon runs. */
+/** GET /discovery: what this host is; constant while the daemon runs, but for the devices' state. */
 export const Discovery = v.looseObject({
   hostname: v.string(),
   os: v.string(),
@@ -43,7 +50,7 @@ export const Discovery = v.looseObject({
 export type Discovery = v.InferOutput<typeof Discovery>;
 
 /** Only "loaded" takes requests; a status that the reader does not know must be treated as not servable. */
-export const ModelStatus = v.picklist(["loading", "loaded", "unloading", "failed"]);
+export const ModelStatus = v.picklist(["loading", "loaded", "recovering", "unloading", "failed"]);
 export type ModelStatus = v.InferOutput<typeof ModelStatus>;
 
 export const LoadPhase = v.picklist(["waiting", "downloading", "reading", "compiling", "ready"]);
@@ -56,6 +63,8 @@ export const Loading = v.looseObject({
   total_bytes: Count,
   tensors: Count,
   total_tensors: Count,
+  /** Until the phase is over; null before anything can be said. */
+  eta_secs: v.exactOptional(v.nullable(v.number())),
 });
 export type Loading = v.InferOutput<typeof Loading>;
 
@@ -65,6 +74,11 @@ export const DeviceHealth = v.looseObject({
   vram_total_mb: Mebibytes,
   vram_used_mb: Mebibytes,
   vram_free_mb: Mebibytes,
+  state: v.exactOptional(DeviceState),
+  /** Present when state is not "ready": why. */
+  error: v.exactOptional(v.string()),
+  /** How often the device was lost since the daemon started. */
+  losses: v.exactOptional(Count),
 });
 export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
 
@@ -86,7 +100,7 @@ export const ModelHealth = v.looseObject({
   idle_secs: v.exactOptional(v.number()),
   /** Present while status is "loading". */
   loading: v.exactOptional(Loading),
-  /** Present when status is "failed". */
+  /** Present when status is "failed" or "recovering". */
   error: v.exactOptional(v.string()),
 });
 export type ModelHealth = v.InferOutput<typeof ModelHealth>;
@@ -169,10 +183,14 @@ export type LoadRequest = v.InferOutput<typeof LoadRequest>;
 export const LoadResponse = v.looseObject({ status: v.literal("loaded"), model_id: v.string() });
 export type LoadResponse = v.InferOutput<typeof LoadResponse>;
 
-/** POST /models/unload: 404 model_not_found, 409 model_busy while requests run unless `force` ends them. */
+/**
+ * POST /models/unload: 404 model_not_found, 409 model_busy while requests run. `wait_s`: they may go on that long first,
+ * and new ones are refused; `force` ends those that still run.
+ */
 export const UnloadRequest = v.strictObject({
   model_id: v.pipe(v.string(), v.nonEmpty()),
   force: v.nullish(v.boolean()),
+  wait_s: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(3600))),
 });
 export type UnloadRequest = v.InferOutput<typeof UnloadRequest>;
 

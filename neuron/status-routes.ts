@@ -63,18 +63,22 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
   });
 }
 
-function deviceOf({ device }: Engine, figures: MemoryFigures): Device {
+function deviceOf({ device, health }: Engine, figures: MemoryFigures): Device {
   const { index, name, vendor, driver, kind, backend, features } = device;
-  return { index, name, vendor, driver, kind, backend, features, vram_total_mb: figures.totalMb };
+  const known = { index, name, vendor, driver, kind, backend, features };
+  return { ...known, vram_total_mb: figures.totalMb, state: health.state };
 }
 
-function deviceHealth({ device }: Engine, figures: MemoryFigures): DeviceHealth {
+function deviceHealth({ device, health }: Engine, figures: MemoryFigures): DeviceHealth {
   return {
     index: device.index,
     name: device.name,
     vram_total_mb: figures.totalMb,
     vram_used_mb: figures.usedMb,
     vram_free_mb: figures.freeMb,
+    state: health.state,
+    ...(health.reason === undefined ? {} : { error: health.reason }),
+    losses: health.losses,
   };
 }
 
@@ -87,6 +91,7 @@ function modelHealth(entry: Entry): ModelHealth {
     queue_depth: entry.model?.load.waiting ?? 0,
     tok_s_prefill: entry.speed.prefill,
     tok_s_decode: entry.speed.decode,
+    ...idleness(entry),
     ...progress(entry),
   };
 }
@@ -109,6 +114,12 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
   };
 }
 
+function idleness({ model, usedAt }: Entry): Pick<ModelHealth, "idle_secs"> {
+  if (!model) return {};
+  const busy = model.load.running + model.load.waiting > 0;
+  return { idle_secs: busy ? 0 : Math.floor((performance.now() - usedAt) / 100) / 10 };
+}
+
 function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
   return model ? { format: model.info.format, quant: model.info.quant } : {};
 }
@@ -121,6 +132,6 @@ export function outputLimit(context: number): number {
 function progress({ status, loading, error }: Entry): Pick<ModelHealth, "loading" | "error"> {
   return {
     ...(status === "loading" ? { loading } : {}),
-    ...(status === "failed" && error !== undefined ? { error } : {}),
+    ...((status === "failed" || status === "recovering") && error !== undefined ? { error } : {}),
   };
 }

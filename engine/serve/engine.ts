@@ -15,8 +15,11 @@ import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts"
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
 export interface EngineOptions extends GpuOptions {
-  /** How many requests may wait for one model. */
+  /** How many requests may wait for one model, and of how many prompt tokens; default: 64, and no limit. */
   maxQueue?: number;
+  maxQueueTokens?: number | undefined;
+  /** Requests of one principal at one model; default: no limit. */
+  maxPerPrincipal?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.maxInFlight. */
   maxInFlight?: number | undefined;
   /** What pictures may cost; default: engine/image/limits.ts. */
@@ -41,6 +44,8 @@ const [leastWait, mostWait] = [1, 120];
 export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const {
     maxQueue = 64,
+    maxQueueTokens,
+    maxPerPrincipal,
     maxInFlight,
     images,
     stepLimitMs,
@@ -48,10 +53,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     faults,
     ...gpu
   } = options;
-  const modelOptions = { maxQueue, maxInFlight, images: { ...defaultImageLimits, ...images } };
-  const limits =
+  const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
+  const modelOptions = { ...limits, maxInFlight, images: { ...defaultImageLimits, ...images } };
+  const stepLimits =
     stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
-  const threads = { gpu, stepLimitMs: limits };
+  const threads = { gpu, stepLimitMs: stepLimits };
   const planned = parseFaults(faults ?? "");
   const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
   return new DeviceEngine(thread, threads, {

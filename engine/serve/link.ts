@@ -34,6 +34,7 @@ export class DeviceLink {
   constructor(port: MessagePort | Worker) {
     this.#port = port;
     this.opened = new Promise((resolve, reject) => (this.#onOpened = { resolve, reject }));
+    this.opened.catch(() => undefined); // whoever waits for it hears it
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     port.on("message", (message: FromWorker) => {
       this.#receive(message);

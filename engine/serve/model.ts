@@ -3,7 +3,7 @@ import { EngineError } from "../errors.ts";
 import { vocabularyOf } from "../grammar/vocabulary.ts";
 import { ImagePreparer, type ImageLimits } from "../image/index.ts";
 import { createTextStream, type TextPiece, type TextStream } from "../text/stream.ts";
-import { Admission, type Seat } from "./admission.ts";
+import { Admission, type AdmissionLimits, type Seat } from "./admission.ts";
 import { preparePictures } from "./pictures.ts";
 import type { Resident } from "./resident.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
@@ -21,9 +21,7 @@ import type {
   Usage,
 } from "./types.ts";
 
-export interface ModelOptions {
-  /** How many requests may wait beside those that run. */
-  maxQueue: number;
+export interface ModelOptions extends Omit<AdmissionLimits, "slots"> {
   images: ImageLimits;
 }
 
@@ -42,14 +40,14 @@ export class LoadedModel implements Model {
   constructor(
     resident: Resident,
     text: ModelText,
-    { maxQueue, images }: ModelOptions,
+    { images, ...limits }: ModelOptions,
     onUnload: () => void = () => undefined,
   ) {
     const { info } = resident;
     this.#resident = resident;
     this.#onUnload = onUnload;
     this.#text = text;
-    this.#admission = new Admission({ slots: info.maxInFlight, maxQueue });
+    this.#admission = new Admission({ ...limits, slots: info.maxInFlight });
     const vision = text.template.knowsImages ? info.vision : undefined;
     const budget = Math.min(images.budget ?? Infinity, vision?.mostPixels ?? Infinity);
     this.#preparer = vision && new ImagePreparer(vision.settings, { ...images, budget });
@@ -71,14 +69,20 @@ export class LoadedModel implements Model {
   }
 
   get load(): { running: number; waiting: number } {
-    return this.#admission.load;
+    const { running, waiting } = this.#admission.load;
+    return { running, waiting };
+  }
+
+  /** Principals of whom requests are here. */
+  get principals(): number {
+    return this.#admission.principals;
   }
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
     this.#resident.expectReady();
-    this.#admission.check(); // preparing pictures is work: not for a request that will be turned away
+    this.#admission.check(request.principal); // preparing pictures is work: not for a request that will be turned away
     const prompt = await this.#prompt(request, signal);
-    yield* this.#answer(prompt, request.options, signal, (logprobs) =>
+    yield* this.#answer(prompt, request, signal, (logprobs) =>
       createTextStream({
         tokenizer: this.#text.tokenizer,
         stop: request.options.stop ?? [],
@@ -98,7 +102,7 @@ export class LoadedModel implements Model {
         : [...request.prompt];
     this.#checkIds(ids);
     const prompt = { ids, images: [], reasoning: undefined, grammar: undefined };
-    yield* this.#answer(prompt, request.options, signal, (logprobs) =>
+    yield* this.#answer(prompt, request, signal, (logprobs) =>
       createTextStream({
         tokenizer,
         stop: request.options.stop ?? [],
@@ -142,7 +146,7 @@ export class LoadedModel implements Model {
 
   async *#answer(
     prompt: Prompt,
-    options: GenerationOptions,
+    { options, principal }: Pick<ChatRequest, "options" | "principal">,
     signal: AbortSignal,
     open: (logprobs: boolean) => TextStream,
   ): AsyncGenerator<TextEvent> {
@@ -150,7 +154,7 @@ export class LoadedModel implements Model {
     if (request.grammar) this.#teach();
     if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
     this.#resident.expectReady();
-    const seat = this.#admission.enter();
+    const seat = this.#admission.enter(prompt.ids.length, principal);
     const own = new AbortController();
     this.#running.add(own);
     const events = this.#resident.generate(request, AbortSignal.any([signal, own.signal]));

@@ -159,12 +159,16 @@ export interface ChatRequest {
   addGenerationPrompt?: boolean;
   /** Passed to the chat template, e.g. enable_thinking. */
   templateArguments?: Readonly<Record<string, unknown>>;
+  /** On whose behalf: limits are counted by it. Those whom nobody names are one. */
+  principal?: string;
   options: GenerationOptions;
 }
 
 export interface CompletionRequest {
   /** Text, or token ids as they are. */
   prompt: string | readonly number[];
+  /** As of a chat. */
+  principal?: string;
   options: GenerationOptions;
 }
 

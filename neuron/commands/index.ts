@@ -1,6 +1,7 @@
 // The table of commands, in the order in which `neuron --help` lists them.
 
 import type { AddCommand } from "./command.ts";
+import { addChat } from "./chat.ts";
 import { addCompletion } from "./completion.ts";
 import { addDevices } from "./devices.ts";
 import { addDoctor } from "./doctor.ts";
@@ -11,7 +12,7 @@ import { addServe } from "./serve.ts";
 import { addVerify } from "./verify.ts";
 
 export const commands: readonly { group: string; adds: readonly AddCommand[] }[] = [
-  { group: "Serve:", adds: [addServe] },
+  { group: "Serve:", adds: [addServe, addChat] },
   { group: "Models:", adds: [addPull, addLs, addRm, addVerify] },
   { group: "This host:", adds: [addDoctor, addDevices, addCompletion] },
 ];
