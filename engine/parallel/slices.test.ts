@@ -22,7 +22,6 @@ test("units are dealt in proportion, at least one each, none left over", () => {
 
 describe.each([
   ["qwen3_5-tiny-text", [1, 1]],
-  ["qwen3_5-tiny-text", [1, 1, 1, 1]],
   ["qwen3-tiny-tied", [1, 1]],
   ["qwen3-tiny-tied", [2, 1, 2, 1]],
   ["llama3-tiny-ropescaled", [3, 1]],
@@ -110,6 +109,10 @@ test("what cannot be dealt is told with the figures", () => {
   );
   expect(() => sharesOf({ ...config, heads: 2, kvHeads: 1 }, [1, 1, 1])).toThrow(
     "num_attention_heads: 2 cannot",
+  );
+  const delta = { keyHeads: 2, valueHeads: 4, keyDim: 8, valueDim: 8, conv: 4, order: "grouped" as const };
+  expect(() => sharesOf({ ...config, kvHeads: 6, delta }, [1, 1, 1, 1])).toThrow(
+    "linear_num_value_heads in steps of 2: 2 cannot be dealt to 4 devices",
   );
   expect(() => sharesOf(config, [1, 0])).toThrow("weights: [1, 0]");
 });

@@ -70,28 +70,37 @@ function dealAttention({ heads, kvHeads }: ModelConfig, weights: readonly number
 function dealDelta(delta: DeltaSettings, weights: readonly number[]): DeltaPortion[] {
   const { keyHeads, valueHeads } = delta;
   const names = { many: "linear_num_value_heads", few: "linear_num_key_heads" };
-  return dealGroups({ many: valueHeads, few: keyHeads }, weights, names).map(({ many, few }) => ({
+  // The kernels want an even number of value heads.
+  const step = { many: 2, few: (valueHeads / keyHeads) % 2 === 0 ? 1 : 2 };
+  return dealGroups({ many: valueHeads, few: keyHeads }, weights, names, step).map(({ many, few }) => ({
     keyHeads: few,
     valueHeads: valueSpans(delta, many),
   }));
 }
 
-/** Many heads, of which neighbouring ones share one of few: whole groups, or parts of one group. */
+/** Many heads, of which neighbouring ones share one of few: whole groups, or parts of one group; in such steps. */
 function dealGroups(
   of: { many: number; few: number },
   weights: readonly number[],
   names: { many: string; few: string },
+  step = { many: 1, few: 1 },
 ): { many: Span; few: Span }[] {
   const group = of.many / of.few;
-  if (of.few >= weights.length) {
-    return deal(of.few, weights, names.few).map((few) => ({ many: times(few, group), few }));
+  if (of.few / step.few >= weights.length) {
+    return dealSteps(of.few, step.few, weights, names.few).map((few) => ({ many: times(few, group), few }));
   }
-  return deal(of.many, weights, names.many).map((many) => {
+  return dealSteps(of.many, step.many, weights, names.many).map((many) => {
     const [first, last] = [Math.floor(many.from / group), Math.floor((many.to - 1) / group)];
     if (first === last) return { many, few: { from: first, to: first + 1 } };
     const text = `${of.many} in groups of ${group} cannot be dealt to ${weights.length} devices`;
     throw new EngineError("bad_request", `${names.many}: ${text}: one would have parts of two groups`);
   });
+}
+
+function dealSteps(total: number, step: number, weights: readonly number[], what: string): Span[] {
+  if (total % step !== 0) return deal(total, weights, what);
+  const name = step === 1 ? what : `${what} in steps of ${step}`;
+  return deal(total / step, weights, name).map((span) => times(span, step));
 }
 
 /** Whole blocks of every block format, so that a rank's columns are whole blocks; smaller steps for small models. */

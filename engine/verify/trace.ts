@@ -2,7 +2,7 @@
 // what `verify` holds against a reference; it runs the same networks and kernels as serving does, in any cut, and beside
 // other sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Plan } from "../gpu/plan.ts";
+import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
 import { readAllF32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -62,13 +62,23 @@ export class Tracer {
   }
 
   /** Plans for sequences of up to `capacity` tokens. */
-  static async create(gpu: Gpu, network: Network, config: ModelConfig, capacity: number): Promise<Tracer> {
+  static async create(
+    gpu: Gpu,
+    network: Network,
+    config: ModelConfig,
+    capacity: number,
+    exchange?: Exchange,
+  ): Promise<Tracer> {
     const memory = createMemory(gpu, config, capacity, slots);
     const rope = permanent(gpu, "rope", [capacity, config.rope.dims / 2, 2], ropeTable(config, capacity));
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const pictureWidth = config.vision ? config.hidden : undefined;
     const plan = (tokens: number, batch: boolean) =>
-      record(gpu, network, memory, createEntrance(gpu, { capacity: tokens, rope, pictureWidth, batch }));
+      record(
+        ...([gpu, network, memory] as const),
+        createEntrance(gpu, { capacity: tokens, rope, pictureWidth, batch }),
+        exchange,
+      );
     const many = await plan(Math.max(1, Math.min(capacity, rows)), false);
     const one = await plan(1, false);
     return new Tracer(gpu, config.vocab, memory, rope, [many, one, await plan(slots, true)]);
@@ -98,7 +108,7 @@ export class Tracer {
       if (piece === "shared") this.#writeShared(feed, at);
       else
         writeInputs(this.gpu, traced.entrance, feed, { from: at, count, past: this.#length, slot: ownSlot });
-      traced.plan.submit(piece === "shared" ? slots : count);
+      await traced.plan.run(piece === "shared" ? slots : count);
       this.#length += count;
       const read = await readAllF32(this.gpu, [...traced.tensors.values()]);
       for (const [i, name] of [...traced.tensors.keys()].entries()) {
@@ -138,9 +148,15 @@ export class Tracer {
   }
 }
 
-async function record(gpu: Gpu, network: Network, memory: Memory, entrance: Entrance): Promise<Traced> {
+async function record(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  entrance: Entrance,
+  exchange: Exchange | undefined,
+): Promise<Traced> {
   const { capacity, batch, step } = entrance;
-  const recording = new Recording(gpu, { capacity, batch, step, keep: true });
+  const recording = new Recording(gpu, { capacity, batch, step, keep: true, exchange });
   const logits = network.head(recording, network.body(recording, entrance.inputs, memory));
   const plan = await recording.finish([logits]);
   return { entrance, plan, tensors: new Map([...plan.kept, ["logits", logits]]) };
