@@ -7,7 +7,7 @@ import { checkModel } from "./auth.ts";
 import { concreteId } from "./catalogue.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Gateway } from "./gateway.ts";
-import { anonymous } from "./usage.ts";
+import { anonymous } from "./keys.ts";
 
 /** Throws permission_denied and rate_limit_exceeded. `model` is a concrete id. */
 export async function admitRequest(gateway: Gateway, request: FastifyRequest, model: string): Promise<void> {

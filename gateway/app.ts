@@ -9,12 +9,15 @@ import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError, toGatewayError } from "./errors.ts";
 import { failureOf, retryHeaders } from "./failure.ts";
 import { fleetReport } from "./fleet-report.ts";
+import { fleetRoutes } from "./fleet-routes.ts";
 import type { Gateway } from "./gateway.ts";
 import { fleetHealth } from "./health.ts";
 import { newId } from "./ids.ts";
 import { messagesRoutes } from "./messages-routes.ts";
 import type { Metrics } from "./metrics.ts";
 import { modelRoutes } from "./model-routes.ts";
+import { gatewayApi } from "./openapi.ts";
+import { operatorRoutes } from "./operator-routes.ts";
 import { pageRoutes, sendPage, wantsPage } from "./page.ts";
 import { responsesRoutes } from "./responses-routes.ts";
 import { NeuronRefusal } from "./upstream.ts";
@@ -44,6 +47,8 @@ export async function openApp(gateway: Gateway): Promise<FastifyInstance> {
   await app.register(responsesRoutes, { gateway });
   await app.register(modelRoutes, { gateway });
   await app.register(statusRoutes, { gateway });
+  await app.register(operatorRoutes, { gateway });
+  await app.register(fleetRoutes, { gateway });
   if (gateway.page) await app.register(pageRoutes, { page: gateway.page });
   return app;
 }
@@ -61,7 +66,7 @@ export async function openMetricsApp(metrics: Metrics): Promise<FastifyInstance>
 const open = { config: { access: "open" as const } };
 
 async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
-  const { fleet, models, version, startedAt, page, traffic } = gateway;
+  const { fleet, models, version, startedAt, page, traffic, residency } = gateway;
   const uptimeS = () => (Date.now() - startedAt) / 1000;
   const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS() });
   app.get("/", open, async (request, reply) => {
@@ -69,9 +74,14 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
     return page && wantsPage(request) ? sendPage(page, request, reply) : health();
   });
   app.get("/health", open, async () => health());
+  let api: object | undefined;
+  app.get("/openapi.json", open, async () => (api ??= gatewayApi(version)));
   app.get("/api/fleet", async (_request, reply) => {
     reply.header("cache-control", "no-store");
-    return fleetReport(fleet, { version, uptimeS: uptimeS(), models, traffic: traffic.report() });
+    const isPinned = (neuron: string, model: string) => residency.stays.isPinned(neuron, model);
+    const loadable = residency.loadable();
+    const now = { uptimeS: uptimeS(), traffic: traffic.report(), loadable, ...residency.report() };
+    return fleetReport(fleet, { version, models, isPinned, ...now });
   });
 }
 

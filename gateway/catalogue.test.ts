@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { chat, errorOf, openGateway, openNeuron, post } from "./gateway.fixture.ts";
 
-async function fleet() {
+async function fleet(loading: Record<string, unknown> = {}) {
   const [a, b] = [await openNeuron("zeta", "org/name:tag"), await openNeuron("zeta")];
   b.models.set("zeta", {
     status: "loaded",
@@ -9,13 +9,13 @@ async function fleet() {
     limit: { context: 2048, output: 4096 },
     reasoning: true,
   });
-  const loading = { phase: "reading" as const, bytes: 300, total_bytes: 700, tensors: 1, total_tensors: 2 };
-  b.models.set("big", { status: "loading", loading });
+  const progress = { phase: "reading" as const, bytes: 300, total_bytes: 700, tensors: 1, total_tensors: 2 };
+  b.models.set("big", { status: "loading", loading: progress });
   const models = {
     models: [{ id: "absent", source: "org/absent" }, { id: "zeta" }],
     aliases: { small: "zeta", "org/name:tag": "zeta", dead: "nobody" },
   };
-  return { a, b, gateway: await openGateway({ neurons: { b, a }, models }) };
+  return { a, b, gateway: await openGateway({ neurons: { b, a }, models, cortex: { loading } }) };
 }
 
 test("/v1/models is one sorted list of the fleet, the catalogue and the aliases", async () => {
@@ -34,6 +34,7 @@ test("/v1/models is one sorted list of the fleet, the catalogue and the aliases"
       { neuron: "a", status: "loaded" },
       { neuron: "b", status: "loaded" },
     ],
+    feasible_on: ["a", "b"],
     capabilities: ["text", "vision"],
     modalities: { input: ["text", "image"], output: ["text"] },
     limit: { context: 2048, output: 1024 },
@@ -71,7 +72,7 @@ test.each([
   ["absent", /'absent' \(org\/absent\) is in the catalogue but no neuron has loaded it\./],
   ["constructor", /'constructor' does not exist/],
 ])("unknown model %s: 404 with those that are known", async (model, message) => {
-  const { gateway } = await fleet();
+  const { gateway } = await fleet({ on_demand: false });
   const response = await post(gateway, { ...chat, model });
   expect(response.status).toBe(404);
   expect(await errorOf(response)).toMatchObject({
@@ -80,12 +81,12 @@ test.each([
   });
 });
 
-test("a model that is loading: 503, how far it is, and when to come back", async () => {
-  const { gateway } = await fleet();
+test("a model that takes longer to load than a request may wait: 503, and when to come back", async () => {
+  const { gateway } = await fleet({ wait_s: 0.3 });
   const response = await post(gateway, { ...chat, model: "big" });
   expect([response.status, response.headers.get("retry-after")]).toEqual([503, "3"]);
   expect(await errorOf(response)).toEqual({
-    message: "The model 'big' is loading (42 %); try again shortly.",
+    message: "The model 'big' is still being loaded; try again shortly.",
     ...{ type: "server_error", code: "model_loading", param: null },
   });
 });

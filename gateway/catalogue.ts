@@ -12,6 +12,8 @@ export interface ModelItem {
   owned_by: "cortex";
   loaded: boolean;
   locations: { neuron: string; status: string; percent?: number }[];
+  /** Neurons that could load it, whatever lies there now. */
+  feasible_on: string[];
   capabilities: string[];
   /** Absent until a neuron has said what it is. */
   modalities?: Modalities;
@@ -35,21 +37,29 @@ export function concreteId(models: ModelsConfig, name: string): string {
   return Object.hasOwn(models.aliases, name) ? models.aliases[name]! : name;
 }
 
+/** What can be brought into the fleet. */
+export interface Loadable {
+  ids: readonly string[];
+  feasibleOn(model: string): string[];
+}
+
 /** Every model and alias, by id. `created` is in seconds since 1970; an alias of a model nobody knows is left out. */
 export function modelItems(
   neurons: readonly NeuronView[],
   config: ModelsConfig,
   created: number,
+  loadable: Loadable,
 ): ModelItem[] {
   const places = neurons
     .filter((neuron) => neuron.state === "healthy")
     .flatMap((neuron) => neuron.models.map((model) => ({ neuron: neuron.name, model })));
-  const ids = new Set([...config.models.map((m) => m.id), ...places.map((p) => p.model.id)]);
+  const ids = new Set([...config.models.map((m) => m.id), ...loadable.ids, ...places.map((p) => p.model.id)]);
   const items = [...ids].map((id) => {
     const source = config.models.find((m) => m.id === id)?.source;
     const here = places.filter((p) => p.model.id === id);
     const aliases = Object.keys(config.aliases).filter((alias) => config.aliases[alias] === id);
-    return { ...item(id, here, created), aliases: aliases.sort(), ...(source !== undefined && { source }) };
+    const own = { feasible_on: loadable.feasibleOn(id), aliases: aliases.sort() };
+    return { ...item(id, here, created), ...own, ...(source !== undefined && { source }) };
   });
   const named = items.flatMap((item) =>
     item.aliases
@@ -76,7 +86,7 @@ function item(id: string, here: { neuron: string; model: ModelView }[], created:
     ...(capabilities.length > 0 && { modalities: modalitiesOf(capabilities) }),
     tool_call: models.some((m) => m.toolCalls),
     reasoning: models.some((m) => m.reasoning),
-    aliases: [],
+    ...{ aliases: [], feasible_on: [] },
     ...(limits.length > 0 && limitFields(limits)),
   };
 }

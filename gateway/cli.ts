@@ -1,6 +1,7 @@
 // The command line: what `cortex --help` says. The commands themselves are in commands/, one a file.
 
 import { Command, CommanderError } from "commander";
+import { AnswerError } from "../kit/client.ts";
 import { commands } from "./commands/index.ts";
 import { ConfigError } from "./config.ts";
 import { packageVersion } from "./version.ts";
@@ -24,9 +25,9 @@ export async function run(args: readonly string[]): Promise<number | undefined> 
   } catch (error) {
     // Commander has printed its message already, and help is no failure.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError || error instanceof AnswerError)) throw error;
     console.error(`cortex: ${error.message}`);
-    return 1;
+    return error instanceof AnswerError && error.status === undefined ? 2 : 1;
   }
 }
 

@@ -8,6 +8,8 @@ import { affinityOf } from "./dialects/affinity.ts";
 import { findAnswer } from "./dispatch.ts";
 import { forward } from "./forward.ts";
 import type { Gateway } from "./gateway.ts";
+import { settled } from "./generate.ts";
+import { openLate } from "./late-stream.ts";
 import { stopOnHangUp, trackExchanges } from "./tracking.ts";
 import { requestHeaders } from "./upstream.ts";
 
@@ -33,9 +35,12 @@ async function complete(gateway: Gateway, request: FastifyRequest, reply: Fastif
   const affinity = affinityOf(request.headers, ask);
   const stop = stopOnHangUp(gateway, reply.raw);
   const headers = requestHeaders(request.headers, exchange);
-  const answered = await findAnswer(gateway, exchange, { path, body, model, headers, affinity, stop });
+  const finding = findAnswer(gateway, exchange, { path, body, model, headers, affinity, stop });
+  const { idleMs, keepaliveMs } = gateway.options;
+  const isLate = ask.stream && !(await settled(finding, keepaliveMs));
+  if (!isLate) await finding; // while it still may be refused
   reply.hijack();
-  if (answered === undefined) return; // the client is gone
-  const { idleMs } = gateway.options;
+  const answered = await (isLate ? openLate({ gateway, exchange, client: reply.raw, finding }) : finding);
+  if (answered === undefined) return; // the client is gone, or knows why there is no answer
   await forward(exchange, { ...answered, client: reply.raw, hideUsage, stop, idleMs });
 }

@@ -87,6 +87,18 @@ export const CortexConfig = v.pipe(
       }),
       {},
     ),
+    /** Traces of requests, sent to an OpenTelemetry collector. */
+    traces: v.optional(
+      v.strictObject({
+        /** The collector's OTLP address: http://host:4318. Without it there are no traces. */
+        endpoint: v.optional(Endpoint),
+        /** Of the requests that do not come with a trace of their own, how many have one: 0 to 1. */
+        ratio: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
+        /** Sent along: a collector's key. */
+        headers: v.optional(v.record(Name, v.string()), {}),
+      }),
+      {},
+    ),
     /** Models that a request asks for and no neuron has. */
     loading: v.optional(
       v.strictObject({

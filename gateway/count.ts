@@ -1,5 +1,6 @@
 // How many tokens a prompt has: its neuron knows, for it has the model's template and tokenizer.
 
+import { json } from "node:stream/consumers";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import * as v from "valibot";
 import { InputTokens } from "../neuron/protocol.ts";
@@ -33,7 +34,7 @@ export async function countTokens(
   });
   if (answered === undefined) return undefined;
   try {
-    return v.parse(InputTokens, await answered.answer.body.json()).input_tokens;
+    return v.parse(InputTokens, await json(answered.answer.body)).input_tokens;
   } catch (cause) {
     const message = "The neuron with this model gave no valid answer.";
     throw new GatewayError("upstream_failed", message, null, { cause });

@@ -18,6 +18,7 @@ const kinds = {
   permission_denied: { status: 403, type: "invalid_request_error" },
   rate_limit_exceeded: { status: 429, type: "rate_limit_error", retryAfterS: 1 },
   response_not_found: { status: 404, type: "invalid_request_error" },
+  thread_not_found: { status: 404, type: "invalid_request_error" },
   upgrade_required: { status: 426, type: "invalid_request_error" },
   not_found: { status: 404, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Seen } from "./answer.ts";
 import type { Stay } from "./ledger.ts";
+import type { RequestTrace } from "./traces.ts";
 
 export interface Exchange {
   readonly id: string;
@@ -23,6 +24,8 @@ export interface Exchange {
   stream: boolean;
   /** Neurons that were tried. */
   attempts: number;
+  /** The last of them answered well; how its answer went on is to be seen. */
+  answered: boolean;
   /** Of the answer: 499 when the client went away before there was one. */
   status: number;
   /** Why it failed: a code of ours or the neuron's own. */
@@ -31,6 +34,8 @@ export interface Exchange {
   /** The client has its answer, or is gone. */
   ended: boolean;
   seen: Seen | undefined;
+  /** Where a collector is configured. */
+  trace: RequestTrace | undefined;
 }
 
 export function openExchange(path: string, clientsId: string | string[] | undefined): Exchange {
@@ -46,11 +51,13 @@ export function openExchange(path: string, clientsId: string | string[] | undefi
     neuron: "",
     stream: false,
     attempts: 0,
+    answered: false,
     status: 499,
     errorCode: undefined,
     clientClosed: false,
     ended: false,
     seen: undefined,
+    trace: undefined,
   };
 }
 

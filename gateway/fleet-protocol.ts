@@ -11,10 +11,16 @@ export interface FleetReport {
   models: ListedModel[];
   /** What went through this gateway since it started. */
   traffic: TrafficReport[];
+  /** Under way, by this gateway. */
+  loads: LoadReport[];
+  /** By this gateway, the newest first. */
+  happenings: Happening[];
 }
 
 export interface NeuronReport {
   name: string;
+  /** "openai": a server of another make, which loads by itself. */
+  kind: "neuron" | "openai";
   state: "starting" | "healthy" | "unreachable";
   draining: boolean;
   /** Why the last poll failed. */
@@ -69,6 +75,10 @@ export interface PlacedModel {
   /** As the neuron said when last asked, corrected by what this gateway has sent and seen end since. */
   in_flight: number;
   queue_depth: number;
+  /** It stays where it is, by models.toml or by an operator's word. */
+  pinned: boolean;
+  /** Takes no new requests: it is about to be unloaded, or its device to be started anew. */
+  leaving: boolean;
   /** Moving averages over past requests. */
   tok_s_prefill: number | null;
   tok_s_decode: number | null;
@@ -83,6 +93,8 @@ export interface ListedModel {
   id: string;
   loaded: boolean;
   locations: { neuron: string; status: string; percent?: number }[];
+  /** Neurons that could load it, whatever lies there now. */
+  feasible_on: string[];
   capabilities: string[];
   tool_call: boolean;
   reasoning: boolean;

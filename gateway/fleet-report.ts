@@ -1,8 +1,16 @@
 // The body of GET /api/fleet. Pure.
 
+import type { Loadable } from "./catalogue.ts";
 import { modelItems } from "./catalogue.ts";
 import type { ModelsConfig } from "./config.ts";
-import type { FleetReport, NeuronReport, PlacedModel, TrafficReport } from "./fleet-protocol.ts";
+import type {
+  FleetReport,
+  Happening,
+  LoadReport,
+  NeuronReport,
+  PlacedModel,
+  TrafficReport,
+} from "./fleet-protocol.ts";
 import type { Fleet, ModelView, NeuronView } from "./fleet.ts";
 import { statusOf } from "./health.ts";
 
@@ -11,21 +19,26 @@ export interface About {
   uptimeS: number;
   models: ModelsConfig;
   traffic: TrafficReport[];
+  loads: LoadReport[];
+  happenings: Happening[];
+  isPinned(neuron: string, model: string): boolean;
+  loadable: Loadable;
 }
 
-export function fleetReport({ neurons }: Fleet, { version, uptimeS, models, traffic }: About): FleetReport {
+export function fleetReport({ neurons }: Fleet, about: About): FleetReport {
+  const { version, uptimeS, models, traffic, loads, happenings } = about;
   return {
     ...{ version, uptime_secs: Math.floor(uptimeS), status: statusOf(neurons) },
-    neurons: neurons.map(neuronReport),
-    models: modelItems(neurons, models, 0),
-    traffic,
+    neurons: neurons.map((neuron) => neuronReport(neuron, about)),
+    models: modelItems(neurons, models, 0, about.loadable),
+    ...{ traffic, loads, happenings },
   };
 }
 
-function neuronReport(neuron: NeuronView): NeuronReport {
-  const { name, state, draining, reason, hostname, version } = neuron;
+function neuronReport(neuron: NeuronView, { isPinned }: About): NeuronReport {
+  const { name, kind, state, draining, reason, hostname, version } = neuron;
   return {
-    ...{ name, state, draining },
+    ...{ name, kind, state, draining },
     ...(reason !== undefined && { reason }),
     ...(hostname !== undefined && { hostname }),
     ...(version !== undefined && { version }),
@@ -33,16 +46,18 @@ function neuronReport(neuron: NeuronView): NeuronReport {
       ...{ index, name, kind, vram_total_mb: totalMb, vram_used_mb: usedMb },
     })),
     // What an unreachable neuron had is not known to be there any more.
-    models: state === "healthy" ? neuron.models.map(placedModel) : [],
+    models:
+      state === "healthy" ? neuron.models.map((model) => placedModel(model, isPinned(name, model.id))) : [],
   };
 }
 
-function placedModel(model: ModelView): PlacedModel {
-  const { id, status, percent, error, figures } = model;
+function placedModel(model: ModelView, pinned: boolean): PlacedModel {
+  const { id, status, percent, error, figures, use } = model;
   return {
     ...{ id, status, devices: figures.devices, vram_used_mb: figures.memoryMb },
     in_flight: Math.max(0, model.inFlight + model.ahead),
     queue_depth: model.queueDepth,
+    ...{ pinned, leaving: use.leaving !== undefined },
     tok_s_prefill: figures.prefillRate,
     tok_s_decode: figures.decodeRate,
     ...(percent !== undefined && { percent }),

@@ -39,7 +39,8 @@ export class Fleet {
   /** Monotonic, in ms. */
   readonly now: () => number;
   private readonly entries = new Map<string, Entry>();
-  private readonly strikesToFall: number;
+  /** Failed polls in a row that make a neuron unreachable. */
+  strikesToFall: number;
   private readonly remembered = new Map<string, { neurons: Set<string>; memoryMb: number | undefined }>();
   private readonly listeners = new Set<() => void>();
 
@@ -67,6 +68,10 @@ export class Fleet {
     this.neurons.splice(this.neurons.indexOf(this.entry(name).view), 1);
     this.entries.delete(name);
     this.tell();
+  }
+
+  isDrained(name: string): boolean {
+    return this.entry(name).drained;
   }
 
   /** Takes a neuron out of service, or back into it. */

@@ -19,17 +19,14 @@ export interface Forwarding extends Answered {
 export async function forward(exchange: Exchange, forwarding: Forwarding): Promise<void> {
   const { answer, client, hideUsage, stop, release, idleMs } = forwarding;
   const streams = /^text\/event-stream\b/.test(String(answer.headers["content-type"]));
-  const reading = streams ? new EventStream({ hideUsage }) : new JsonBody();
+  const reading = streams || client.headersSent ? new EventStream({ hideUsage }) : new JsonBody();
   exchange.seen = reading.seen;
-  const headers = responseHeaders(answer.headers, streams);
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) client.setHeader(name, value);
-  client.setHeader("x-request-id", exchange.id);
-  client.setHeader("x-cortex-neuron", exchange.neuron);
-  client.statusCode = answer.statusCode;
-  if (streams) client.flushHeaders();
+  // They may be out already, for a client that has waited long; then it expects events.
+  if (!client.headersSent) sendHeaders(exchange, forwarding, streams);
+  else if (!streams) stop.abort(noStream());
   const idle = { ms: idleMs, onIdle: () => stop.abort(tooQuiet()) };
   try {
-    await relay(answer.body as AsyncIterable<Buffer>, client, reading, idle);
+    await relay(answer.body, client, reading, idle);
     if (reading instanceof EventStream && !reading.complete && !client.destroyed)
       throw new Error("the stream ended without [DONE]");
     exchange.errorCode = reading.seen.errorCode;
@@ -40,6 +37,15 @@ export async function forward(exchange: Exchange, forwarding: Forwarding): Promi
   } finally {
     release();
   }
+}
+
+function sendHeaders(exchange: Exchange, { answer, client }: Forwarding, streams: boolean): void {
+  const headers = responseHeaders(answer.headers, streams);
+  for (const [name, value] of Object.entries(headers)) if (value !== undefined) client.setHeader(name, value);
+  client.setHeader("x-request-id", exchange.id);
+  client.setHeader("x-cortex-neuron", exchange.neuron);
+  client.statusCode = answer.statusCode;
+  if (streams) client.flushHeaders();
 }
 
 function breakOff(
@@ -59,6 +65,10 @@ function breakOff(
     client.setHeader("content-type", "application/json");
     client.end(body);
   }
+}
+
+function noStream(): GatewayError {
+  return new GatewayError("upstream_failed", "The neuron with this model gave no stream.");
 }
 
 function interrupted(): GatewayError {

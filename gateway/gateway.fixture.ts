@@ -13,6 +13,7 @@ import { mintKey } from "./keys.ts";
 import { MockNeuron } from "./mock-neuron.fixture.ts";
 import type { Running } from "./serve.ts";
 import { serve } from "./serve.ts";
+import type { Store } from "./store.ts";
 
 // Real sockets and processes, on machines that may be busy: a failure shows as one of these running out.
 vi.setConfig({ testTimeout: 30_000 });
@@ -35,13 +36,15 @@ export interface Settings {
   models?: Record<string, unknown>;
   neuronScript?: string;
   pageFolder?: string;
+  /** Shared with other gateways of the test. */
+  store?: Store;
   /** Wait until every neuron has been polled; default true. */
   settled?: boolean;
 }
 
 export async function openGateway(settings: Settings = {}): Promise<TestGateway> {
   const { neurons = {}, servers = {}, cortex = {}, models = {}, keys = [] } = settings;
-  const { neuronScript, pageFolder, settled = true } = settings;
+  const { neuronScript, pageFolder, store, settled = true } = settings;
   const lines: string[] = [];
   const logs: Record<string, unknown>[] = [];
   const fatal: string[] = [];
@@ -56,6 +59,7 @@ export async function openGateway(settings: Settings = {}): Promise<TestGateway>
         drain_s: 0.2,
         ...cortex.gateway,
       },
+      breaker: { failures: 1000, ...cortex.breaker }, // most tests want to see every failure
       poll: { interval_s: 0.05, timeout_s: 2, ...cortex.poll },
       neurons: [
         ...Object.entries(neurons).map(([name, { url }]) => ({ name, endpoint: url })),
@@ -71,6 +75,7 @@ export async function openGateway(settings: Settings = {}): Promise<TestGateway>
     onFatal: (message) => fatal.push(message),
     ...(neuronScript !== undefined && { neuronScript }),
     ...(pageFolder !== undefined && { pageFolder }),
+    ...(store !== undefined && { store }),
   });
   onTestFinished(() => running.stop());
   if (settled && neuronScript === undefined)
@@ -101,7 +106,7 @@ export function keyFor(name: string, grants: Partial<Grants> = {}) {
 
 /** Polls a condition; the test's own time limit ends it. */
 export async function until(condition: () => unknown): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 export function post(

@@ -19,6 +19,7 @@ import { relay } from "./relay.ts";
 import { stopOnHangUp } from "./tracking.ts";
 import { toText, Transcoder } from "./transcoder.ts";
 import { NeuronRefusal, requestHeaders } from "./upstream.ts";
+import { progressComment } from "./waiting.ts";
 
 export interface Task {
   request: Canonical;
@@ -138,7 +139,8 @@ function openStream({ gateway, exchange, reply, task }: Running) {
   const opening = toText(task.encoder.open());
   if (opening !== "") client.write(opening);
   const keepalive = setInterval(() => {
-    if (!client.writableNeedDrain && !client.writableEnded) client.write(toText(task.encoder.keepalive()));
+    if (client.writableNeedDrain || client.writableEnded) return;
+    client.write(progressComment(gateway, exchange) + toText(task.encoder.keepalive()));
   }, gateway.options.keepaliveMs);
   return { client, keepalive };
 }
@@ -157,7 +159,7 @@ async function pass(
   const onIdle = () =>
     stop.abort(new GatewayError("upstream_timeout", "The neuron fell silent in the middle of its answer."));
   try {
-    await relay(answer.body as AsyncIterable<Buffer>, reply.raw, reading, {
+    await relay(answer.body, reply.raw, reading, {
       ms: gateway.options.idleMs,
       onIdle,
     });
@@ -190,7 +192,7 @@ function asRefusal(failure: Failure): NeuronRefusal {
 }
 
 /** True when the promise has settled within that time; rejects as it does. */
-async function settled(promise: Promise<unknown>, ms: number): Promise<boolean> {
+export async function settled(promise: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
   try {

@@ -5,13 +5,27 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import * as v from "valibot";
 
+/** In the place of a key's name, and of its id, for callers without one. */
+export const anonymous = "anonymous";
+
 const Count = v.pipe(v.number(), v.integer(), v.minValue(1));
+
+const Name = v.pipe(
+  v.string(),
+  v.regex(/^[\w.@-]{1,64}$/, "expected up to 64 letters, digits or . _ @ -"),
+  v.check((name) => name !== anonymous, "stands for callers without a key"),
+);
+
+/** Why a key cannot be called that; undefined when it can. */
+export function nameProblem(name: string): string | undefined {
+  return v.safeParse(Name, name).issues?.[0].message;
+}
 
 export const Key = v.pipe(
   v.strictObject({
     id: v.pipe(v.string(), v.regex(/^[0-9a-f]{12}$/, "expected 12 hexadecimal digits")),
     /** Stands in logs, metrics and in the neurons' limits. */
-    name: v.pipe(v.string(), v.regex(/^[\w.@-]{1,64}$/, "expected up to 64 letters, digits or . _ @ -")),
+    name: Name,
     /** SHA-256 of the whole key, in hexadecimal. */
     hash: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "expected 64 hexadecimal digits")),
     created: v.pipe(v.string(), v.isoTimestamp()),

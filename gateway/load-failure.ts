@@ -26,6 +26,7 @@ const passing: Record<string, string> = {
   device_lost: "the device was lost",
   unreachable: "the neuron could not be reached",
   timeout: "it took too long",
+  cancelled: "it was cancelled",
 };
 
 /** What those who wait are told. Our own errors and unknown ones are logged here, for nobody else does. */

@@ -206,8 +206,8 @@ export class Loads {
     try {
       await poller.refresh(neuron);
       if (this.isThere(load)) return;
-      await this.makeRoomAndLoad(load, neuron, wanted, signal);
-      await poller.refresh(neuron);
+      // Afterwards it is neither loading any more nor, to those who come next, a load of somebody else's.
+      await this.makeRoomAndLoad(load, neuron, wanted, signal).finally(() => poller.refresh(neuron));
       const limit = AbortSignal.any([signal, AbortSignal.timeout(routableMs)]);
       poller.nudge(neuron);
       await fleet.until(() => serves(fleet.neuron(neuron), load.model), limit);

@@ -4,7 +4,10 @@
 export type Level = "debug" | "info" | "warn" | "error";
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export type Log = Record<Level, (event: string, fields?: Fields) => void>;
+export interface Log extends Record<Level, (event: string, fields?: Fields) => void> {
+  /** From now on. */
+  configure(options: Pick<LogOptions, "level" | "format">): void;
+}
 
 export interface LogOptions {
   level: Level;
@@ -14,15 +17,17 @@ export interface LogOptions {
 
 const order: readonly Level[] = ["debug", "info", "warn", "error"];
 
-export function createLog({ level, format, write = toStderr }: LogOptions): Log {
-  const least = order.indexOf(level);
-  const print = format === "json" ? jsonLine : textLine;
+export function createLog({ write = toStderr, ...options }: LogOptions): Log {
+  const set = { ...options };
   const at =
     (line: Level) =>
     (event: string, fields: Fields = {}) => {
-      if (order.indexOf(line) >= least) write(print(new Date().toISOString(), line, event, fields));
+      if (order.indexOf(line) < order.indexOf(set.level)) return;
+      const print = set.format === "json" ? jsonLine : textLine;
+      write(print(new Date().toISOString(), line, event, fields));
     };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  const configure = (next: Pick<LogOptions, "level" | "format">) => void Object.assign(set, next);
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), configure };
 }
 
 function jsonLine(time: string, level: Level, event: string, fields: Fields): string {

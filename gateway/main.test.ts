@@ -6,7 +6,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { isAlive, writeFakeNeuron } from "./fake-neuron.fixture.ts";
@@ -23,7 +23,7 @@ beforeAll(() => {
     mkdirSync(join(folder, room));
     for (const file of readdirSync(join(root, room))) if (/^[\w-]+\.ts$/.test(file)) strip(`${room}/${file}`);
   }
-  strip("neuron/protocol.ts");
+  for (const name of ["protocol", "openai-body", "openai-shapes"]) strip(`neuron/${name}.ts`);
   copyFileSync(join(root, "package.json"), join(folder, "package.json"));
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   writeFakeNeuron(join(folder, "neuron/main.js"));
@@ -84,6 +84,22 @@ test.each(["SIGTERM", "SIGINT"] as const)(
     expect([run.ended, isAlive(neuronPid)]).toEqual([0, false]);
   },
 );
+
+test("SIGHUP: the configuration is read again, a wrong one is not taken, and nothing stops", async () => {
+  const { run, url, child } = await started();
+  const file = /^configuration: (.*cortex\.toml)$/m.exec(run.out)![1]!;
+  writeFileSync(join(dirname(file), "models.toml"), '[aliases]\nsmall = "demo"\n');
+  child.kill("SIGHUP");
+  await until(() => /configuration reloaded changed=models$/m.test(run.err));
+  const models = await (await fetch(`${url}/v1/models`)).json();
+  expect(models).toMatchObject({ data: [{ id: "demo" }, { id: "small" }] });
+  writeFileSync(file, "nonsense = 1\n");
+  child.kill("SIGHUP");
+  await until(() => /error configuration not reloaded; the old one holds reason=.*nonsense/m.test(run.err));
+  expect((await fetch(`${url}/health`)).status).toBe(200);
+  child.kill("SIGTERM");
+  await until(() => run.ended === 0);
+});
 
 test("a gateway that is killed takes its neuron with it", async () => {
   const { run, child, neuronPid } = await started();
@@ -194,7 +210,7 @@ test("status of nobody: exit code 2; --version", async () => {
   const none = await ended(["status", "--endpoint", `http://127.0.0.1:${await unusedPort()}`]);
   expect([none.ended, none.out]).toEqual([
     2,
-    expect.stringMatching(/^no gateway answers on .*: ECONNREFUSED\n$/),
+    expect.stringMatching(/^no gateway answers on .*: ECONNREFUSED; `cortex serve` starts one/),
   ]);
   expect((await ended(["--version"])).out).toMatch(/^\d+\.\d+\.\d+\n$/);
 });

@@ -1,6 +1,6 @@
 // Anthropic's Messages: POST /v1/messages and /v1/messages/count_tokens.
 
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { readJson } from "./ask.ts";
 import { countTokens } from "./count.ts";
 import { affinityOf } from "./dialects/affinity.ts";
@@ -8,6 +8,8 @@ import { check } from "./dialects/check.ts";
 import { messagesEncoder, thoughtsOf } from "./dialects/messages-answer.ts";
 import { CountBody, MessagesBody } from "./dialects/messages-body.ts";
 import { toCount, toRequest } from "./dialects/messages-request.ts";
+import type { Thread } from "./dialects/messages-thread.ts";
+import { continued, previousMessage, toThread } from "./dialects/messages-thread.ts";
 import type { Gateway } from "./gateway.ts";
 import { generate } from "./generate.ts";
 import { newId } from "./ids.ts";
@@ -16,22 +18,49 @@ import { trackExchanges } from "./tracking.ts";
 export async function messagesRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
   trackExchanges(app, gateway);
 
-  app.post("/v1/messages", async (request, reply) => {
-    const body = check(MessagesBody, readJson(request.body));
-    const encoder = messagesEncoder({
-      ...{ id: newId("msg_"), model: body.model, requestId: request.exchange!.id },
-      thoughts: thoughtsOf(body.thinking),
-      contextManagement: Boolean(body.context_management),
-    });
-    const affinity = affinityOf(request.headers, body);
-    return generate(gateway, request, reply, {
-      ...{ request: toRequest(body), stream: body.stream ?? false, affinity, encoder },
-    });
-  });
+  app.post("/v1/messages", (request, reply) => answer(gateway, request, reply));
 
   app.post("/v1/messages/count_tokens", async (request, reply) => {
-    const body = check(CountBody, readJson(request.body));
+    const { body } = await recall(gateway, check(CountBody, readJson(request.body)));
     const input_tokens = await countTokens(gateway, request, reply, toCount(body));
     return input_tokens === undefined ? reply.hijack() : { input_tokens };
   });
+}
+
+async function answer(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const id = newId("msg_");
+  const { body, thread } = await recall(gateway, check(MessagesBody, readJson(request.body)));
+  const encoder = messagesEncoder({
+    ...{ id, model: body.model, requestId: request.exchange!.id },
+    thoughts: thoughtsOf(body.thinking),
+    contextManagement: Boolean(body.context_management),
+  });
+  const key = affinityOf(request.headers, body) ?? thread?.affinity;
+  const affinity = body.thread ? (key ?? id) : key;
+  return generate(gateway, request, reply, {
+    ...{ request: toRequest(body), stream: body.stream ?? false, affinity, encoder },
+    ...(body.thread && {
+      settle: (whole: object) => keep(gateway, id, toThread(body, whole, affinity ?? id)),
+    }),
+  });
+}
+
+/** A turn of a thread with all that came before it. */
+async function recall<B extends CountBody>(
+  { responses }: Gateway,
+  body: B,
+): Promise<{ body: B; thread: Thread | undefined }> {
+  const previous = previousMessage(body);
+  if (previous === undefined) return { body, thread: undefined };
+  const thread = await responses.thread(previous);
+  return { body: continued(body, thread), thread };
+}
+
+/** A store that is away costs the memory of a message, not the message. */
+async function keep({ responses, log }: Gateway, id: string, thread: Thread): Promise<void> {
+  try {
+    await responses.keepThread(id, thread);
+  } catch (error) {
+    log.warn("message not stored", { id, reason: String(error) });
+  }
 }

@@ -36,7 +36,7 @@ test("a message, whole and streamed, is the same", async () => {
   const whole = await anthropic.messages.create(ask);
   expect(whole).toMatchObject({
     ...{ type: "message", role: "assistant", model: "demo", stop_reason: "end_turn", stop_sequence: null },
-    content: [{ type: "text", text: "Hello", citations: null }],
+    content: [{ type: "text", text: "Hello" }],
     usage: { input_tokens: 26, output_tokens: 17, cache_read_input_tokens: 5 },
   });
   expect([whole.id, whole._request_id]).toEqual([
@@ -105,6 +105,35 @@ test("thinking and two tools at once; the next turn finds the thoughts again", a
       { role: "tool", tool_call_id: "call_a" },
     ]);
   }
+});
+
+test("a thread brings its new messages alone; one that is lost is told from the start again", async () => {
+  const { anthropic, gateway, sent, neuron } = await open();
+  const thread = anthropic.beta.messages.thread({ model: "demo", max_tokens: 64, system: "be brief" });
+  await thread.send({ role: "user", content: "one" });
+  const streamed = await thread.stream({ role: "user", content: "two" }).finalMessage();
+  expect(streamed.content).toMatchObject([{ type: "text", text: "Hello" }]);
+  const history = ["be brief", "one", "Hello", "two"];
+  const contents = () => (sent().messages as Json[]).map(({ content }) => content);
+  expect(contents()).toEqual(history);
+  const lost = { ...ask, thread: { type: "continue", previous_message_id: "msg_none" } };
+  const refused = await post(gateway, lost, { path });
+  expect([refused.status, await refused.json()]).toMatchObject([
+    ...[404, { error: { type: "not_found_error", details: { error_code: "thread_not_found" } } }],
+  ]);
+  expect(await gateway.gateway.store.delete(`resp.${streamed.id}`)).toBe(true);
+  await thread.send({ role: "user", content: "three" });
+  expect(contents()).toEqual([...history, "Hello", "three"]);
+  expect(neuron.requests).toHaveLength(3);
+});
+
+test("an assistant's beginning is continued", async () => {
+  const { anthropic, sent } = await open();
+  const begun = { role: "assistant" as const, content: "The capital is" };
+  await anthropic.messages.create({ ...ask, messages: [...messages, begun] });
+  expect(sent()).toMatchObject({
+    ...{ messages: [...messages, begun], continue_final_message: true, add_generation_prompt: false },
+  });
 });
 
 test("who did not ask for thoughts gets the text first", async () => {

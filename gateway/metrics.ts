@@ -3,6 +3,7 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Usage } from "./answer.ts";
+import type { Breakers } from "./breaker.ts";
 import type { Exchange } from "./exchange.ts";
 import { timingOf } from "./exchange.ts";
 import type { Fleet } from "./fleet.ts";
@@ -59,7 +60,7 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  constructor(fleet: Fleet) {
+  constructor(fleet: Fleet, breakers: Breakers) {
     const gauge = (name: string, help: string, fill: (gauge: Gauge) => void, labelNames: string[]) =>
       new Gauge({
         ...{ name, help, labelNames, registers: [this.registry] },
@@ -72,6 +73,15 @@ export class Metrics {
       "cortex_neuron_healthy",
       "1 when the last poll counts it as healthy, else 0",
       (g) => healthy(g, fleet),
+      ["neuron"],
+    );
+    gauge(
+      "cortex_neuron_circuit_open",
+      "1 while the neuron is left alone because its last requests failed, else 0",
+      (g) => {
+        for (const { name } of fleet.neurons)
+          g.set({ neuron: name }, Number(breakers.stateOf(name) !== "closed"));
+      },
       ["neuron"],
     );
     gauge("cortex_model_loaded", "1 when the neuron has the model loaded, else 0", (g) => loaded(g, fleet), [

@@ -23,6 +23,7 @@ export interface MockModel {
   reasoning?: boolean;
   loading?: Loading;
   error?: string;
+  vram_used_mb?: number | null;
 }
 
 export type Answer = (request: MockRequest, response: ServerResponse) => unknown;
@@ -41,6 +42,10 @@ export class MockNeuron {
   advertised: string | undefined;
   /** Status calls hang while true. */
   hung = false;
+  totalMb = 24576;
+  usedMb = 1536;
+  /** Takes what the gateway tells it to do with models: false for what is none of that. */
+  lifecycle: (request: MockRequest, response: ServerResponse) => boolean = () => false;
   answer: Answer = (_request, response) => json(response, 200, chatAnswer("hi", 3));
   private readonly server: Server = createServer((req, res) => void this.handle(req, res));
   private readonly sockets = new Set<Socket>();
@@ -84,13 +89,14 @@ export class MockNeuron {
       res.writableFinished ? new Promise<void>(() => {}) : undefined,
     );
     const request = { method, path: url, headers, body: Buffer.concat(chunks).toString(), aborted };
+    if (this.lifecycle(request, res)) return;
     this.requests.push(request);
     await this.answer(request, res);
   }
 
   private tell(url: string, res: ServerResponse): void {
     const endpoint = /^\/models\/(.+)\/endpoint$/.exec(url);
-    if (url === "/discovery") return json(res, 200, discovery);
+    if (url === "/discovery") return json(res, 200, discovery(this.totalMb));
     if (url === "/health") return json(res, 200, this.healthBody());
     if (url === "/models")
       return json(
@@ -113,9 +119,9 @@ export class MockNeuron {
       {
         index: 0,
         name: "Mock 9000",
-        vram_total_mb: 24576,
-        vram_used_mb: 1536,
-        vram_free_mb: 23040,
+        vram_total_mb: this.totalMb,
+        vram_used_mb: this.usedMb,
+        vram_free_mb: this.totalMb - this.usedMb,
         utilization_pct: null,
         temp_c: null,
       },
@@ -124,7 +130,7 @@ export class MockNeuron {
   }
 }
 
-const discovery = {
+const discovery = (totalMb: number) => ({
   ...{ hostname: "mock", os: "linux", kernel: "6", version: "9.9.9", harnesses: ["webgpu"] },
   devices: [
     {
@@ -134,11 +140,11 @@ const discovery = {
       driver: "1",
       kind: "hardware",
       backend: "vulkan",
-      vram_total_mb: 24576,
+      vram_total_mb: totalMb,
       features: [],
     },
   ],
-};
+});
 
 function entry(id: string, model: MockModel) {
   return {

@@ -9,9 +9,9 @@ import { GatewayError } from "./errors.ts";
 import type { Gateway } from "./gateway.ts";
 
 export async function modelRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
-  const { fleet, models, startedAt } = gateway;
+  const { fleet, models, startedAt, residency } = gateway;
   const items = ({ caller }: FastifyRequest) =>
-    modelItems(fleet.neurons, models, Math.floor(startedAt / 1000)).filter(
+    modelItems(fleet.neurons, models, Math.floor(startedAt / 1000), residency.loadable()).filter(
       ({ id }) =>
         caller === null || mayUse(caller, concreteId(models, id), (name) => concreteId(models, name)),
     );

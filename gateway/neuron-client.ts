@@ -36,6 +36,7 @@ export interface Reading {
   /** Per call. */
   timeoutMs: number;
   signal: AbortSignal;
+  headers?: Record<string, string>;
   /** What an earlier reading told and need not be asked again. */
   discovery: Discovery | undefined;
   urls: ReadonlyMap<string, string>;
@@ -75,14 +76,24 @@ function isLoopback(hostname: string): boolean {
   return /^(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])$/.test(hostname);
 }
 
-function get<S extends v.GenericSchema>(from: Reading, path: string, schema: S): Promise<v.InferOutput<S>>;
-function get<S extends v.GenericSchema>(
+/** The answer of GET `path`; with `absent`, undefined for an answer of that status. */
+export function get<S extends v.GenericSchema>(
+  from: Reading,
+  path: string,
+  schema: S,
+): Promise<v.InferOutput<S>>;
+export function get<S extends v.GenericSchema>(
   from: Reading,
   path: string,
   schema: S,
   absent: number,
 ): Promise<v.InferOutput<S> | undefined>;
-async function get(from: Reading, path: string, schema: v.GenericSchema, absent?: number): Promise<unknown> {
+export async function get(
+  from: Reading,
+  path: string,
+  schema: v.GenericSchema,
+  absent?: number,
+): Promise<unknown> {
   const base = new URL(from.endpoint);
   const timeout = AbortSignal.timeout(from.timeoutMs);
   try {
@@ -90,6 +101,7 @@ async function get(from: Reading, path: string, schema: v.GenericSchema, absent?
       origin: base.origin,
       path: `${base.pathname.replace(/\/+$/, "")}${path}`,
       method: "GET",
+      headers: from.headers ?? {},
       signal: AbortSignal.any([from.signal, timeout]),
     });
     if (statusCode !== 200) await body.dump();

@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import type { Browser } from "playwright-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { until } from "./gateway.fixture.ts";
+import { keyFor, until } from "./gateway.fixture.ts";
+import { openKeeper } from "./lifecycle.fixture.ts";
 import {
   delta,
   done,
@@ -604,13 +605,12 @@ describe.skipIf(!hasBrowser)("the page", { timeout: 60_000 }, () => {
     const { page, field } = opened;
     await page.getByText("big: loading 43 %").waitFor();
     expect(await page.locator(".welcome progress").getAttribute("value")).toBe("43");
-    await field.fill("Too early");
+    await field.fill("A little early");
     await field.press("Enter");
-    await page.getByRole("alert").getByText("The model 'big' is loading (43 %)").waitFor();
-    neuron.models.set("big", { status: "loaded" });
+    await until(() => opened.gateway.gateway.residency.loads.waiting === 1);
     neuron.answer = hello;
+    neuron.models.set("big", { status: "loaded" });
     await page.getByRole("button", { name: "Model: big, on beta" }).waitFor();
-    await page.getByRole("button", { name: "Try again" }).click();
     await page.locator(".answer").getByText("20 tokens").waitFor();
     await neuron.kill();
     expectCalm(opened);
@@ -632,7 +632,7 @@ describe.skipIf(!hasBrowser)("the page", { timeout: 60_000 }, () => {
     alpha.loads.set("demo", { in_flight: 3, queue_depth: 2 });
     await page.getByRole("img", { name: "Requests: in flight 3, queued 2" }).waitFor();
     expect(await card.locator("tbody tr").first().locator("td").allTextContents()).toEqual([
-      ...[" loaded ", "3", "2", "–", "–", "–"],
+      ...[" loaded ", "3", "2", "–", "–", "–", "PinUnload"],
     ]);
     const body = JSON.stringify({ model: "demo", stream: true, messages: [{ role: "user", content: "x" }] });
     await (await fetch(`${gateway.url}/v1/chat/completions`, { method: "POST", body })).text();
@@ -646,6 +646,64 @@ describe.skipIf(!hasBrowser)("the page", { timeout: 60_000 }, () => {
     await page.getByRole("alert").getByText("The gateway does not answer").waitFor();
     await card.getByText("Mock 9000").waitFor();
     await alpha.kill();
+    expectCalm(opened);
+  });
+
+  test("models are loaded, pinned and unloaded from the page", async () => {
+    const alpha = await openKeeper(100, { big: 90 }, "demo");
+    const models = { models: [{ id: "demo" }, { id: "big", vram_mb: 100 }] };
+    const poll = { interval_s: 0.05, loading_interval_s: 0.03, timeout_s: 2 };
+    const cortex = { poll };
+    const opened = await open({ neurons: { alpha: alpha.neuron }, models, cortex, path: "/#/fleet" });
+    const { page } = opened;
+    const card = page.getByRole("article", { name: "Neuron alpha" });
+    const happens = page.getByRole("region", { name: "What happens" });
+    await card.getByRole("button", { name: "Keep demo on alpha", pressed: false }).click();
+    await card.getByRole("button", { name: "Keep demo on alpha", pressed: true }).waitFor();
+    await page.getByRole("button", { name: "Load big" }).click();
+    const notice = page.locator(".notice");
+    await notice.getByText("The model 'big' finds no room").waitFor();
+    expect(alpha.told).toEqual([]);
+    await card.getByRole("button", { name: "Keep demo on alpha", pressed: true }).click();
+    await card.getByRole("button", { name: "Keep demo on alpha", pressed: false }).waitFor();
+    const half = gate();
+    alpha.gate = half.passed;
+    await page.getByRole("button", { name: "Load big" }).click();
+    await notice.getByText("big is being loaded.").waitFor();
+    await happens.getByText("big waits for room on alpha").waitFor();
+    half.open();
+    await happens.getByText("demo was unloaded from alpha: for big").waitFor();
+    await happens.getByText("big was loaded on alpha in").waitFor();
+    await screenshot(page, "fleet-actions");
+    expect(await flaws(page)).toEqual([]);
+    await card.getByRole("button", { name: "Unload big from alpha" }).click();
+    await page.getByRole("button", { name: "Unload", exact: true }).click();
+    await notice.getByText("big has left alpha.").waitFor();
+    expect(alpha.told).toEqual(["unload demo", "load big", "unload big"]);
+    await card.getByText("No model is here.").waitFor();
+    expectCalm(opened);
+  });
+
+  test("what is at work is unloaded by force alone, and a device is started anew", async () => {
+    const alpha = await openKeeper(100, {}, "demo");
+    alpha.busy("demo", 2);
+    const opened = await open({ neurons: { alpha: alpha.neuron }, path: "/#/fleet" });
+    const { page } = opened;
+    const card = page.getByRole("article", { name: "Neuron alpha" });
+    await card.getByRole("button", { name: "Unload demo from alpha" }).click();
+    await page.getByRole("dialog").getByText("It is at work on alpha").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    expect(alpha.told).toEqual([]);
+    alpha.busy("demo", 0);
+    await card.getByRole("button", { name: "Start alpha anew" }).click();
+    await page.getByRole("button", { name: "Start anew", exact: true }).last().click();
+    await page.locator(".notice").getByText("alpha is back.").waitFor();
+    alpha.busy("demo", 1);
+    await page.getByRole("img", { name: "Requests: in flight 1, queued 0" }).waitFor();
+    await card.getByRole("button", { name: "Unload demo from alpha" }).click();
+    await page.getByRole("button", { name: "Unload by force" }).click();
+    await page.locator(".notice").getByText("demo has left alpha.").waitFor();
+    expect(alpha.told).toEqual(["restart", "unload demo"]);
     expectCalm(opened);
   });
 
@@ -697,6 +755,29 @@ describe.skipIf(!hasBrowser)("the page", { timeout: 60_000 }, () => {
     ["light", 390, 844],
     ["dark", 320, 640],
   ] as const;
+  test("where keys are needed the page asks for one, keeps it, and asks again when it is refused", async () => {
+    const alice = keyFor("alice");
+    const opened = await open({ cortex: { auth: { mode: "required" } }, keys: [alice.key] });
+    const { page, gateway, neuron, field, answer } = opened;
+    neuron.answer = hello;
+    const asked = page.getByRole("dialog", { name: "API key" });
+    await asked.getByRole("button", { name: "Cancel" }).click();
+    await page.goto(`${gateway.url}/#/fleet`);
+    await page.getByRole("button", { name: "Enter it" }).click();
+    await asked.getByLabel("Key").fill(keyFor("nobody").text);
+    await asked.getByRole("button", { name: "Save" }).click();
+    await asked.getByLabel("Key").fill(alice.text); // it was refused, and the window is there again
+    await asked.getByRole("button", { name: "Save" }).click();
+    await page.getByText("1 of 1 neuron healthy").waitFor();
+    await page.goto(gateway.url);
+    await field.fill("Hi");
+    await field.press("Enter");
+    await answer.getByText("Hello world").waitFor();
+    expect(neuron.requests[0]!.headers["x-cortex-principal"]).toBe("alice");
+    expect(await flaws(page)).toEqual([]);
+    expectCalm(opened);
+  });
+
   test.each(looks)(
     "%s, %d wide: legible, named, and no wider than the screen",
     async (colorScheme, width, height) => {

@@ -4,12 +4,16 @@ import type { Dispatcher } from "undici";
 import type { Fleet, NeuronView } from "./fleet.ts";
 import type { Log } from "./log.ts";
 import { faultOf, readNeuron } from "./neuron-client.ts";
+import { readServer } from "./servers/read-models.ts";
+import type { Server } from "./servers/server.ts";
 
 export interface PollerOptions {
   intervalMs: number;
   /** The rhythm while a neuron is not reached yet, or loads or unloads a model. */
   loadingIntervalMs: number;
   timeoutMs: number;
+  /** By name, those neurons that are servers of other makes. */
+  servers: ReadonlyMap<string, Server>;
 }
 
 export class Poller {
@@ -29,6 +33,11 @@ export class Poller {
     this.dispatcher = dispatcher;
     this.log = log;
     this.options = options;
+  }
+
+  /** From the next poll on. */
+  configure(options: Omit<PollerOptions, "servers">): void {
+    Object.assign(this.options, options);
   }
 
   start(): void {
@@ -86,7 +95,9 @@ export class Poller {
     try {
       const { dispatcher, options, stopping } = this;
       const { timeoutMs } = options;
-      const report = await readNeuron({ dispatcher, timeoutMs, signal: stopping.signal, ...known });
+      const reading = { dispatcher, timeoutMs, signal: stopping.signal, ...known };
+      const server = options.servers.get(name);
+      const report = await (server ? readServer(reading, server) : readNeuron(reading));
       if (!counts()) return;
       this.fleet.succeeded(name, report);
     } catch (error) {

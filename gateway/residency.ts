@@ -1,6 +1,7 @@
 // Which models lie on which neurons, and how that changes: by requests for models that are not there, by operators, by
 // idleness. One object for routes and requests; the parts are beside it.
 
+import type { Loadable } from "./catalogue.ts";
 import { GatewayError } from "./errors.ts";
 import { evict, restart, turnKey, type Means } from "./evictions.ts";
 import type { Happening, LoadReport } from "./fleet-protocol.ts";
@@ -11,6 +12,7 @@ import { Loads } from "./loads.ts";
 import type { Metrics } from "./metrics.ts";
 import { ControlError } from "./neuron-control.ts";
 import { newId } from "./ids.ts";
+import { feasibleOn } from "./placement.ts";
 import type { Decision } from "./router.ts";
 import type { Agreements } from "./stays.ts";
 import { Stays } from "./stays.ts";
@@ -21,8 +23,6 @@ export interface ResidencyParts extends Pick<Means, "fleet" | "poller" | "dispat
   /** As they are now. */
   agreed: () => Agreements;
 }
-
-const upkeepMs = 5000;
 
 export class Residency {
   readonly stays: Stays;
@@ -44,7 +44,8 @@ export class Residency {
     this.upkeep = new Upkeep(this.means);
   }
 
-  async start(everyMs = upkeepMs): Promise<void> {
+  /** Looks after the fleet that often from now on. */
+  async start(everyMs: number): Promise<void> {
     this.leaving.start();
     this.upkeep.start(everyMs);
     await this.stays.start();
@@ -72,23 +73,34 @@ export class Residency {
   /** Throws GatewayError: model_not_found, model_busy unless `force` ends what runs, model_unavailable. */
   async unload(model: string, neuron: string, force: boolean, signal: AbortSignal): Promise<void> {
     const { fleet, poller } = this.means;
-    await this.inTurn(neuron, model, signal, async () => {
+    const look = async () => {
       await poller.refresh(neuron);
       const here = fleet.neuron(neuron).models.find(({ id }) => id === model);
       if (!here) throw notHere(model, neuron);
       const busy = here.use.running + here.inFlight + here.queueDepth > 0 || here.status === "loading";
       if (busy && !force) throw stillBusy(model);
-      await evict(
-        this.means,
-        { neuron, model, why: "operator", force: force || here.status === "failed" },
-        signal,
-      );
+      return here;
+    };
+    const forced = { neuron, model, why: "operator" as const, force: true };
+    // Who loads it has the neuron's turn until that has ended: it ends now.
+    if ((await look()).status === "loading")
+      return this.asTold(neuron, model, () => evict(this.means, forced, signal));
+    await this.inTurn(neuron, model, signal, async () => {
+      const { status } = await look();
+      await evict(this.means, { ...forced, force: force || status === "failed" }, signal);
     });
   }
 
   /** Opens a neuron's device anew once its models have nothing to do. */
   restart(neuron: string, signal: AbortSignal): Promise<void> {
     return this.inTurn(neuron, `of ${neuron}`, signal, () => restart(this.means, neuron, signal));
+  }
+
+  loadable(): Loadable {
+    const { fleet, stays } = this.means;
+    const terms = stays.terms();
+    const feasible = (model: string) => feasibleOn(fleet.neurons, stays.wanted(model), terms);
+    return { ids: fleet.rememberedIds(), feasibleOn: feasible };
   }
 
   report(): { loads: LoadReport[]; happenings: Happening[] } {
@@ -101,20 +113,28 @@ export class Residency {
     signal: AbortSignal,
     work: () => Promise<void>,
   ): Promise<void> {
-    const { fleet, leases, log } = this.means;
+    const { fleet, leases } = this.means;
     const turn = await leases.turn(turnKey(neuron), signal);
     const rest = fleet.work(neuron);
+    try {
+      await this.asTold(neuron, model, work);
+    } finally {
+      rest();
+      await turn.release();
+    }
+  }
+
+  /** An operator may hear why a neuron did not do as told. */
+  private async asTold(neuron: string, model: string, work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (!(error instanceof ControlError)) throw error;
-      log.warn("a neuron did not do as told", { neuron, model, code: error.code, reason: error.message });
-      throw new GatewayError("model_unavailable", `The neuron did not do it: ${error.message}`, null, {
+      const { code, message } = error;
+      this.means.log.warn("a neuron did not do as told", { neuron, model, code, reason: message });
+      throw new GatewayError("model_unavailable", `The neuron did not do it: ${message}`, null, {
         cause: error,
       });
-    } finally {
-      rest();
-      await turn.release();
     }
   }
 }

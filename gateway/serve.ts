@@ -5,24 +5,28 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { openApp, openMetricsApp } from "./app.ts";
+import { Breakers } from "./breaker.ts";
 import type { Config } from "./config.ts";
 import { addressOf, ConfigError } from "./config.ts";
 import { GatewayError } from "./errors.ts";
+import { Drains } from "./drains.ts";
 import { Fleet } from "./fleet.ts";
 import type { Gateway } from "./gateway.ts";
 import { newId } from "./ids.ts";
-import { KeyRing } from "./keys.ts";
-import { WatchedKeys } from "./keys-file.ts";
 import { Ledger } from "./ledger.ts";
 import { LocalNeuron } from "./local-neuron.ts";
-import type { Log } from "./log.ts";
 import { createLog } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { readPage } from "./page.ts";
 import { openStore } from "./open-store.ts";
 import { Poller } from "./poller.ts";
+import { reload } from "./reload.ts";
+import { Residency } from "./residency.ts";
+import { addNeuron, breakerOptions, doorOf, pollOptions, requestOptions } from "./settings.ts";
+import type { Server } from "./servers/server.ts";
 import type { Store } from "./store.ts";
 import { StoredResponses } from "./stored-responses.ts";
+import type { Traces } from "./traces.ts";
 import { Traffic } from "./traffic.ts";
 import { openDispatcher } from "./upstream.ts";
 import { Usage } from "./usage.ts";
@@ -36,8 +40,12 @@ export interface ServeOptions extends Config {
   write?: (line: string) => void;
   /** Called when serving has become pointless; the caller stops and exits with 1. */
   onFatal: (message: string) => void;
+  /** The configuration as it is now; default: as it was. Throws ConfigError. */
+  reread?: () => Config;
   /** The neuron's program; default: the one built beside the gateway. */
   neuronScript?: string;
+  /** Shared with other gateways; default: what the configuration asks for. Closed at the end. */
+  store?: Store;
   /** The built page; default: the one of this package. */
   pageFolder?: string;
 }
@@ -47,6 +55,8 @@ export interface Running {
   url: string;
   metricsUrl: string;
   gateway: Gateway;
+  /** Reads the configuration again; false when it is wrong and the old one holds. */
+  reload(): Promise<boolean>;
   /** Lets requests end for a while, then ends them, and closes everything. Idempotent. */
   stop(): Promise<void>;
 }
@@ -58,9 +68,10 @@ const lastWordsMs = 500;
 /** Throws ConfigError when a port cannot be opened or the local neuron's program is missing. */
 export async function serve(options: ServeOptions): Promise<Running> {
   const { cortex, version, print } = options;
-  const gateway = openGateway(options, await openStore(options));
-  const poller = openPoller(options, gateway);
-  gateway.nudge = (name) => poller.nudge(name);
+  const { gateway, poller } = openGateway(options, {
+    store: options.store ?? (await openStore(options)),
+    traces: await openTraces(options),
+  });
   const local = cortex.neurons.length === 0 ? openLocalNeuron(options, gateway, poller) : undefined;
   const app = await openApp(gateway);
   const metricsApp = await openMetricsApp(gateway.metrics);
@@ -77,54 +88,61 @@ export async function serve(options: ServeOptions): Promise<Running> {
   print(`cortex ${version} listens on ${url}, metrics on ${metricsUrl}/metrics`);
   warnOfOpenDoors(options, print);
   await local?.start();
+  await gateway.drains.start();
+  await gateway.residency.start(pollOptions(cortex).intervalMs);
   poller.start();
   announce(gateway, url, print);
   let stopped: Promise<void> | undefined;
-  const stop = () => (stopped ??= takeDown({ gateway, poller, local, apps: [app, metricsApp], options }));
-  return { url, metricsUrl, gateway, stop };
+  const stop = () => (stopped ??= takeDown({ gateway, poller, local, apps: [app, metricsApp] }));
+  const parts = { gateway, poller, config: options };
+  return { url, metricsUrl, gateway, reload: () => reload(parts, options.reread ?? (() => options)), stop };
 }
 
-function openGateway(options: ServeOptions, store: Store): Gateway {
+/** What is shared with other programs. */
+interface Shared {
+  store: Store;
+  traces: Traces | undefined;
+}
+
+function openGateway(options: ServeOptions, { store, traces }: Shared): { gateway: Gateway; poller: Poller } {
   const { cortex, models, version, write } = options;
   const { gateway: set, poll, neurons } = cortex;
   const fleet = new Fleet(poll.strikes);
-  for (const { name, endpoint } of neurons) fleet.add(name, endpoint);
-  const metrics = new Metrics(fleet);
+  const servers = new Map<string, Server>();
+  for (const neuron of neurons) addNeuron({ fleet, servers }, neuron);
+  const breakers = new Breakers(breakerOptions(cortex), () => performance.now());
+  const metrics = new Metrics(fleet, breakers);
   metrics.watchProcess();
   const log = createLog({ level: set.log_level, format: set.log_format, ...(write && { write }) });
-  return {
+  const dispatcher = openDispatcher();
+  const poller = new Poller(fleet, dispatcher, log, { ...pollOptions(cortex), servers });
+  const live = { options: requestOptions(cortex), models };
+  const agreed = () => ({ ...live.options, models: live.models });
+  const gateway = {
     ...{ store, responses: new StoredResponses(store, cortex.responses.keep_h * 3_600_000) },
-    ...{ fleet, models, metrics, version, traffic: new Traffic(), ...openBooks(options, store, log) },
-    page: readPage(options.pageFolder ?? join(packageRoot(), "dist/gateway/web")),
-    dispatcher: openDispatcher(),
-    log,
-    options: {
-      responseTimeoutMs: set.response_timeout_s * 1000,
-      idleMs: set.idle_timeout_s * 1000,
-      bodyLimitBytes: Math.floor(set.body_limit_mb * 2 ** 20),
-      keepaliveMs: set.keepalive_s * 1000,
-    },
-    ...{ startedAt: Date.now(), draining: false, running: new Set(), nudge: () => {} },
-  };
-}
-
-/** Who may come in, what they may do, and what they did. */
-function openBooks({ cortex, keysFile }: ServeOptions, store: Store, log: Log) {
-  const { mode } = cortex.auth;
-  const keys = mode === "off" ? undefined : new WatchedKeys(keysFile, log);
-  return {
-    door: { mode, keys: () => keys?.current() ?? new KeyRing([]) },
+    residency: new Residency({ fleet, poller, dispatcher, store, log, metrics, agreed }),
+    ...{ fleet, servers, models, metrics, version, traffic: new Traffic(), log, traces },
+    door: doorOf(options, log),
     ledger: new Ledger({ store, log, gateway: newId("gateway_") }),
     usage: new Usage({ store, log }),
+    drains: new Drains(fleet, store, log),
+    breakers,
+    page: readPage(options.pageFolder ?? join(packageRoot(), "dist/gateway/web")),
+    dispatcher,
+    options: live.options,
+    ...{ startedAt: Date.now(), draining: false, running: new Set<AbortController>() },
+    nudge: (name: string) => poller.nudge(name),
+    refresh: (name: string) => poller.refresh(name),
   };
+  return { gateway, poller };
 }
 
-function openPoller({ cortex: { poll } }: ServeOptions, { fleet, dispatcher, log }: Gateway): Poller {
-  return new Poller(fleet, dispatcher, log, {
-    intervalMs: poll.interval_s * 1000,
-    loadingIntervalMs: Math.min(poll.loading_interval_s, poll.interval_s) * 1000,
-    timeoutMs: poll.timeout_s * 1000,
-  });
+/** OpenTelemetry's modules are only loaded where they are used. */
+async function openTraces({ cortex: { traces }, version }: ServeOptions): Promise<Traces | undefined> {
+  const { endpoint, ...settings } = traces;
+  if (endpoint === undefined) return undefined;
+  const { Traces } = await import("./traces.ts");
+  return new Traces({ ...settings, endpoint, version });
 }
 
 function openLocalNeuron(options: ServeOptions, { fleet, log }: Gateway, poller: Poller): LocalNeuron {
@@ -188,19 +206,20 @@ interface Parts {
   poller: Poller;
   local: LocalNeuron | undefined;
   apps: FastifyInstance[];
-  options: ServeOptions;
 }
 
-async function takeDown({ gateway, poller, local, apps, options }: Parts): Promise<void> {
+async function takeDown({ gateway, poller, local, apps }: Parts): Promise<void> {
   gateway.draining = true;
-  await drained(gateway, options.cortex.gateway.drain_s * 1000);
+  await drained(gateway, gateway.options.drainMs);
   for (const stop of gateway.running)
     stop.abort(new GatewayError("shutting_down", "The gateway is shutting down."));
   await drained(gateway, lastWordsMs);
+  await gateway.residency.stop();
   await Promise.all([poller.stop(), local?.stop(), ...apps.map((app) => app.close())]);
+  gateway.drains.stop();
   await gateway.dispatcher.close();
   await Promise.all([gateway.ledger.close(), gateway.usage.close()]);
-  await gateway.store.close();
+  await Promise.all([gateway.store.close(), gateway.traces?.close()]);
 }
 
 /** Waits until no request is under way, or the time is up. */

@@ -11,7 +11,7 @@ test("a table of neurons and models; exit code 0 when all is well", async () => 
     neurons: { alpha: a, beta: b },
     models: { aliases: { small: "demo" } },
   });
-  const { text, exitCode } = await status(`${gateway.url}/`, false);
+  const { text, exitCode } = await status({ endpoint: `${gateway.url}/` }, false);
   expect(exitCode).toBe(0);
   expect(text.replace(gateway.url, "URL")).toBe(
     [
@@ -31,7 +31,7 @@ test("a table of neurons and models; exit code 0 when all is well", async () => 
 
 test("--json is the same as data", async () => {
   const gateway = await openGateway({ neurons: { a: await openNeuron("demo") } });
-  const { text, exitCode } = await status(gateway.url, true);
+  const { text, exitCode } = await status({ endpoint: gateway.url }, true);
   expect(exitCode).toBe(0);
   expect(JSON.parse(text)).toMatchObject({
     health: {
@@ -53,7 +53,7 @@ test.each(["failed", "unreachable", "shutting down"])("exit code 1 when one is %
     await b.kill();
     await until(() => gateway.gateway.fleet.neuron("b").state === "unreachable");
   }
-  const { text, exitCode } = await status(gateway.url, false);
+  const { text, exitCode } = await status({ endpoint: gateway.url }, false);
   expect(exitCode).toBe(1);
   expect(text).toMatch(/: degraded, /);
   if (how === "unreachable") expect(text).toMatch(/^b +unreachable \(\/\w+: ECONNREFUSED\)/m);
@@ -64,7 +64,7 @@ test("exit code 1 while a neuron is still starting", async () => {
   const a = await openNeuron("demo");
   a.hung = true;
   const gateway = await openGateway({ neurons: { a }, settled: false });
-  expect(await status(gateway.url, false)).toMatchObject({
+  expect(await status({ endpoint: gateway.url }, false)).toMatchObject({
     exitCode: 1,
     text: expect.stringMatching(/: starting, 0 of 1/),
   });
@@ -73,11 +73,14 @@ test("exit code 1 while a neuron is still starting", async () => {
 
 test("exit code 2 when nobody answers, or somebody else", async () => {
   const dead = `http://127.0.0.1:${await unusedPort()}`;
-  expect(await status(dead, false)).toEqual({
+  expect(await status({ endpoint: dead }, false)).toEqual({
     exitCode: 2,
-    text: `no gateway answers on ${dead}: ECONNREFUSED`,
+    text: `no gateway answers on ${dead}: ECONNREFUSED; \`cortex serve\` starts one, --endpoint names another`,
   });
-  expect(JSON.parse((await status(dead, true)).text)).toEqual({ error: "ECONNREFUSED", endpoint: dead });
+  expect(JSON.parse((await status({ endpoint: dead }, true)).text)).toEqual({
+    error: "ECONNREFUSED",
+    endpoint: dead,
+  });
   const neuron = await openNeuron("demo");
-  expect((await status(neuron.url, false)).exitCode).toBe(2);
+  expect((await status({ endpoint: neuron.url }, false)).exitCode).toBe(2);
 });

@@ -1,10 +1,11 @@
 // `cortex status`: what GET /health and /v1/models say, as tables. Pure but for the two questions.
 
-import { request } from "undici";
+import { AnswerError, baseOf, call } from "../kit/client.ts";
+import type { Client } from "../kit/client.ts";
 import { table } from "../kit/table.ts";
 import type { ModelItem } from "./catalogue.ts";
 import type { FleetHealth, NeuronHealth } from "./health.ts";
-import { faultOf } from "./neuron-client.ts";
+import { modelsTable } from "./models-table.ts";
 
 export interface Status {
   health: FleetHealth;
@@ -17,29 +18,34 @@ export interface StatusResult {
   exitCode: 0 | 1 | 2;
 }
 
-export async function status(endpoint: string, asJson: boolean): Promise<StatusResult> {
-  const base = endpoint.replace(/\/+$/, "");
+export async function status(
+  client: Client,
+  asJson: boolean,
+  { compact = false } = {},
+): Promise<StatusResult> {
+  const base = baseOf(client);
+  const signal = AbortSignal.timeout(5000);
   let found: Status;
   try {
-    const [health, models] = await Promise.all([getJson(`${base}/health`), getJson(`${base}/v1/models`)]);
+    const [health, models] = await Promise.all([
+      call(client, "/health", { signal }),
+      call(client, "/v1/models", { signal }),
+    ]);
     found = { health: health as FleetHealth, models: (models as { data: ModelItem[] }).data };
     if (!Array.isArray(found.health.fleet) || !Array.isArray(found.models))
-      throw new Error("not a cortex gateway");
+      throw new AnswerError("not a cortex gateway");
   } catch (error) {
-    const why = faultOf(error);
+    if (!(error instanceof AnswerError)) throw error;
+    const why = error.status === undefined ? (error.code ?? error.message) : error.message;
+    const help = error.status === undefined ? "; `cortex serve` starts one, --endpoint names another" : "";
     const text = asJson
       ? JSON.stringify({ error: why, endpoint: base })
-      : `no gateway answers on ${base}: ${why}`;
+      : `no gateway answers on ${base}: ${why}${help}`;
     return { text, exitCode: 2 };
   }
   const exitCode = found.health.status === "ok" ? 0 : 1;
-  return { text: asJson ? JSON.stringify(found, null, 2) : statusText(base, found), exitCode };
-}
-
-async function getJson(url: string): Promise<unknown> {
-  const { statusCode, body } = await request(url, { signal: AbortSignal.timeout(5000) });
-  if (statusCode !== 200) throw new Error(`status ${statusCode}`);
-  return body.json();
+  const text = asJson ? JSON.stringify(found, undefined, compact ? 0 : 2) : statusText(base, found);
+  return { text, exitCode };
 }
 
 export function statusText(base: string, { health, models }: Status): string {
@@ -49,8 +55,7 @@ export function statusText(base: string, { health, models }: Status): string {
     ["NEURON", "STATE", "DEVICES", "MEMORY", "MODELS", "IN FLIGHT", "QUEUED"],
     health.fleet.map(neuronRow),
   );
-  const list = table(["MODEL", "STATUS", "WHERE", "CONTEXT", "CAPABILITIES"], models.map(modelRow));
-  return [[head], fleet, list].map((lines) => lines.join("\n")).join("\n\n");
+  return [[head], fleet, modelsTable(models)].map((lines) => lines.join("\n")).join("\n\n");
 }
 
 function neuronRow(neuron: NeuronHealth): string[] {
@@ -65,19 +70,6 @@ function neuronRow(neuron: NeuronHealth): string[] {
     `${loaded.length} of ${neuron.models.length} loaded`,
     sum("in_flight"),
     sum("queue_depth"),
-  ];
-}
-
-function modelRow(item: ModelItem): string[] {
-  const where = item.locations.map(({ neuron, status, percent }) =>
-    status === "loaded" ? neuron : `${neuron} (${status}${percent === undefined ? "" : ` ${percent} %`})`,
-  );
-  return [
-    item.id,
-    item.alias_of !== undefined ? `alias of ${item.alias_of}` : item.loaded ? "loaded" : "not loaded",
-    where.join(", "),
-    item.limit ? String(item.limit.context) : "",
-    item.capabilities.join(", "),
   ];
 }
 

@@ -1,5 +1,7 @@
-// The responses that clients may come back to, by id, in the store that the gateways share.
+// The answers that clients may come back to, by id, in the store that the gateways share: responses, and messages of
+// threads.
 
+import type { Thread } from "./dialects/messages-thread.ts";
 import type { Recalled } from "./dialects/responses-request.ts";
 import { referredIds } from "./dialects/responses-request.ts";
 import type { InputItem, ResponsesBody } from "./dialects/responses-body.ts";
@@ -42,6 +44,18 @@ export class StoredResponses {
   async delete(id: string): Promise<void> {
     if (isOwn(id) && (await this.store.delete(this.prefix + id))) return;
     throw new GatewayError("response_not_found", `Response with id '${id.slice(0, 80)}' not found.`);
+  }
+
+  async keepThread(messageId: string, thread: Thread): Promise<void> {
+    await this.store.put(responsePrefix + messageId, JSON.stringify(thread), { ttlMs: this.ttlMs });
+  }
+
+  /** The conversation up to a message; throws thread_not_found. */
+  async thread(messageId: string): Promise<Thread> {
+    const entry = await this.store.get(responsePrefix + messageId);
+    if (entry && messageId.startsWith("msg_")) return JSON.parse(entry.value) as Thread;
+    const message = `Message with id '${messageId.slice(0, 80)}' is not, or no longer, held here.`;
+    throw new GatewayError("thread_not_found", message, "thread.previous_message_id");
   }
 
   /** What a request refers to; throws previous_response_not_found. */

@@ -5,6 +5,7 @@ import type { ServerResponse } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { settleExchange } from "./admission.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
+import { judge } from "./dispatch.ts";
 import { GatewayError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { openExchange, timingOf } from "./exchange.ts";
@@ -27,6 +28,7 @@ export function trackExchanges(app: FastifyInstance, gateway: Gateway): void {
 function begin(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): Exchange {
   const exchange = openExchange(request.routeOptions.url ?? "", request.headers["x-request-id"]);
   const client = reply.raw;
+  exchange.trace = gateway.traces?.begin(request.method, exchange.path, request.headers);
   gateway.traffic.begin(exchange);
   reply.header("x-request-id", exchange.id);
   if (speaksAnthropic(request.url, request.headers)) reply.header("request-id", exchange.id);
@@ -38,9 +40,18 @@ function begin(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): 
     gateway.traffic.end(exchange);
     gateway.metrics.record(exchange, endedAt);
     settleExchange(gateway, request);
+    judgeNeuron(gateway, exchange);
+    exchange.trace?.end(exchange);
     logExchange(gateway, exchange, endedAt);
   });
   return exchange;
+}
+
+/** An answer that came to its end shows that its neuron is well. */
+function judgeNeuron(gateway: Gateway, { answered, neuron, errorCode, clientClosed }: Exchange): void {
+  if (!answered) return;
+  if (errorCode !== undefined || clientClosed) judge(gateway, neuron, errorCode);
+  else if (gateway.breakers.succeeded(neuron)) gateway.log.info("neuron is asked again", { neuron });
 }
 
 /** Aborts when the client hangs up before its answer is whole; until then the gateway knows the request as running. */

@@ -5,6 +5,7 @@ import { Agent } from "undici";
 import type { Dispatcher } from "undici";
 import { principalHeader } from "../neuron/protocol.ts";
 import { codeOf } from "./answer.ts";
+import type { GatewayErrorCode } from "./errors.ts";
 import { GatewayError } from "./errors.ts";
 
 /** Connections live per origin, without any limit on an answer's length: what may be idle is watched by the relay. */
@@ -22,7 +23,14 @@ export interface UpstreamRequest {
   signal: AbortSignal;
 }
 
-export function send(dispatcher: Dispatcher, request: UpstreamRequest): Promise<Dispatcher.ResponseData> {
+export interface Answer {
+  statusCode: number;
+  headers: IncomingHttpHeaders;
+  /** Leaving a loop over it closes the connection. */
+  body: AsyncIterable<Buffer>;
+}
+
+export function send(dispatcher: Dispatcher, request: UpstreamRequest): Promise<Answer> {
   const base = new URL(request.url);
   return dispatcher.request({
     origin: base.origin,
@@ -97,8 +105,8 @@ export class NeuronRefusal extends Error {
 const longestError = 1 << 16;
 
 /** Reads an answer that is not a 2xx; what is not an OpenAI error becomes ours, for its words must not get out. */
-export async function readRefusal(answer: Dispatcher.ResponseData): Promise<NeuronRefusal | GatewayError> {
-  const body = await readAtMost(longestError, answer.body as AsyncIterable<Buffer>);
+export async function readRefusal(answer: Answer): Promise<NeuronRefusal | GatewayError> {
+  const body = await readAtMost(longestError, answer.body);
   const error = body && errorIn(body);
   const { statusCode, headers } = answer;
   if (body === undefined || error === undefined || statusCode < 400)
@@ -107,7 +115,8 @@ export async function readRefusal(answer: Dispatcher.ResponseData): Promise<Neur
   return new NeuronRefusal(statusCode, codeOf(error), body, header("retry-after"), header("x-should-retry"));
 }
 
-async function readAtMost(most: number, body: AsyncIterable<Buffer>): Promise<Buffer | undefined> {
+/** Undefined when there is more. */
+export async function readAtMost(most: number, body: AsyncIterable<Buffer>): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of body) {
@@ -126,6 +135,15 @@ function errorIn(body: Buffer): object | undefined {
     return undefined;
   }
 }
+
+/** True when a neuron is to blame, and not the request, nor how busy it is. */
+export function isFault(code: string | undefined): boolean {
+  return code !== undefined && faults.has(code);
+}
+
+const faults: ReadonlySet<string> = new Set<GatewayErrorCode>([
+  ...(["upstream_unreachable", "upstream_failed", "upstream_interrupted", "upstream_timeout"] as const),
+]);
 
 /** True when another neuron may do better: this one is full, going down, out of reach, or has lost the model. */
 export function isRetryable(failure: NeuronRefusal | GatewayError): boolean {

@@ -24,9 +24,6 @@ export interface UsageOptions {
 }
 
 export const usagePrefix = "usage.";
-/** In place of a key's id, for callers without one. */
-export const anonymous = "anonymous";
-
 const dayMs = 86_400_000;
 export const keptDays = 92;
 const storeWaitMs = 2000;
@@ -50,7 +47,7 @@ export class Usage {
 
   add(id: string, used: Used): void {
     const key = keyOf(id, this.now());
-    this.pending.set(key, sum(this.pending.get(key), used));
+    this.pending.set(key, sumUsed(this.pending.get(key), used));
   }
 
   /** By day (YYYY-MM-DD), today first; days on which nothing was used are left out. */
@@ -89,13 +86,13 @@ export class Usage {
         this.log.warn("usage not written; it is kept", { reason: String(error) });
         break;
       }
-    for (const [key, used] of pending) this.pending.set(key, sum(this.pending.get(key), used));
+    for (const [key, used] of pending) this.pending.set(key, sumUsed(this.pending.get(key), used));
   }
 
   private addTo(key: string, used: Used): Promise<void> {
     const change = (value: string | undefined) => {
       const before = value === undefined ? undefined : (JSON.parse(value) as Used);
-      return { value: JSON.stringify(sum(before, used)), result: undefined };
+      return { value: JSON.stringify(sumUsed(before, used)), result: undefined };
     };
     return amend(this.store, key, change, { ttlMs: keptDays * dayMs });
   }
@@ -105,7 +102,7 @@ export const nothingUsed: Used = {
   ...{ requests: 0, errors: 0, prompt_tokens: 0, completion_tokens: 0, cached_tokens: 0 },
 };
 
-function sum(a: Used = nothingUsed, b: Used): Used {
+export function sumUsed(a: Used = nothingUsed, b: Used): Used {
   return {
     requests: a.requests + b.requests,
     errors: a.errors + b.errors,

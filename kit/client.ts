@@ -11,8 +11,9 @@ export interface Client {
 
 /** The daemon said no, or nothing that makes sense. */
 export class AnswerError extends Error {
-  /** Undefined: nobody answered. */
+  /** Undefined: nobody answered, or not in time. */
   readonly status: number | undefined;
+  /** Of the error envelope; where nobody answered, the system's own. */
   readonly code: string | undefined;
 
   constructor(message: string, status?: number, code?: string) {
@@ -104,8 +105,10 @@ async function send(client: Client, path: string, { method, body, signal }: Call
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
   } catch (error) {
-    if (signal?.aborted) throw error;
-    throw new AnswerError(`nobody answers on ${baseOf(client)} (${reasonOf(error)}); is it running?`);
+    if (signal?.aborted && (error as Error).name !== "TimeoutError") throw error;
+    const reason = reasonOf(error);
+    const message = `nobody answers on ${baseOf(client)} (${reason}); is it running?`;
+    throw new AnswerError(message, undefined, reason);
   }
   if (answer.statusCode < 300) return answer;
   throw errorOf(parsed(await answer.body.text()), answer.statusCode);

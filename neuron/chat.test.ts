@@ -332,6 +332,7 @@ describe("what the engine is asked", () => {
       frequencyPenalty: -0.5,
       logitBias: { 12: -100, 999: 3 },
       topLogprobs: 0,
+      answers: 1,
     });
   });
 
@@ -458,7 +459,16 @@ describe("what the engine is asked", () => {
     ["tool_choice", { tool_choice: "required", tools: [{ type: "function", function: { name: "f" } }] }],
   ])("an answer cannot go on with %s", async (param, wish) => {
     const refused = await chat({ ...wish, messages: begun, continue_final_message: true });
-    expect([refused.status, (await json(refused)).error]).toMatchObject([400, { code: "bad_request", param }]);
+    expect([refused.status, (await json(refused)).error]).toMatchObject([
+      400,
+      { code: "bad_request", param },
+    ]);
+  });
+
+  test("an error does not repeat what is long", async () => {
+    const refused = await chat({ messages: [{ role: "x".repeat(100_000), content: "" }] });
+    const { message, param } = (await json(refused)).error;
+    expect([refused.status, param, message.length < 700]).toEqual([400, "messages.0.role", true]);
   });
 
   test("pictures reach a model that sees", async () => {

@@ -8,10 +8,10 @@ export function check<S extends v.GenericSchema>(schema: S, value: unknown): v.I
   const result = v.safeParse(schema, value, { abortEarly: true });
   if (result.success) return result.output;
   const issue = result.issues[0];
-  const param = v.getDotPath(issue) ?? undefined;
-  throw new EngineError("bad_request", param === undefined ? issue.message : `${param}: ${issue.message}`, {
-    param,
-  });
+  // Both may hold what the caller wrote, which may be long.
+  const param = v.getDotPath(issue)?.slice(0, 200);
+  const message = issue.message.slice(0, 400);
+  throw new EngineError("bad_request", param === undefined ? message : `${param}: ${message}`, { param });
 }
 
 /** Every problem of a configuration, one line each: `limits.body_mb: Invalid type: Expected number but received "x"`. */

@@ -21,6 +21,7 @@ const defaults = {
   port: 13131,
   max_queue: 64,
   max_queue_tokens: 262_144,
+  prefix_cache: true,
   log_level: "info",
   log_format: "text",
   http: { body_limit_mb: 32, keepalive_s: 5, stall_s: 30, drain_s: 5 },
@@ -51,6 +52,7 @@ test("the example is valid, shows the defaults, and its comments hold valid keys
     context_length: 8192,
     step_limit_s: 120,
     max_per_principal: 4,
+    memory_limit_mb: 20_000,
     images: { budget_pixels: 1_048_576 },
     hub: { endpoint: "https://hub.example.org", cache_folder: "/srv/models", offline: true },
     default_models: [

@@ -34,10 +34,14 @@ export const Config = v.strictObject({
   max_in_flight: v.exactOptional(v.pipe(Count, v.minValue(1), v.maxValue(64))),
   /** Requests that may wait for one model beside those; more get queue_full. */
   max_queue: v.optional(Count, 64),
+  /** Keep what was computed of a prompt for prompts to come that begin alike. */
+  prefix_cache: v.optional(v.boolean(), true),
   /** Prompt tokens that may wait for one model; a request behind fewer may wait, however long it is. */
   max_queue_tokens: v.optional(v.pipe(Count, v.minValue(1)), 262_144),
   /** Requests of one principal (as the gateway names it) at one model, running and waiting; default: no limit. */
   max_per_principal: v.exactOptional(v.pipe(Count, v.minValue(1))),
+  /** MiB of the device's memory that all models together may use; default: what the operating system says is free. */
+  memory_limit_mb: v.exactOptional(v.pipe(Count, v.minValue(1))),
   /** A step of the device that takes longer is taken for a hang; default: 120, on a software adapter 600. */
   step_limit_s: v.exactOptional(Seconds),
   log_level: v.optional(v.picklist(levels), "info"),

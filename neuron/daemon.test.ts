@@ -65,6 +65,7 @@ test("says where it listens, what it serves and how", async () => {
     maxQueue: 3,
     maxQueueTokens: 262_144,
     maxPerPrincipal: 2,
+    prefixCache: true,
     stepLimitMs: 7000,
     images: { ...limits, remote: undefined },
   });
@@ -72,6 +73,10 @@ test("says where it listens, what it serves and how", async () => {
   expect(lines).toEqual([
     `listening on ${url}`,
     expect.stringMatching(/^m: reading ░*█+░* +33% 1 kB of 1 kB, 1 of 4 tensors$/),
+    "memory of m: a context of 4096 tokens, 1 sequence at once",
+    "  weights     10.00 MiB       10,485,760",
+    "  KV cache     4.00 MiB        4,194,305  64 pages",
+    "  total       14.00 MiB       14,680,065  of 1.00 GiB (a test)",
     expect.stringMatching(/^m: loaded in [\d.]+ s, 15 MiB, context of 4096 tokens, 40 dispatches a token$/),
     `ready: ${url}/v1 serves m on Fake GPU`,
   ]);

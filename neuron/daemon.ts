@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import { EngineError } from "../engine/errors.ts";
+import { planLines } from "../engine/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import type { Engine } from "../engine/serve/types.ts";
 import type { Config } from "./config.ts";
@@ -39,17 +40,7 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   const wanted = config.default_models.map(wantedModel);
   // A typing error should show at once, not after the device has been opened.
   for (const { id, source, quant } of wanted) withQuant(parseReference(source ?? id), quant);
-  const engine = await openEngine({
-    device: config.device,
-    adapter: config.adapter,
-    maxQueue: config.max_queue,
-    maxQueueTokens: config.max_queue_tokens,
-    maxPerPrincipal: config.max_per_principal,
-    maxInFlight: config.max_in_flight,
-    images: imageLimits(config.images),
-    stepLimitMs: config.step_limit_s === undefined ? undefined : config.step_limit_s * 1000,
-    faults: env["NEURON_FAULTS"], // for tests only: engine/serve/faults.ts
-  });
+  const engine = await openEngine(engineOptions(config, env));
   const memory = watchMemory(engine.device);
   const models = new Models(engine, fetcher(config, env, log), config.context_length, config.quant);
   tell(models, log);
@@ -101,6 +92,22 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   return { url, models, activated, stop: () => (ending ??= end()) };
 }
 
+function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
+  return {
+    device: config.device,
+    adapter: config.adapter,
+    maxQueue: config.max_queue,
+    maxQueueTokens: config.max_queue_tokens,
+    maxPerPrincipal: config.max_per_principal,
+    maxInFlight: config.max_in_flight,
+    prefixCache: config.prefix_cache,
+    memoryLimitMb: config.memory_limit_mb,
+    images: imageLimits(config.images),
+    stepLimitMs: config.step_limit_s === undefined ? undefined : config.step_limit_s * 1000,
+    faults: env["NEURON_FAULTS"], // for tests only: engine/serve/faults.ts
+  };
+}
+
 function imageLimits(images: Config["images"]): NonNullable<EngineOptions["images"]> {
   const { max_mb, max_megapixels, max_per_request, budget_pixels, cache_mb, fetch, fetch_timeout_s } = images;
   return {
@@ -140,6 +147,7 @@ function tell(models: Models, log: Log): void {
     const { contextLength, weightBytes, cacheBytes, scratchBytes, dispatchesPerToken } = model!.info;
     const megabytes = Math.ceil((weightBytes + cacheBytes + scratchBytes) / 2 ** 20);
     const sizes = `${megabytes} MiB, context of ${contextLength} tokens, ${dispatchesPerToken} dispatches a token`;
+    for (const line of planLines({ ...model!.info.plan, model: id })) log.info(line);
     log.info(`${id}: loaded in ${seconds.toFixed(1)} s, ${sizes}`);
   });
   models.events.on("failed", ({ id }, error) => {

@@ -3,11 +3,14 @@
 
 import { EngineError } from "../engine/errors.ts";
 import type {
+  CacheFigures,
   ChatRequest,
   CompletionRequest,
   DeviceHealth,
   DeviceReport,
   DeviceState,
+  EmbeddingRequest,
+  Embeddings,
   Engine,
   FinishReason,
   LoadOptions,
@@ -80,11 +83,20 @@ const info: ModelInfo = {
   contextLength: 4096,
   maxInFlight: 1,
   vocabSize: 1000,
+  embeddingWidth: undefined,
   parameters: 5_000_000,
   weightBytes: 10 * 2 ** 20,
   cacheBytes: 4 * 2 ** 20,
   scratchBytes: 1,
   dispatchesPerToken: 40,
+  plan: {
+    ...{ model: "fake", contextLength: 4096, slots: 1, pages: 64, pagesPerSequence: 64, snapshots: 0 },
+    parts: [
+      { what: "weights", bytes: 10 * 2 ** 20, detail: "" },
+      { what: "KV cache", bytes: 4 * 2 ** 20 + 1, detail: "64 pages" },
+    ],
+    ...{ totalBytes: 14 * 2 ** 20 + 1, budget: { bytes: 2 ** 30, source: "a test" } },
+  },
   vision: undefined,
   capabilities: ["text"],
   toolCalls: true,
@@ -94,6 +106,10 @@ const info: ModelInfo = {
 export class FakeModel implements Model {
   readonly info: ModelInfo;
   readonly load = { running: 0, waiting: 0 };
+  readonly cache: CacheFigures = {
+    ...{ pages: { used: 2, idle: 30, free: 96 }, preemptions: 1, snapshots: 4, bytes: 5_000_000 },
+    ...{ lookups: 8, hits: 6, lookedUpTokens: 900, reusedTokens: 640 },
+  };
   state: DeviceState = "ready";
   reason: string | undefined;
   /** What the next answers say. */
@@ -119,6 +135,17 @@ export class FakeModel implements Model {
   complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent> {
     this.asked.push(request);
     return this.#answer(this.script, signal);
+  }
+
+  /** What the next requests for embeddings give, or how they fail. */
+  embeddings: Embeddings | Error = { vectors: [Float32Array.of(0.6, 0.8)], promptTokens: 3 };
+  readonly embedded: EmbeddingRequest[] = [];
+
+  async embed(request: EmbeddingRequest): Promise<Embeddings> {
+    this.embedded.push(request);
+    await Promise.resolve();
+    if (this.embeddings instanceof Error) throw this.embeddings;
+    return this.embeddings;
   }
 
   async countTokens(): Promise<number> {

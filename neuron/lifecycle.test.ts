@@ -57,6 +57,17 @@ test("a device that recovers is seen in every status, and its models come back w
   expect((await ask()).status).toBe(200);
 });
 
+test("what a model's memory is used for", async () => {
+  expect(v.parse(Health, await get("/health")).models[0]!.memory).toEqual({
+    total_bytes: 14 * 2 ** 20 + 1,
+    budget_bytes: 2 ** 30,
+    parts: [
+      { what: "weights", bytes: 10 * 2 ** 20 },
+      { what: "KV cache", bytes: 4 * 2 ** 20 + 1 },
+    ],
+  });
+});
+
 test("a request that meets a lost device is told when to come back", async () => {
   daemon.model.script = [new EngineError("device_lost", "it was lost", { retryAfter: 7.2 })];
   const answer = await ask();

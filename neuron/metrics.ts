@@ -3,6 +3,7 @@
 
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { ImageUsage, TextEvent, Usage } from "../engine/serve/types.ts";
+import { cacheMetrics } from "./cache-metrics.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Entry, Models } from "./models.ts";
 
@@ -23,6 +24,7 @@ export function createMetrics(models: Models, memory: () => MemoryFigures) {
   const histogram = (name: string, help: string, labelNames: string[], buckets: number[]) =>
     new Histogram({ name: `neuron_${name}`, help, labelNames, buckets, registers });
   gauges(models, memory, registry);
+  cacheMetrics(models, registry);
 
   return {
     registry,

@@ -163,6 +163,12 @@ describe("status", () => {
       'neuron_requests_in_flight{model="org/fake"} 0',
       'neuron_model_status{model="org/fake",status="loaded"} 1',
       'neuron_device_memory_bytes{kind="used"} 1048576000',
+      'neuron_kv_cache_pages{model="org/fake",kind="idle"} 30',
+      'neuron_prefix_cache_bytes{model="org/fake"} 5000000',
+      'neuron_prefix_cache_lookups_total{model="org/fake"} 8',
+      'neuron_prefix_cache_hits_total{model="org/fake"} 6',
+      'neuron_prefix_cache_tokens_total{model="org/fake",kind="reused"} 640',
+      'neuron_preemptions_total{model="org/fake"} 1',
       "process_cpu_seconds_total",
     ]) {
       expect(metrics).toContain(line);

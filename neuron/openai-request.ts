@@ -113,6 +113,7 @@ function toOptions(
     maxTokens,
     stop: typeof body.stop === "string" ? [body.stop] : body.stop,
     topLogprobs,
+    answers: body.n,
   });
 }
 

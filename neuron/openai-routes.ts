@@ -84,7 +84,7 @@ export function openAiRoutes(app: FastifyInstance, deps: OpenAiDeps): void {
   });
 }
 
-function principalOf({ headers }: FastifyRequest): { principal?: string } {
+export function principalOf({ headers }: FastifyRequest): { principal?: string } {
   const principal = headers[principalHeader];
   return typeof principal === "string" && principal !== "" ? { principal } : {};
 }
@@ -153,7 +153,11 @@ function brokenOff({ log, metrics }: OpenAiDeps, request: FastifyRequest, error:
 }
 
 /** What an error of the engine means here. */
-function classify(error: unknown, entry: Entry, ends: { closed: AbortSignal; stop: AbortSignal }): unknown {
+export function classify(
+  error: unknown,
+  entry: Entry,
+  ends: { closed: AbortSignal; stop: AbortSignal },
+): unknown {
   if (ends.closed.aborted) return new EngineError("cancelled", "the client closed the connection");
   if (ends.stop.aborted) return shuttingDown();
   if (error instanceof EngineError && error.code === "cancelled") {
@@ -163,7 +167,7 @@ function classify(error: unknown, entry: Entry, ends: { closed: AbortSignal; sto
 }
 
 /** Aborted when the connection closes before the answer is complete. */
-function closedSignal(reply: FastifyReply): AbortSignal {
+export function closedSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) controller.abort();

@@ -85,6 +85,15 @@ export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
 /** A loaded model's files ("safetensors", "gguf"), and what most of its weights are kept as (bf16, q4_k, …). */
 const Form = { format: v.exactOptional(v.string()), quant: v.exactOptional(v.string()) };
 
+/** How a loaded model's part of the device's memory is used, as planned before it was loaded. */
+export const ModelMemory = v.looseObject({
+  total_bytes: Count,
+  /** What there was for it; null where nobody knows. */
+  budget_bytes: v.nullable(Count),
+  parts: v.array(v.looseObject({ what: v.string(), bytes: Count })),
+});
+export type ModelMemory = v.InferOutput<typeof ModelMemory>;
+
 export const ModelHealth = v.looseObject({
   id: v.string(),
   status: ModelStatus,
@@ -96,6 +105,8 @@ export const ModelHealth = v.looseObject({
   /** Moving averages over past requests; null before the first. */
   tok_s_prefill: v.nullable(v.number()),
   tok_s_decode: v.nullable(v.number()),
+  /** Absent until loaded. */
+  memory: v.exactOptional(ModelMemory),
   /** Since its last request ended, or since it was loaded; 0 while one runs. */
   idle_secs: v.exactOptional(v.number()),
   /** Present while status is "loading". */
@@ -130,7 +141,10 @@ export type Modalities = v.InferOutput<typeof Modalities>;
 
 /** A model's capabilities in the words by which agents choose models. */
 export function modalitiesOf(capabilities: readonly string[]): Modalities {
-  return { input: capabilities.includes("vision") ? ["text", "image"] : ["text"], output: ["text"] };
+  return {
+    input: capabilities.includes("vision") ? ["text", "image"] : ["text"],
+    output: capabilities.includes("embeddings") ? ["embedding"] : ["text"],
+  };
 }
 
 /** An element of GET /models: every model that is loaded, being loaded or unloaded, or that failed to load. */

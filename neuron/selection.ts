@@ -46,6 +46,7 @@ function isNear(path: string): boolean {
 
 /** Settings, tokenizer, template and weights; nothing of other formats. */
 function goesWithSafetensors(path: string): boolean {
+  if (/^\d+_Pooling\/config\.json$/.test(path)) return true; // of embedding models
   return (
     !path.includes("/") && /\.(json|jinja|txt|safetensors)$/.test(path) && !path.startsWith("consolidated")
   );

@@ -9,6 +9,7 @@ import { answerBadUrl, answerErrors } from "./answers.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
+import { embeddingRoutes } from "./embedding-routes.ts";
 import { modelRoutes } from "./model-routes.ts";
 import type { Models } from "./models.ts";
 import { openAiRoutes } from "./openai-routes.ts";
@@ -61,5 +62,6 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   statusRoutes(app, { ...deps, metrics });
   modelRoutes(app, { models: deps.models, device: deps.engine.device.index });
   openAiRoutes(app, { ...deps, metrics });
+  embeddingRoutes(app, { ...deps, metrics });
   return app;
 }

@@ -7,6 +7,7 @@ import type { Engine } from "../engine/serve/types.ts";
 import type { MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Entry, Models } from "./models.ts";
+import { neuronApi } from "./openapi.ts";
 import { modalitiesOf } from "./protocol.ts";
 import type { Device, DeviceHealth, Discovery, Health, ModelEntry, ModelHealth } from "./protocol.ts";
 import { version, versionReport } from "./version.ts";
@@ -58,6 +59,8 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
     models.list().map((entry) => modelEntry(entry, engine.device.index)),
   );
   app.get("/version", () => versionReport());
+  let api: object | undefined;
+  app.get("/openapi.json", () => (api ??= neuronApi()));
   app.get("/metrics", async (_request, reply) => {
     return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
   });
@@ -91,6 +94,7 @@ function modelHealth(entry: Entry): ModelHealth {
     queue_depth: entry.model?.load.waiting ?? 0,
     tok_s_prefill: entry.speed.prefill,
     tok_s_decode: entry.speed.decode,
+    ...memoryOf(entry),
     ...idleness(entry),
     ...progress(entry),
   };
@@ -122,6 +126,17 @@ function idleness({ model, usedAt }: Entry): Pick<ModelHealth, "idle_secs"> {
 
 function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
   return model ? { format: model.info.format, quant: model.info.quant } : {};
+}
+
+function memoryOf({ model }: Entry): Pick<ModelHealth, "memory"> {
+  if (!model) return {};
+  const { parts, totalBytes, budget } = model.info.plan;
+  const memory = {
+    total_bytes: totalBytes,
+    budget_bytes: budget?.bytes ?? null,
+    parts: parts.map(({ what, bytes }) => ({ what, bytes })),
+  };
+  return { memory };
 }
 
 /** Agents plan with context − output for the prompt: an output as large as the context would leave them nothing. */

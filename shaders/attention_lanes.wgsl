@@ -21,7 +21,7 @@ override LANES: u32;     // 4 to 64
 
 const LOWEST = -3.4e38;
 const ROWS = 4u;
-const GROUPS = 8u;                          // of LANES keys, whose weights a lane remembers
+const GROUPS = 8u;                          // of LANES keys of a page, whose weights a lane remembers
 const SPAN = 4u;                            // vec4s of head width that the lanes hold of each row
 override D4: u32 = D / 4u;
 override GROUP: u32 = HEADS / KV_HEADS;
@@ -81,8 +81,9 @@ fn attention_lanes(
     let keys = min(GROUPS * width, last_key - base + 1u);
     var top = m;
     for (var g = 0u; g * LANES < keys; g++) {
-      let key = base + g * LANES + lane;
-      let at = cache_row(slot, kv_head, min(key, last_key)) * D4;   // rows past the last may hold anything
+      let group_key = base + g * LANES;
+      let key = group_key + lane;
+      let at = (cache_row(slot, kv_head, group_key) + min(lane, last_key - group_key)) * D4;   // rows past the last may hold anything
       var s = vec4f(0.0);
       for (var d4 = 0u; d4 < D4; d4 += SPAN) {
         let held = hold(start, d4 + lane % SPAN);
@@ -106,9 +107,10 @@ fn attention_lanes(
       var o = scale_rows(sums[column / LANES], shrink);
       for (var g = 0u; g * LANES < keys; g++) {
         let weights = p[g];
+        let group_key = base + g * LANES;
+        let row = cache_row(slot, kv_head, group_key);
         for (var j = 0u; j < width; j++) {
-          let key = min(base + g * LANES + j, last_key);
-          o += outer(subgroupShuffle(weights, j), V[cache_row(slot, kv_head, key) * D4 + d4]);
+          o += outer(subgroupShuffle(weights, j), V[(row + min(j, last_key - group_key)) * D4 + d4]);
         }
       }
       sums[column / LANES] = o;

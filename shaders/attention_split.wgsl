@@ -89,7 +89,8 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     let keys = min(KEYS, end - base);             // rows past the end may hold anything: never read
     let lane = i % 4u;
     let key = i / 4u;
-    let s = lane_scores(lane, cache_row(cache_slot, group.y, min(base + key, end - 1u)), cache_row(cache_slot, group.y, min(base + key + 32u, end - 1u)));
+    let page = cache_row(cache_slot, group.y, base);   // a tile is one page
+    let s = lane_scores(lane, page + min(key, keys - 1u), page + min(key + 32u, keys - 1u));
     sums[lane * KEYS + key] = s[0];
     sums[lane * KEYS + key + 32u] = s[1];
     workgroupBarrier();
@@ -126,7 +127,7 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     acc3 *= shrink.w;
     if (slot < SLOTS) {
       for (var k = slot; k < keys; k += SLOTS) {
-        let v = V[cache_row(cache_slot, group.y, base + k) * D4 + d4];
+        let v = V[(page + k) * D4 + d4];
         let p = weights[k];
         acc0 += p.x * v;
         if (GROUPED > 1u) { acc1 += p.y * v; }

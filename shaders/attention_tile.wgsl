@@ -25,15 +25,15 @@ var<workgroup> keys: array<vec4f, 256>;           // [DEPTH][KEYS]
 var<workgroup> weights: array<vec4f, 512>;        // [KEYS][ROWS / 4], a component a row
 var<workgroup> lanes: array<vec4f, 128>;          // [16][ROWS / 4], for what all lanes of a row share
 
-// stages DEPTH vec4s of the rows' queries and of the tile's keys, from d4 on
-fn stage(first_row: u32, last_row: u32, kv_head: u32, base: u32, last_key: u32, d4: u32, i: u32) {
+// stages DEPTH vec4s of the rows' queries and of the tile's `count` keys, from d4 on
+fn stage(first_row: u32, last_row: u32, kv_head: u32, page: u32, count: u32, d4: u32, i: u32) {
   let row = min(first_row + i % ROWS, last_row);
   let at = d4 + i / ROWS;
   let start = (row / GROUP * HEADS + kv_head * GROUP + row % GROUP) * D4;
   queries[i] = select(vec4f(0.0), q[start + min(at, D4 - 1u)], at < D4);
   for (var j = i; j < KEYS * DEPTH; j += WG) {
     let depth = d4 + j % DEPTH;
-    let key = cache_row(step.slot, kv_head, min(base + j / DEPTH, last_key));
+    let key = page + min(j / DEPTH, count - 1u);
     keys[j % DEPTH * KEYS + j / DEPTH] = select(vec4f(0.0), K[key * D4 + min(depth, D4 - 1u)], depth < D4);
   }
 }
@@ -80,11 +80,13 @@ fn attention_tile(
   var o2 = mat4x4f();
   var o3 = mat4x4f();
   for (var base = 0u; base <= last_key; base += KEYS) {
+    let page = cache_row(step.slot, kv_head, base);            // a tile is one page
+    let count = min(KEYS, last_key + 1u - base);               // rows past the end may hold anything
     // a column a key, a component a row
     var s = mat4x4f();
     for (var d4 = 0u; d4 < D4; d4 += DEPTH) {
       workgroupBarrier();
-      stage(first_row, last_row, kv_head, base, last_key, d4, i);
+      stage(first_row, last_row, kv_head, page, count, d4, i);
       workgroupBarrier();
       for (var d = 0u; d < DEPTH; d++) {
         let q0 = queries[d * ROWS + 4u * r];
@@ -128,10 +130,9 @@ fn attention_tile(
     if (D4 > 48u) { o3 = scale_rows(o3, shrink); }
     workgroupBarrier();
 
-    let count = min(KEYS, last_key + 1u - base);               // rows of V past the end may hold anything
     for (var k = 0u; k < count; k++) {
       let w = weights[k * 8u + r];
-      let row = cache_row(step.slot, kv_head, base + k) * D4;
+      let row = (page + k) * D4;
       o0 += outer(w, V[row + min(c, D4 - 1u)]);
       if (D4 > 16u) { o1 += outer(w, V[row + min(c + 16u, D4 - 1u)]); }
       if (D4 > 32u) { o2 += outer(w, V[row + min(c + 32u, D4 - 1u)]); }

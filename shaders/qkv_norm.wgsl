@@ -1,9 +1,8 @@
 // qkv_norm: the per-head norm of queries and keys, x / sqrt(mean(x²) + EPS) · (NORM_OFFSET + w); part of qkv_prepare
-//   q_norm, k_norm: [D], shared by all heads
+//   norms: [2, D], of query and of key heads
 override EPS: f32;
 override NORM_OFFSET: f32;   // 1 where the checkpoint stores w − 1
-@group(0) @binding(7) var<storage, read> q_norm: array<f32>;
-@group(0) @binding(8) var<storage, read> k_norm: array<f32>;
+@group(0) @binding(7) var<storage, read> norms: array<f32>;
 var<workgroup> squares: array<array<f32, LANES>, ROWS>;
 
 fn head_scale(base: u32, local: vec3u) -> f32 {
@@ -21,6 +20,5 @@ fn head_scale(base: u32, local: vec3u) -> f32 {
 }
 
 fn head_weight(is_key: bool, i: u32) -> f32 {
-  if (is_key) { return NORM_OFFSET + k_norm[i]; }
-  return NORM_OFFSET + q_norm[i];
+  return NORM_OFFSET + norms[select(0u, D, is_key) + i];
 }

@@ -1,6 +1,7 @@
 // Inputs of attention tests: seeded values, and a cache whose unused rows hold what must never be read.
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { free, permanent, type Tensor } from "../engine/gpu/tensor.ts";
+import { PAGE } from "../engine/ops/kv-cache.ts";
 import type { AttentionShape } from "../engine/reference/attention.ts";
 
 /** About normal (the sum of four uniforms), mean 0, deviation `scale`; the same values for the same seed. */
@@ -28,6 +29,47 @@ export function filledCache(shape: AttentionShape, filled: number, seed: number)
   const { kvHeads, capacity, headDim } = shape;
   const values = normals(kvHeads * capacity * headDim, seed);
   return values.map((value, i) => (Math.floor(i / headDim) % capacity < filled ? value : NaN));
+}
+
+/** Whose the pages of a cache are: of `slots` sequences of up to `capacity` tokens, out of order; page 0 is nobody's. */
+export interface Paging {
+  slots: number;
+  capacity: number;
+  pages: number;
+  /** [slots, pages of a sequence] */
+  table: Uint32Array;
+}
+
+export function pagingOf(slots: number, capacity: number): Paging {
+  const each = Math.ceil(capacity / PAGE);
+  const table = Uint32Array.from({ length: slots * each }, (_, i) => {
+    const [slot, page] = [Math.floor(i / each), i % each];
+    return slots * each - page * slots - slot;
+  });
+  return { slots, capacity, pages: slots * each + 1, table };
+}
+
+/** From [slots, Nkv, capacity, D], as a twin has it, to [pages, Nkv, PAGE, D]; `rest` in what is nobody's. */
+export function toPages(values: Float32Array, paging: Paging, heads: number, D: number, rest = NaN): Float32Array {
+  const out = new Float32Array(paging.pages * heads * PAGE * D).fill(rest);
+  forRows(paging, heads, (flat, paged) => out.set(values.subarray(flat * D, (flat + 1) * D), paged * D));
+  return out;
+}
+
+/** And back. */
+export function fromPages(values: Float32Array, paging: Paging, heads: number, D: number): Float32Array {
+  const out = new Float32Array(paging.slots * heads * paging.capacity * D);
+  forRows(paging, heads, (flat, paged) => out.set(values.subarray(paged * D, (paged + 1) * D), flat * D));
+  return out;
+}
+
+function forRows({ slots, capacity, table }: Paging, heads: number, each: (flat: number, paged: number) => void): void {
+  for (let slot = 0; slot < slots; slot++)
+    for (let head = 0; head < heads; head++)
+      for (let row = 0; row < capacity; row++) {
+        const page = table[slot * Math.ceil(capacity / PAGE) + Math.floor(row / PAGE)]!;
+        each((slot * heads + head) * capacity + row, (page * heads + head) * PAGE + (row % PAGE));
+      }
 }
 
 /** Uploads tensors for the length of `use`. */

@@ -62,6 +62,11 @@ export function weightRowBytes(format: WeightFormat, K: number): number {
   return isBlockFormat(format) ? Math.ceil(row / 16) * 16 : row;
 }
 
+/** Bytes of what lies at one index of the outermost axis. */
+export function rowBytes({ shape, storage }: Tensor): number {
+  return storage.bytes / shape[0]!;
+}
+
 export function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }

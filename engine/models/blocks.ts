@@ -21,8 +21,7 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
   const qkvBias = bias.qkv ? await load.vectors(named(parts, "bias")) : undefined;
   const Wo = await load.matrix([{ name: `${at}self_attn.o_proj.weight`, rows: hidden }], heads * headDim);
   const oBias = bias.o ? await load.vector(`${at}self_attn.o_proj.bias`, [hidden]) : undefined;
-  const qNorm = qkNorm ? await load.vector(`${at}self_attn.q_norm.weight`, [headDim]) : undefined;
-  const kNorm = qkNorm ? await load.vector(`${at}self_attn.k_norm.weight`, [headDim]) : undefined;
+  const norms = qkNorm ? await headNorms(load, `${at}self_attn.`, headDim) : undefined;
 
   return (pass, x, memory, { positions, ropeTable }) => {
     const u = op.normLinear(pass, x, norm, normOf(c), Wqkv, given({ bias: qkvBias }));
@@ -31,7 +30,7 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
       kvHeads,
       headDim,
       gate: outputGate,
-      ...given({ qNorm, kNorm }),
+      ...given({ norms }),
       eps: c.eps,
       normOffset: c.normOffset,
       rope: { table: ropeTable, dims: c.rope.dims, ...given({ sections: c.rope.mropeSection }) },
@@ -47,6 +46,13 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
     pass.keep(`${keptName(at)}.attn.o_proj_in`, mixed);
     return backToStream(pass, mixed, Wo, x, oBias);
   };
+}
+
+/** Of queries, then of keys: one tensor, since the kernel that takes it has no binding to spare. */
+async function headNorms(load: Loader, own: string, headDim: number): Promise<Tensor> {
+  const parts = ["q_norm", "k_norm"].map((name) => ({ name: `${own}${name}.weight`, rows: headDim }));
+  for (const { name } of parts) load.checkpoint.expectTensor(name, [headDim]);
+  return load.vectors(parts);
 }
 
 /** down(silu(gate(x)) · up(x)) */
@@ -80,6 +86,8 @@ export async function decoder(
     layers.push(chain(await mixer(load, at, i), await swigluMlp(load, c, at)));
   }
   const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
+  // An embedding is what the head would read.
+  if (c.pooling) return { body: body(embedding, layers), head: (pass, x) => normed(pass, x, norm, c) };
   const head = c.tied ? embedding : await load.matrix([{ name: "lm_head.weight", rows: c.vocab }], c.hidden);
   return { body: body(embedding, layers), head: (pass, x) => logits(pass, x, norm, c, head) };
 }
@@ -97,8 +105,11 @@ function body(embedding: Weight, layers: readonly Block[]) {
 }
 
 function logits(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig, head: Weight): Tensor {
-  const normed = pass.keep("hidden.final_norm", op.rmsNorm(pass, x, norm, normOf(c)));
-  return op.linear(pass, normed, head);
+  return op.linear(pass, normed(pass, x, norm, c), head);
+}
+
+function normed(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig): Tensor {
+  return pass.keep("hidden.final_norm", op.rmsNorm(pass, x, norm, normOf(c)));
 }
 
 function chain(first: Block, second: Block): Block {

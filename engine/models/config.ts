@@ -45,7 +45,9 @@ export interface ModelConfig {
   /** The linear-attention layers, where there are any. */
   delta: DeltaSettings | undefined;
   /** What the names of the language model's tensors begin with. */
-  prefix: "model." | "model.language_model.";
+  prefix: "model." | "model.language_model." | "";
+  /** What an embedding checkpoint makes of a text's rows: the last one. Absent for models that make text. */
+  pooling?: "last";
   eosIds: readonly number[];
   bosId: number | undefined;
   /** The token that stands for a piece of a picture. */

@@ -126,6 +126,8 @@ describe("packed matrices", () => {
     ]);
     const loader = await loaderOf(path);
     const W = await loader.matrix(qkv([24, 8, 10]), K);
+    expect(new Set((await rowsOf(W)).flatMap((row) => [...row]))).toEqual(new Set([0])); // not yet
+    await loader.fill();
     expect(W.shards.map(({ firstRow, rows, format }) => [firstRow, rows, format])).toEqual([
       [0, 32, "q4_k"],
       [32, 10, "q6_k"],
@@ -141,6 +143,7 @@ describe("packed matrices", () => {
     const { path, values } = await file([{ gguf: "ffn_down", dtype: "BF16", rows }]);
     const loader = await loaderOf(path, "q8_0", lateFirst(3));
     const W = await loader.matrix([{ name: at("mlp.down_proj"), rows }], K);
+    await loader.fill();
     const want = dequantise("Q8_0", quantise("Q8_0", K, values.get("ffn_down")!));
     const got = await rowsOf(W);
     expect(got.length).toBe(rows);
@@ -154,10 +157,78 @@ describe("packed matrices", () => {
       values[5000 * K + 3] = Infinity;
     });
     const loader = await loaderOf(path, "q4_k", lateFirst(4));
-    const attempt = loader.matrix([{ name: at("mlp.down_proj"), rows: 9000 }], K);
+    await loader.matrix([{ name: at("mlp.down_proj"), rows: 9000 }], K);
+    const attempt = loader.fill();
     await expect(attempt).rejects.toMatchObject({ code: "bad_checkpoint" });
     await expect(attempt).rejects.toThrow(`tensor ${at("mlp.down_proj")}: a weight is Infinity, which Q4_K`);
     loader.dispose(); // a write to a destroyed buffer would be an uncaptured error
+  });
+});
+
+describe("filling", () => {
+  const down = { name: at("mlp.down_proj"), rows: 9000 };
+
+  test("goes through the file from front to back, whatever was asked for first", async () => {
+    const names = ["attn_q", "attn_k", "attn_v", "ffn_down"];
+    const { path } = await file(names.map((gguf) => ({ gguf, dtype: "F16", rows: 16 })));
+    const checkpoint = await openCheckpoint(path);
+    const begun: string[] = [];
+    const seen = new Proxy(checkpoint, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => {
+          if (key === "stream") begun.push(args[0] as string);
+          return (value as (...all: unknown[]) => unknown).apply(target, args);
+        };
+      },
+    });
+    const loader = new Loader(gpu, seen);
+    open.push(checkpoint, loader);
+    await loader.matrix([{ ...down, rows: 16 }], K);
+    await loader.matrix(qkv([16, 16, 16]).reverse(), K);
+    await loader.fill();
+    expect(begun).toEqual([...qkv([0, 0, 0]).map(({ name }) => name), down.name]);
+  });
+
+  test("takes up what is asked for meanwhile, and afterwards", async () => {
+    const { path, values } = await file([
+      { gguf: "ffn_down", dtype: "F32", rows: 9000 },
+      { gguf: "attn_q", dtype: "F32", rows: 8 },
+      { gguf: "attn_k", dtype: "F32", rows: 8 },
+    ]);
+    const loader = await loaderOf(path);
+    await loader.matrix([down], K);
+    const [q, k] = qkv([8, 8, 8]);
+    const Wq = await loader.fillBeside(() => loader.matrix([q!], K));
+    const Wk = await loader.matrix([k!], K);
+    await loader.fill();
+    for (const [W, name] of [
+      [Wq, "attn_q"],
+      [Wk, "attn_k"],
+    ] as const) {
+      expect((await rowsOf(W)).flatMap((row) => [...row])).toEqual([...values.get(name)!]);
+    }
+  });
+
+  test("ends when what is built beside it fails, with that failure", async () => {
+    const { path } = await file([{ gguf: "ffn_down", dtype: "BF16", rows: 9000 }]);
+    const loader = await loaderOf(path, "q8_0", lateFirst(2));
+    await loader.matrix([down], K);
+    const attempt = loader.fillBeside(() => Promise.reject(new Error("no kernel")));
+    await expect(attempt).rejects.toThrow("no kernel");
+    loader.dispose(); // a write to a destroyed buffer would be an uncaptured error
+    await expect(loader.fill()).rejects.toThrow("stopped");
+  });
+
+  test("fails what is built beside it", async () => {
+    const { path } = await file([{ gguf: "ffn_down", dtype: "F32", rows: 9000 }], (values) => {
+      values[7] = NaN;
+    });
+    const loader = await loaderOf(path, "q4_k");
+    await loader.matrix([down], K);
+    const attempt = loader.fillBeside(() => Promise.resolve("built"));
+    await expect(attempt).rejects.toThrow(`tensor ${down.name}: a weight is NaN, which Q4_K`);
   });
 });
 
@@ -179,6 +250,7 @@ describe("gate and up", () => {
     ]);
     const loader = await loaderOf(path, quant, lateFirst(2));
     const W = await loader.interleaved(...parts, K);
+    await loader.fill();
     expect(new Set(W.shards.map((shard) => shard.format))).toEqual(new Set([format]));
     const kept = (name: string) => {
       const own = values.get(name)!;

@@ -1,6 +1,7 @@
 // From the checkpoint's tensors to weights on the device. Matrices that read the same input are packed into one, so
-// that one dispatch computes them all. Bytes flow in chunks: host memory stays flat however large the checkpoint is,
-// and what has to be repacked or quantised is while the next is read. Whatever was made is freed when a load fails.
+// that one dispatch computes them all. A weight is there as soon as it is asked for, and empty: `fill` brings the bytes
+// of all of them, in the order of the files, while kernels that will read them compile. Bytes flow in chunks: host
+// memory stays flat however large the checkpoint is, and what has to be repacked or quantised is while others are read.
 import { isBlockType } from "../formats/blocks/format.ts";
 import { maxChunkBytes, weightDtype, type TensorSource, type WeightDtype } from "../formats/checkpoint.ts";
 import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
@@ -18,8 +19,10 @@ import {
 import { createWeight, writeRows, type Section } from "../gpu/weight.ts";
 import { formatOf, keptAs } from "./quantRule.ts";
 
-/** Bytes queued before the queue is waited for: staging memory must not grow with the checkpoint. */
-const inFlightBytes = 64 << 20;
+/** Bytes handed to the queue before the ones before them are waited for: staging memory must not grow with the checkpoint. */
+const windowBytes = 32 << 20;
+/** Tensors under way at once: while one is written, others are read. */
+const lanes = 3;
 
 /** A tensor of the checkpoint and the rows it must have. */
 export interface Rows {
@@ -35,6 +38,13 @@ export interface LoaderOptions {
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+/** What fills a weight, or a part of one, and where its bytes begin. */
+interface Errand {
+  readonly file: string;
+  readonly offset: number;
+  readonly run: () => Promise<void>;
+}
+
 /** A part of a matrix, as it is stored and as it will be kept. */
 interface Part extends Rows {
   readonly from: WeightDtype;
@@ -46,15 +56,20 @@ export class Loader {
   readonly gpu: Gpu;
   readonly #made: (Tensor | Weight)[] = [];
   readonly #options: Required<LoaderOptions>;
+  /** In the order of the files, the first one last; sorted when needed. */
+  readonly #errands: Errand[] = [];
+  #sorted = true;
   /** Conversions under way. */
   readonly #tasks = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
+  #filling: Promise<void> = Promise.resolve();
   #queued = 0;
+  #uploaded: Promise<unknown> = Promise.resolve();
   /** Bytes of weights on the device. */
   bytes = 0;
   /** Of matrices, by what they are kept as. */
   readonly #bytesAs = new Map<WeightFormat, number>();
-  /** Distinct parameters read. */
+  /** Distinct parameters. */
   parameters = 0;
 
   constructor(gpu: Gpu, checkpoint: TensorSource, options: LoaderOptions = {}) {
@@ -70,19 +85,31 @@ export class Loader {
 
   /** A small tensor in f32, whatever the checkpoint keeps it in; `as` drops axes of one. */
   async vector(name: string, shape: readonly number[], as = shape): Promise<Tensor> {
-    return this.#permanent(name, as, await this.#read(name, shape));
+    const { bytes } = this.checkpoint.expectTensor(name, shape);
+    const tensor = this.#permanent(name, as);
+    this.#later(name, async () => {
+      this.#write(tensor, await this.checkpoint.readF32(name));
+      this.#options.onBytes(bytes, name);
+    });
+    return Promise.resolve(tensor);
   }
 
   /** Vectors end to end; absent ones are zero. */
   async vectors(parts: readonly Rows[]): Promise<Tensor> {
     const total = parts.reduce((sum, part) => sum + part.rows, 0);
-    const data = new Float32Array(total);
-    let at = 0;
+    const tensor = this.#permanent(parts[0]!.name, [total]);
+    let first = 0;
     for (const { name, rows } of parts) {
-      if (this.checkpoint.has(name)) data.set(await this.#read(name, [rows]), at);
-      at += rows;
+      const at = first;
+      first += rows;
+      if (!this.checkpoint.has(name)) continue;
+      const { bytes } = this.checkpoint.expectTensor(name, [rows]);
+      this.#later(name, async () => {
+        this.#write(tensor, await this.checkpoint.readF32(name), at);
+        this.#options.onBytes(bytes, name);
+      });
     }
-    return this.#permanent(parts[0]!.name, [total], data);
+    return Promise.resolve(tensor);
   }
 
   /** W [rows, K], or several such matrices one below the other; each keeps its own format. */
@@ -90,16 +117,13 @@ export class Loader {
     const parts = rows.map((part) => this.#part(part, K));
     const weight = this.#weight(parts[0]!.name, K, sectionsOf(parts));
     let first = 0;
-    try {
-      for (const part of parts) {
-        const start = first;
-        await this.#eachChunk(part, K, (row, bytes) => writeRows(this.gpu, weight, start + row, bytes));
-        first += part.rows;
-      }
-    } finally {
-      await this.#settled();
+    for (const part of parts) {
+      const at = first;
+      first += part.rows;
+      const write = (row: number, bytes: Uint8Array) => writeRows(this.gpu, weight, at + row, bytes);
+      this.#later(part.name, () => this.#eachChunk(part, K, write));
     }
-    return weight;
+    return Promise.resolve(weight);
   }
 
   /**
@@ -113,14 +137,38 @@ export class Loader {
     const format = formatOf(kept[0]!.to);
     const weight = this.#weight(even.name, K, [{ rows: 2 * even.rows, format }]);
     const rowBytes = weightRowBytes(format, K);
+    const write = (row: number, first: Uint8Array, second: Uint8Array) =>
+      writeRows(this.gpu, weight, 2 * row, alternating(first, second, rowBytes));
+    this.#later(even.name, () => this.#eachPair(kept[0]!, kept[1]!, K, write));
+    return Promise.resolve(weight);
+  }
+
+  /**
+   * Reads, converts and uploads all that was asked for; what is asked for meanwhile as well. May be called again for
+   * the rest. Errors: bad_checkpoint, with the tensor's name; nothing is written any more then.
+   */
+  fill(): Promise<void> {
+    this.#filling = this.#filling.then(() => this.#drain());
+    return this.#filling;
+  }
+
+  /** Fills while `build` runs, which may ask for more. When either fails, nothing is written any more. */
+  async fillBeside<T>(build: () => Promise<T>): Promise<T> {
+    this.fill().catch(() => undefined); // told by the other one below
     try {
-      await this.#eachPair(kept[0]!, kept[1]!, K, (row, first, second) => {
-        writeRows(this.gpu, weight, 2 * row, alternating(first, second, rowBytes));
-      });
-    } finally {
-      await this.#settled();
+      const built = await build();
+      await this.fill();
+      return built;
+    } catch (error) {
+      await this.stop();
+      throw error;
     }
-    return weight;
+  }
+
+  /** Ends a `fill` under way: afterwards nothing is written any more. */
+  async stop(): Promise<void> {
+    this.#failure ??= { error: new Error("the loader was stopped") };
+    await this.#filling.catch(() => undefined);
   }
 
   /** Frees everything this loader made. */
@@ -146,22 +194,45 @@ export class Loader {
     return weight;
   }
 
-  #permanent(label: string, shape: readonly number[], data: Float32Array): Tensor {
-    const tensor = permanent(this.gpu, label, shape, data);
+  #permanent(label: string, shape: readonly number[]): Tensor {
+    const tensor = permanent(this.gpu, label, shape);
     this.#made.push(tensor);
-    this.bytes += data.byteLength;
-    this.parameters += data.length;
+    this.bytes += tensor.storage.bytes;
+    this.parameters += tensor.storage.bytes / 4;
     return tensor;
   }
 
-  async #read(name: string, shape: readonly number[]): Promise<Float32Array> {
-    const entry = this.checkpoint.expectTensor(name, shape);
-    const data = await this.checkpoint.readF32(name);
-    this.#options.onBytes(entry.bytes, name);
-    return data;
+  #write({ storage }: Tensor, values: Float32Array<ArrayBuffer>, at = 0): void {
+    this.gpu.device.queue.writeBuffer(storage.buffer!, 4 * at, values);
   }
 
-  /** Hands a matrix to `write` as it is to be kept, chunk by chunk, in any order, until #settled. */
+  #later(name: string, run: () => Promise<void>): void {
+    const { file, offset } = this.checkpoint.entry(name);
+    this.#errands.push({ file, offset, run });
+    this.#sorted = false;
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.all(Array.from({ length: lanes }, () => this.#work()));
+    await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  async #work(): Promise<void> {
+    for (let errand = this.#next(); errand && !this.#failure; errand = this.#next()) {
+      await errand.run().catch((error: unknown) => void (this.#failure ??= { error }));
+    }
+  }
+
+  #next(): Errand | undefined {
+    if (!this.#sorted) {
+      this.#errands.sort((a, b) => (a.file === b.file ? b.offset - a.offset : a.file < b.file ? 1 : -1));
+      this.#sorted = true;
+    }
+    return this.#errands.pop();
+  }
+
+  /** Hands a matrix to `write` as it is to be kept, chunk by chunk, in any order; the last when its #tasks are done. */
   async #eachChunk(part: Part, K: number, write: (row: number, rows: Uint8Array) => void): Promise<void> {
     const direct = part.from === part.to && !isBlockType(part.to);
     await this.checkpoint.stream(part.name, {}, async (bytes, row) => {
@@ -183,8 +254,7 @@ export class Loader {
     const step = Math.max(1, Math.floor(maxChunkBytes / widest));
     for (let row = 0; row < a.rows; row += step) {
       const range = [row, Math.min(a.rows, row + step)] as const;
-      const [ofA, ofB] = [await this.#stored(a, K, range), await this.#stored(b, K, range)];
-      if (ofA.length === 0) continue; // a checkpoint that is only weighed
+      const [ofA, ofB] = await Promise.all([this.#stored(a, K, range), this.#stored(b, K, range)]);
       const both = Promise.all([this.#converted(a, K, ofA), this.#converted(b, K, ofB)]);
       await this.#start(both.then((rows) => write(row, ...rows)));
       await this.#bound(ofA.length + ofB.length);
@@ -223,22 +293,20 @@ export class Loader {
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** Waits for every task, so that none outlives the buffers it writes to. */
-  async #settled(): Promise<void> {
-    await Promise.all(this.#tasks);
-    if (this.#failure) throw this.#failure.error;
-  }
-
   #progress({ name, rows, from }: Part, row: number, K: number, bytes: number): void {
     const done = row + bytes / storedRowBytes(from, K) === rows;
     this.#options.onBytes(bytes, done ? name : undefined);
   }
 
+  /** Lets what was handed over get ahead by no more than it should. Throws what a task failed with. */
   async #bound(bytes: number): Promise<void> {
+    if (this.#failure) throw this.#failure.error;
     this.#queued += bytes;
-    if (this.#queued < inFlightBytes) return;
+    if (this.#queued < windowBytes) return;
     this.#queued = 0;
-    await this.gpu.device.queue.onSubmittedWorkDone();
+    const before = this.#uploaded;
+    this.#uploaded = this.gpu.device.queue.onSubmittedWorkDone();
+    await before;
   }
 }
 

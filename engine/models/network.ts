@@ -1,7 +1,7 @@
 // What a model file makes: a network is weights bound once and a closure that records one forward pass. T says
 // whether that is prefill or decode; a network knows nothing of requests, batches or sampling.
 import type { DeltaState } from "../ops/delta.ts";
-import type { KvCache } from "../ops/attention.ts";
+import type { KvCache } from "../ops/kv-cache.ts";
 import type { Pass } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
@@ -13,8 +13,19 @@ export interface Memory {
   readonly layers: readonly LayerMemory[];
   /** Sequences. */
   readonly slots: number;
-  /** Tokens of each that the caches hold. */
+  /** Tokens of the longest. */
   readonly capacity: number;
+  /** Of the caches, PAGE tokens each. */
+  readonly pages: number;
+  /** u32 [slots, pages of the longest]: whose the pages are. */
+  readonly table: Tensor;
+  /** Saved states that there is room for. */
+  readonly snapshots: number;
+  /** Bytes of a page, and of a state, in all layers. */
+  readonly pageBytes: number;
+  readonly stateBytes: number;
+  /** Where a page passes through on its way to another place in its own buffer. */
+  readonly bounce: Tensor;
   readonly bytes: number;
 }
 
@@ -36,6 +47,6 @@ export type Block = (pass: Pass, x: Tensor, memory: LayerMemory, inputs: Inputs)
 export interface Network {
   /** ids → the residual stream after the last layer, [T, C]. */
   body(pass: Pass, inputs: Inputs, memory: Memory): Tensor;
-  /** Residual stream [T, C] → logits [T, V]. */
+  /** Residual stream [T, C] → logits [T, V]; of an embedding checkpoint → what is pooled, [T, C]. */
   head(pass: Pass, x: Tensor): Tensor;
 }

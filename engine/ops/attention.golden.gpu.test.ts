@@ -2,7 +2,7 @@
 // projection on the host in f64, the rest in our kernels, in one run and token by token.
 import { basename } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { withTensors } from "../../test-fixtures/attention.ts";
+import { fromPages, pagingOf, toPages, withTensors } from "../../test-fixtures/attention.ts";
 import { caseNames, loadGolden, referenceFolders, type Golden } from "../../test-fixtures/golden.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps } from "../../test-fixtures/run.ts";
@@ -12,6 +12,7 @@ import type { Tensor } from "../gpu/tensor.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { ropeTable } from "../models/rope.ts";
 import { attention, packedWidth } from "./attention.ts";
+import { PAGE } from "./kv-cache.ts";
 import { prepareQkv } from "./qkv.ts";
 
 let gpu: Gpu;
@@ -41,8 +42,8 @@ interface Layer {
   qkv: Float32Array;
   positions: Uint32Array;
   table: Float32Array;
-  qNorm: Float32Array | undefined;
-  kNorm: Float32Array | undefined;
+  /** Of queries, then of keys. */
+  norms: Float32Array | undefined;
 }
 
 async function layerOf(checkpoint: Checkpoint, golden: Golden, i: number): Promise<Layer> {
@@ -57,15 +58,16 @@ async function layerOf(checkpoint: Checkpoint, golden: Golden, i: number): Promi
       return linear(x.data as Float32Array, W, bias, c.hidden);
     }),
   );
-  const norm = async (name: string) =>
-    c.attention.qkNorm ? await checkpoint.readF32(`${own}${name}.weight`) : undefined;
+  const norm = async (name: string) => [...(await checkpoint.readF32(`${own}${name}.weight`))];
   const ids = golden.tensors.get("position_ids")!;
   const positions = Uint32Array.from(
     ids.shape.length === 1 ? [...ids.data, ...ids.data, ...ids.data] : ids.data,
   );
   return {
     ...{ c, T, positions, qkv: packed(projected, T), table: ropeTable(c, 64) },
-    ...{ qNorm: await norm("q_norm"), kNorm: await norm("k_norm") },
+    norms: c.attention.qkNorm
+      ? Float32Array.from([...(await norm("q_norm")), ...(await norm("k_norm"))])
+      : undefined,
   };
 }
 
@@ -97,12 +99,15 @@ async function run(layer: Layer, pieces: readonly number[], { unturned = false }
   const { c, T } = layer;
   const { heads, kvHeads, headDim, rope } = c;
   const still = layer.table.map((_, i) => (i % 2 ? 0 : 1));
+  const paging = pagingOf(1, capacity);
+  const empty = new Float32Array(kvHeads * capacity * headDim).fill(NaN);
+  const cache = [[paging.pages, kvHeads, PAGE, headDim], toPages(empty, paging, kvHeads, headDim)] as const;
   const permanent = {
     table: [[64, rope.dims / 2, 2], unturned ? still : layer.table],
-    k: [[1, kvHeads, capacity, headDim], new Float32Array(kvHeads * capacity * headDim).fill(NaN)],
-    v: [[1, kvHeads, capacity, headDim], new Float32Array(kvHeads * capacity * headDim).fill(NaN)],
-    qNorm: [[headDim], layer.qNorm ?? new Float32Array(headDim)],
-    kNorm: [[headDim], layer.kNorm ?? new Float32Array(headDim)],
+    k: cache,
+    v: cache,
+    pages: [[1, paging.pages - 1], paging.table],
+    norms: [[2 * headDim], layer.norms ?? new Float32Array(2 * headDim)],
   } as const;
   return withTensors(gpu, permanent, async (on) => {
     const result = { y: new Float32Array(T * heads * headDim), q: new Float32Array(T * heads * headDim) };
@@ -112,7 +117,8 @@ async function run(layer: Layer, pieces: readonly number[], { unturned = false }
       const made = await runPiece(layer, on, past, tokens);
       result.y.set(made.y, past * heads * headDim);
       result.q.set(made.q, past * heads * headDim);
-      last = { k: made.k, v: made.v };
+      const flat = (values: Float32Array) => fromPages(values, paging, kvHeads, headDim);
+      last = { k: flat(made.k), v: flat(made.v) };
       past += tokens;
     }
     expect(past).toBe(T);
@@ -138,12 +144,12 @@ async function runPiece(
     positions: [[3, tokens], Uint32Array.from(rows)],
   } as const;
   return withTensors(gpu, data, async (given) => {
-    const cache = { k: on["k"]!, v: on["v"]! };
+    const cache = { k: on["k"]!, v: on["v"]!, table: on["pages"]! };
     const shape = { heads, kvHeads, headDim };
     const values = await runOps(gpu, { capacity: tokens, past }, (pass) => {
       const q = prepareQkv(pass, given["qkv"]!, {
         ...{ ...shape, gate, eps: c.eps, normOffset: c.normOffset, cache },
-        ...(layer.qNorm ? { qNorm: on["qNorm"]!, kNorm: on["kNorm"]! } : {}),
+        ...(layer.norms ? { norms: on["norms"]! } : {}),
         rope: {
           ...{ table: on["table"]!, dims: c.rope.dims },
           ...(c.rope.mropeSection ? { sections: c.rope.mropeSection } : {}),

@@ -1,11 +1,19 @@
 // Attention against its slow twin: every width, many T and past, extreme scores, and garbage where nobody may look.
 import { beforeAll, describe, expect, test } from "vitest";
-import { filledCache, normals, padded, withTensors } from "../../test-fixtures/attention.ts";
+import {
+  filledCache,
+  normals,
+  padded,
+  pagingOf,
+  toPages,
+  withTensors,
+} from "../../test-fixtures/attention.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import * as reference from "../reference/attention.ts";
 import { attention, packedWidth } from "./attention.ts";
+import { PAGE } from "./kv-cache.ts";
 
 let gpu: Gpu;
 let card: Gpu;
@@ -45,17 +53,20 @@ async function run(device: Device, given: Inputs, capacity = given.shape.T): Pro
   const { shape, q, k, v, gate } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
   const width = packedWidth(shape, true);
-  const cacheShape = [1, kvHeads, shape.capacity, headDim];
+  const paging = pagingOf(1, shape.capacity);
+  const cacheShape = [paging.pages, kvHeads, PAGE, headDim];
   const data = {
     q: [[capacity, heads, headDim], padded(q, capacity * heads * headDim)],
-    k: [cacheShape, k],
-    v: [cacheShape, v],
+    k: [cacheShape, toPages(k, paging, kvHeads, headDim)],
+    v: [cacheShape, toPages(v, paging, kvHeads, headDim)],
+    table: [[1, paging.pages - 1], paging.table],
     gate: [[capacity, width], padded(gate ?? new Float32Array(), capacity * width)],
   } as const;
   return withTensors(gpu, data, async (tensors) => {
     const [y] = await runOps(devices[device](), { capacity, tokens: T, past }, (pass) => {
       const options = { heads, kvHeads, headDim, ...(gate ? { gate: tensors["gate"]! } : {}) };
-      return [attention(pass, tensors["q"]!, { k: tensors["k"]!, v: tensors["v"]! }, options)];
+      const cache = { k: tensors["k"]!, v: tensors["v"]!, table: tensors["table"]! };
+      return [attention(pass, tensors["q"]!, cache, options)];
     });
     return (y as Float32Array).subarray(0, T * heads * headDim);
   });

@@ -4,7 +4,8 @@ import type { Gpu } from "../gpu/adapter.ts";
 import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
-import { attention, createKvCache, packedWidth, type AttentionOptions } from "./attention.ts";
+import { attention, packedWidth, type AttentionOptions } from "./attention.ts";
+import { createKvCache, createPageTable, PAGE } from "./kv-cache.ts";
 import { prepareQkv, type QkvOptions } from "./qkv.ts";
 
 let gpu: Gpu;
@@ -33,12 +34,12 @@ function record(on: Gpu, of: Case) {
   const step = permanent(gpu, "step", [4], new Uint32Array([capacity, 0, 0, 0]));
   const pass = new Recording(on, { capacity, step });
   const shape = { heads, kvHeads, headDim };
-  const cache = createKvCache(gpu, { capacity: 300, kvHeads, headDim });
+  const cache = createKvCache(gpu, { pages: 7, kvHeads, headDim, table: createPageTable(gpu, 2, 300) });
   const qkv = permanent(gpu, "qkv", [capacity, packedWidth(shape, gate)]);
-  const weight = permanent(gpu, "norm", [headDim]);
+  const norms = permanent(gpu, "norms", [2 * headDim]);
   const options: QkvOptions = {
     ...shape,
-    ...(norm ? { qNorm: weight, kNorm: weight } : {}),
+    ...(norm ? { norms } : {}),
     gate,
     eps: 1e-6,
     normOffset: 1,
@@ -82,17 +83,16 @@ test("shapes that the kernels cannot take are refused", () => {
   expect(() => record(gpu, { headDim: 66 })).toThrow("head width 66");
   expect(() => record(gpu, { kvHeads: 4 })).toThrow("6 query heads");
   const { pass, qkv, options } = record(gpu, { norm: true });
-  const { qNorm, ...without } = { ...options, kNorm: undefined };
-  const { kNorm: absent, ...lonely } = { ...without, qNorm: qNorm! };
-  expect(absent).toBeUndefined();
-  expect(() => prepareQkv(pass, qkv, lonely)).toThrow("come together");
+  const norms = permanent(gpu, "norms", [options.headDim]);
+  expect(() => prepareQkv(pass, qkv, { ...options, norms })).toThrow("expected shape [128]");
   const rope = { ...options.rope, sections: [11, 11, 9] as const };
   expect(() => prepareQkv(pass, qkv, { ...options, rope })).toThrow("sections [11, 11, 9] for 32");
   expect(() => prepareQkv(pass, qkv, { ...options, gate: true })).toThrow("expected shape");
 });
 
 test("a cache that the device cannot bind is refused with its size", () => {
-  const tokens = Math.ceil(gpu.limits.maxBufferSize / 4);
-  const create = () => createKvCache(gpu, { capacity: tokens, kvHeads: 2, headDim: 4 });
+  const pages = Math.ceil(gpu.limits.maxBufferSize / 4 / PAGE);
+  const table = createPageTable(gpu, 1, 300);
+  const create = () => createKvCache(gpu, { pages, kvHeads: 2, headDim: 4, table });
   expect(create).toThrow(expect.objectContaining({ code: "out_of_memory" }));
 });

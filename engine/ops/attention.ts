@@ -2,25 +2,11 @@
 // and many tokens are tiles of queries that walk tiles of keys; a processor has a kernel of its own, for one and for
 // many. The scores never leave the chip.
 import { EngineError } from "../errors.ts";
-import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
-import { dims, elements, expectShape, permanent, type Tensor } from "../gpu/tensor.ts";
+import { expectShape, type Tensor } from "../gpu/tensor.ts";
+import { cacheCapacity, expectCache, slotPages, type KvCache } from "./kv-cache.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";
-
-/** Keys (after norm and rope) and values of one layer, each [slots, Nkv, capacity, D] (shaders/kv_cache.wgsl). */
-export interface KvCache {
-  readonly k: Tensor;
-  readonly v: Tensor;
-}
-
-/** What a layer's cache holds: `slots` sequences (1 if absent) of up to `capacity` tokens. */
-export interface CacheSize {
-  slots?: number;
-  capacity: number;
-  kvHeads: number;
-  headDim: number;
-}
 
 /** Head counts and width: query head h reads kv head ⌊h / (heads / kvHeads)⌋. */
 export interface Heads {
@@ -40,18 +26,6 @@ const laneRows = 4; // and of an attention_lanes one
 const tileKeys = 64; // the least keys worth a workgroup of attention_split
 const blockHeads = 4; // most query heads of one attention_split workgroup
 
-/** An empty cache for one layer of `slots` sequences, each of up to `capacity` tokens. Errors: out_of_memory. */
-export function createKvCache(gpu: Gpu, { slots = 1, capacity, kvHeads, headDim }: CacheSize): KvCache {
-  const shape = [slots, kvHeads, capacity, headDim];
-  const bytes = elements(shape) * 4;
-  const limit = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
-  if (bytes > limit) {
-    const size = `a key cache of ${slots} × ${capacity} tokens × ${kvHeads} heads × ${headDim} needs ${bytes} bytes a layer`;
-    throw new EngineError("out_of_memory", `${size}, and ${gpu.report.name} binds at most ${limit}`);
-  }
-  return { k: permanent(gpu, "cache.k", shape), v: permanent(gpu, "cache.v", shape) };
-}
-
 /**
  * y[t,h] = Σ_k softmax_k(q[t,h] · K_k · D^-½) · V_k over the keys that its sequence has up to t, times sigmoid(gate) if given.
  * q: [T, Nh, D], scaled by nothing   → [T, Nh·D]   The run's own keys and values are in the cache already.
@@ -59,10 +33,8 @@ export function createKvCache(gpu: Gpu, { slots = 1, capacity, kvHeads, headDim 
 export function attention(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
   checkHeads(options);
   const { heads, kvHeads, headDim, gate } = options;
-  const [slots, , capacity] = dims(cache.k, 4);
   expectShape(q, [pass.capacity, heads, headDim]);
-  expectShape(cache.k, [slots, kvHeads, capacity, headDim]);
-  expectShape(cache.v, [slots, kvHeads, capacity, headDim]);
+  expectCache(cache, kvHeads, headDim);
   if (gate) expectShape(gate, [pass.capacity, packedWidth(options, true)]);
   const width = subgroupWidth(pass.gpu);
   if (isSoftware(pass.gpu) && width !== undefined) return lanes(pass, q, cache, options, width);
@@ -92,18 +64,30 @@ export function checkHeads({ heads, kvHeads, headDim }: Heads): void {
 
 function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
-  const CAPACITY = cache.k.shape[2]!;
+  const capacity = cacheCapacity(cache);
   const blocks = Math.ceil(heads / kvHeads / blockHeads);
   const GROUPED = Math.ceil(heads / kvHeads / blocks);
-  const SPLITS = splitsOf(CAPACITY, kvHeads * blocks);
+  const SPLITS = splitsOf(capacity, kvHeads * blocks);
   const acc = pass.scratch([pass.capacity, heads, SPLITS, D]);
   const stats = pass.scratch([pass.capacity, heads, SPLITS, 2]);
-  pass.dispatch("attention_split", [pass.step, q, cache.k, cache.v, acc, stats], {
-    parts: [stepPart(pass), "kv_cache", "attention_chunk"],
-    constants: { HEADS: heads, KV_HEADS: kvHeads, D, GROUPED, BLOCKS: blocks, CAPACITY, SPLITS },
-    groups: [SPLITS, kvHeads, (tokens) => tokens * blocks],
-    flops: (tokens) => 4 * tokens * heads * D * CAPACITY,
-  });
+  pass.dispatch(
+    "attention_split",
+    [pass.step, q, cache.k, cache.v, acc, stats, undefined, undefined, cache.table],
+    {
+      parts: [stepPart(pass), "kv_cache", "attention_chunk"],
+      constants: {
+        HEADS: heads,
+        KV_HEADS: kvHeads,
+        D,
+        GROUPED,
+        BLOCKS: blocks,
+        SPLITS,
+        SLOT_PAGES: slotPages(cache),
+      },
+      groups: [SPLITS, kvHeads, (tokens) => tokens * blocks],
+      flops: (tokens) => 4 * tokens * heads * D * capacity,
+    },
+  );
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
   pass.dispatch("attention_merge", [pass.step, acc, stats, y, undefined, undefined, gate], {
@@ -139,18 +123,24 @@ interface Walk {
 /** A workgroup per sequence, kv head and so many rows, each walking all keys that its rows see. */
 function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, by: Walk): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
-  const CAPACITY = cache.k.shape[2]!;
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
-  pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate], {
+  pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate, undefined, cache.table], {
     parts: [stepPart(pass), "kv_cache", gating.part],
-    constants: { HEADS: heads, KV_HEADS: kvHeads, D, CAPACITY, ...by.constants, ...gating.constants },
+    constants: {
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      D,
+      SLOT_PAGES: slotPages(cache),
+      ...by.constants,
+      ...gating.constants,
+    },
     groups: [
       (tokens) => Math.ceil(((pass.batch ? 1 : tokens) * heads) / kvHeads / by.rows),
       kvHeads,
       sequencesOf(pass),
     ],
-    flops: (tokens) => 4 * heads * D * tokens * CAPACITY, // what it is when the cache is full
+    flops: (tokens) => 4 * heads * D * tokens * cacheCapacity(cache), // what it is when the cache is full
   });
   return y;
 }

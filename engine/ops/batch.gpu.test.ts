@@ -1,7 +1,7 @@
 // One token of each of several sequences in one run: every row has the bits that it has in a run alone, however many
 // run beside it and in whatever slots, and memory that is nobody's holds NaN and stays as it was.
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { normals, padded } from "../../test-fixtures/attention.ts";
+import { fromPages, normals, padded, pagingOf, toPages } from "../../test-fixtures/attention.ts";
 import { deltaInputs, DeltaLayer } from "../../test-fixtures/delta.ts";
 import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
@@ -15,6 +15,7 @@ import { linear as linearTwin } from "../reference/linear.ts";
 import { argmax } from "./argmax.ts";
 import { attention, packedWidth } from "./attention.ts";
 import { createDeltaState, deltaRule, deltaWidths } from "./delta.ts";
+import { PAGE } from "./kv-cache.ts";
 import { linear, normLinear, normSwiglu } from "./linear.ts";
 import { prepareQkv } from "./qkv.ts";
 
@@ -57,7 +58,7 @@ describe.each([0, 1])("as device %d of two", (guise) => {
         const { bytes, values } = pack("bf16", noise(N * K, 2), K);
         const bias = noise(N, 3);
         const add = noise(T * N, 4);
-        const W = kept(weightOf(gpu, [N, K], "bf16", bytes, T === 3 ? 40 * 2 * K : undefined));
+        const W = kept(weightOf(gpu, [N, K], "bf16", bytes, T === 3 && K === 72 ? 40 * 2 * K : undefined));
         const b = kept(permanent(gpu, "bias", [N], bias));
         const w = kept(permanent(gpu, "w", [K], noise(K, 5)));
         const run = async (rows: number, xs: Float32Array, adds: Float32Array, each?: Place[]) => {
@@ -107,7 +108,10 @@ describe.each([0, 1])("as device %d of two", (guise) => {
       }
       return values;
     };
-    const [k, v] = [fill(10), fill(20)];
+    const paging = pagingOf(slots, capacity);
+    const [k, v] = [fill(10), fill(20)].map((values) => toPages(values, paging, kvHeads, D));
+    const flat = (values: unknown) => fromPages(values as Float32Array, paging, kvHeads, D);
+    const pages = kept(permanent(gpu, "pages", [slots, (paging.pages - 1) / slots], paging.table));
     const shape = { heads, kvHeads, headDim: D };
     const width = packedWidth(shape, true);
     const qkv = normals(T * width, 30);
@@ -117,8 +121,9 @@ describe.each([0, 1])("as device %d of two", (guise) => {
       const positions = new Uint32Array(3 * rows);
       for (const axis of [0, 1, 2]) positions.set(position, axis * rows);
       const cache = {
-        k: kept(permanent(gpu, "k", [slots, kvHeads, capacity, D], k)),
-        v: kept(permanent(gpu, "v", [slots, kvHeads, capacity, D], v)),
+        k: kept(permanent(gpu, "k", [paging.pages, kvHeads, PAGE, D], k)),
+        v: kept(permanent(gpu, "v", [paging.pages, kvHeads, PAGE, D], v)),
+        table: pages,
       };
       const [y, keys, values] = await runOps(gpu, { capacity: rows, ...where }, (pass) => {
         const q = prepareQkv(pass, on, {
@@ -128,7 +133,7 @@ describe.each([0, 1])("as device %d of two", (guise) => {
         });
         return [attention(pass, q, cache, { ...shape, gate: on }), cache.k, cache.v];
       });
-      return { y: y as Float32Array, keys: keys as Float32Array, values: values as Float32Array };
+      return { y: y as Float32Array, keys: flat(keys), values: flat(values) };
     };
     const positionOf = ({ row }: Place) => (row + 3) % 400; // not the row itself, as behind a picture
     const together = await run(8, qkv, each.map(positionOf), { each });

@@ -22,6 +22,8 @@ export interface DeltaState {
    * start) lies in row p mod 4, and the three latest matter. Then S [Nv, Dk, Dv].
    */
   readonly memory: Tensor;
+  /** [snapshots, …]: states put aside, as they lie in `memory`; absent where there is room for none. */
+  readonly saved?: Tensor;
   /** C */
   readonly channels: number;
 }
@@ -57,10 +59,14 @@ export function deltaWidths(config: DeltaConfig): DeltaWidths {
   return { channels, values, row: channels + values + 2 * valueHeads };
 }
 
-/** Cleared states for `slots` sequences: the start of each. */
-export function createDeltaState(gpu: Gpu, config: DeltaConfig, slots = 1): DeltaState {
-  const memory = permanent(gpu, "delta", [slots, deltaStateBytes(config) / 4]);
-  return { memory, channels: deltaWidths(config).channels };
+/** Cleared states for `slots` sequences, the start of each, and room to save some. */
+export function createDeltaState(gpu: Gpu, config: DeltaConfig, slots = 1, snapshots = 0): DeltaState {
+  const size = deltaStateBytes(config) / 4;
+  const memory = permanent(gpu, "delta", [slots, size]);
+  const { channels } = deltaWidths(config);
+  return snapshots === 0
+    ? { memory, channels }
+    : { memory, saved: permanent(gpu, "saved delta", [snapshots, size]), channels };
 }
 
 /** A slot back to the start of a sequence, in some layers; ordered with the queue's other work. */

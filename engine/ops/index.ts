@@ -3,6 +3,7 @@ export * from "./argmax.ts";
 export * from "./attention.ts";
 export * from "./delta.ts";
 export * from "./embed.ts";
+export * from "./kv-cache.ts";
 export * from "./linear.ts";
 export * from "./norm.ts";
 export * from "./qkv.ts";

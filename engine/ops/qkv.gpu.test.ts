@@ -1,7 +1,7 @@
 // Head norms, rope and the cache write against their slow twin.
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { normals, padded, withTensors } from "../../test-fixtures/attention.ts";
+import { fromPages, normals, padded, pagingOf, toPages, withTensors } from "../../test-fixtures/attention.ts";
 import { loadTensors } from "../../test-fixtures/golden.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps } from "../../test-fixtures/run.ts";
@@ -9,6 +9,7 @@ import type { Gpu } from "../gpu/adapter.ts";
 import * as reference from "../reference/attention.ts";
 import { packageRoot } from "../root.ts";
 import { packedWidth } from "./attention.ts";
+import { PAGE } from "./kv-cache.ts";
 import { prepareQkv } from "./qkv.ts";
 
 let gpu: Gpu;
@@ -70,37 +71,43 @@ function twin(given: Inputs): Outputs {
 async function run(given: Inputs, capacity = given.shape.T): Promise<Outputs> {
   const { shape, gate, qNorm, kNorm, eps, rope, positions } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
-  const cacheShape = [1, kvHeads, shape.capacity, headDim];
+  const paging = pagingOf(1, shape.capacity);
   const sevens = new Float32Array(kvHeads * shape.capacity * headDim).fill(7);
+  const cache = [
+    [paging.pages, kvHeads, PAGE, headDim],
+    toPages(sevens, paging, kvHeads, headDim, 7),
+  ] as const;
   const width = packedWidth(shape, gate);
+  const zeros = new Float32Array(headDim);
   const spread = new Uint32Array(3 * capacity).fill(2 ** 31);
   for (const axis of [0, 1, 2]) spread.set(positions.subarray(axis * T, (axis + 1) * T), axis * capacity);
   const data = {
     qkv: [[capacity, width], padded(given.qkv, capacity * width)],
     positions: [[3, capacity], spread],
     table: [[rope.table.length / rope.dims, rope.dims / 2, 2], rope.table],
-    k: [cacheShape, sevens],
-    v: [cacheShape, sevens],
-    qNorm: [[headDim], qNorm ?? new Float32Array(headDim)],
-    kNorm: [[headDim], kNorm ?? new Float32Array(headDim)],
+    k: cache,
+    v: cache,
+    pages: [[1, paging.pages - 1], paging.table],
+    norms: [[2 * headDim], Float32Array.from([...(qNorm ?? zeros), ...(kNorm ?? zeros)])],
   } as const;
   return withTensors(gpu, data, async (on) => {
-    const cache = { k: on["k"]!, v: on["v"]! };
-    const [q, k, v] = await runOps(gpu, { capacity, tokens: T, past }, (pass) => {
+    const cache = { k: on["k"]!, v: on["v"]!, table: on["pages"]! };
+    const [q, ...pages] = await runOps(gpu, { capacity, tokens: T, past }, (pass) => {
       const made = prepareQkv(pass, on["qkv"]!, {
         ...{ heads, kvHeads, headDim, gate, eps, cache },
-        ...(qNorm ? { qNorm: on["qNorm"]!, kNorm: on["kNorm"]! } : {}),
+        ...(qNorm ? { norms: on["norms"]! } : {}),
         normOffset: given.normOffset === 1 ? 1 : 0,
         rope: { ...rope, table: on["table"]! },
         positions: on["positions"]!,
       });
       return [made, cache.k, cache.v];
     });
-    return {
-      q: (q as Float32Array).subarray(0, T * heads * headDim),
-      k: k as Float32Array,
-      v: v as Float32Array,
-    };
+    const [k, v] = pages.map((values) => {
+      const nobodys = values.subarray(0, kvHeads * PAGE * headDim);
+      expect(nobodys.every((value) => value === 7)).toBe(true);
+      return fromPages(values as Float32Array, paging, kvHeads, headDim);
+    });
+    return { q: (q as Float32Array).subarray(0, T * heads * headDim), k: k!, v: v! };
   });
 }
 

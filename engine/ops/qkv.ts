@@ -4,14 +4,14 @@ import { EngineError } from "../errors.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
-import { checkHeads, packedWidth, type Heads, type KvCache } from "./attention.ts";
+import { checkHeads, packedWidth, type Heads } from "./attention.ts";
+import { expectCache, slotPages, type KvCache } from "./kv-cache.ts";
 
 export interface QkvOptions extends Heads {
   /** Query heads are [D query | D gate]; the gate halves are left for attention. */
   gate: boolean;
-  /** [D], both or neither: x / sqrt(mean(x²) + eps) · (normOffset + w) per head, before rope. */
-  qNorm?: Tensor;
-  kNorm?: Tensor;
+  /** [2·D], of query heads, then of key heads: x / sqrt(mean(x²) + eps) · (normOffset + w) per head, before rope. */
+  norms?: Tensor;
   eps: number;
   normOffset: 0 | 1;
   rope: {
@@ -35,12 +35,12 @@ const headsPerWorkgroup = 8; // ROWS of qkv_prepare
  */
 export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor {
   check(pass, qkv, options);
-  const { heads, kvHeads, headDim: D, gate, qNorm, kNorm, rope, positions, cache } = options;
+  const { heads, kvHeads, headDim: D, gate, norms, rope, positions, cache } = options;
   const [, h, w] = rope.sections ?? [0, 0, 0];
   const q = pass.scratch([pass.capacity, heads, D]);
-  const normed = qNorm !== undefined;
-  pass.dispatch("qkv_prepare", [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, qNorm, kNorm], {
-    parts: [stepPart(pass), "kv_cache", normed ? "qkv_norm" : "qkv_plain"],
+  const bindings = [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, norms, cache.table];
+  pass.dispatch("qkv_prepare", bindings, {
+    parts: [stepPart(pass), "kv_cache", norms ? "qkv_norm" : "qkv_plain"],
     constants: {
       HEADS: heads,
       KV_HEADS: kvHeads,
@@ -50,8 +50,8 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
       R: rope.dims,
       SECTION_H: h,
       SECTION_W: w,
-      CAPACITY: dims(cache.k, 4)[2],
-      ...(normed ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
+      SLOT_PAGES: slotPages(cache),
+      ...(norms ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
     },
     groups: [Math.ceil((heads + 2 * kvHeads) / headsPerWorkgroup), (tokens) => tokens],
     flops: (tokens) => 8 * tokens * (heads + 2 * kvHeads) * D,
@@ -61,16 +61,12 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
 
 function check(pass: Pass, qkv: Tensor, options: QkvOptions): void {
   checkHeads(options);
-  const { kvHeads, headDim, gate, qNorm, kNorm, rope, positions, cache } = options;
-  const [slots, , capacity] = dims(cache.k, 4);
+  const { kvHeads, headDim, gate, norms, rope, positions, cache } = options;
   expectShape(qkv, [pass.capacity, packedWidth(options, gate)]);
   expectShape(positions, [3, pass.capacity]);
-  expectShape(cache.k, [slots, kvHeads, capacity, headDim]);
-  expectShape(cache.v, [slots, kvHeads, capacity, headDim]);
+  expectCache(cache, kvHeads, headDim);
   expectShape(rope.table, [dims(rope.table, 3)[0], rope.dims / 2, 2]);
-  if ((qNorm === undefined) !== (kNorm === undefined)) throw new Error("qNorm and kNorm come together");
-  if (qNorm) expectShape(qNorm, [headDim]);
-  if (kNorm) expectShape(kNorm, [headDim]);
+  if (norms) expectShape(norms, [2 * headDim]);
   if (rope.dims > headDim)
     throw new EngineError("unsupported_model", `${rope.dims} rotary dims in heads of ${headDim}`);
   if (pass.capacity > 65_535)

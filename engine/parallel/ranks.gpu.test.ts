@@ -28,6 +28,7 @@ async function openRanks(name: string, weights: number[], wire: Wire = "f32"): P
       const gpu = await openGpu({ adapter: process.env["NEURON_TEST_ADAPTER"] }, () => undefined);
       const loader = new Loader(gpu, sliced(checkpoint, share));
       const network = await architectures[config.modelType](loader, share.config);
+      await loader.fill();
       const exchange = new AllReduce(meeting, share.rank);
       const tracer = await Tracer.create(gpu, network, share.config, capacity, exchange);
       onTestFinished(() => gpu.destroy());

@@ -1,15 +1,16 @@
 // From a checkpoint to a model on the device, ready to run.
-import { EngineError } from "../errors.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import { parseConfig, type ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
+import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
 import type { DeviceModelInfo } from "./messages.ts";
-import { memoryBytes } from "../models/memory.ts";
+import type { MemoryPlan } from "./memoryPlan.ts";
+import { budgetFor, pace, planModel } from "./planModel.ts";
 import type { Pulse } from "./pulse.ts";
 import { Runner } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
@@ -26,9 +27,6 @@ export interface DeviceModel {
   destroy(): void;
 }
 
-/** Our limit where neither the request nor the checkpoint asks for less. */
-export const defaultContextLength = 8192;
-
 /** Who watches a load, and the model afterwards. */
 export interface LoadHooks {
   onProgress?: (progress: LoadProgress) => void;
@@ -38,9 +36,14 @@ export interface LoadHooks {
   pulse?: Pulse;
   /** Hears each turn before it runs. */
   onStep?: (step: Step) => void;
+  /** Bytes that other models of the device may use. */
+  promised?: number;
 }
 
-/** Reads a checkpoint onto the device and prepares to run it. Nothing stays allocated when it throws. */
+/**
+ * Reads a checkpoint onto the device and prepares to run it, by a plan of its memory. Nothing stays allocated when it
+ * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint.
+ */
 export async function loadModel(
   gpu: Gpu,
   folder: string,
@@ -49,7 +52,9 @@ export async function loadModel(
 ): Promise<DeviceModel> {
   const checkpoint = await openCheckpoint(folder, options.quant);
   try {
-    return await allocating(gpu, () => buildModel(gpu, checkpoint, options, hooks));
+    const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
+    const plan = await planModel(gpu, checkpoint, options, budget);
+    return await allocating(gpu, () => buildModel(gpu, checkpoint, plan, options, hooks));
   } finally {
     await checkpoint.close();
   }
@@ -58,6 +63,7 @@ export async function loadModel(
 async function buildModel(
   gpu: Gpu,
   checkpoint: Checkpoint,
+  plan: MemoryPlan,
   options: LoadOptions,
   { onProgress = () => undefined, converter = serialConverter, ...watch }: LoadHooks,
 ): Promise<DeviceModel> {
@@ -73,21 +79,23 @@ async function buildModel(
     if (tensor) progress.tensors += 1;
     onProgress({ ...progress });
   };
+  const { contextLength, slots, pages, snapshots } = plan;
+  const { chunk, flopsPerSubmit } = pace(gpu.report.kind);
   const loader = new Loader(gpu, checkpoint, { onBytes, converter });
-  const config = parseConfig(checkpoint.config, checkpoint.configFile);
-  const contextLength = contextOf(config, options);
-  const software = gpu.report.kind === "software";
-  const flopsPerSubmit = software ? 2e10 : 5e11;
+  const config = await configOf(checkpoint);
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
   const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
-  const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
-  onProgress({ ...progress, phase: "compiling" });
-  const pictures = vision !== undefined;
-  const slots = options.maxInFlight ?? slotsFor(gpu, config, contextLength, loader.bytes);
-  const chunk = software ? 256 : 512;
-  const runnerOptions = { contextLength, slots, chunk, flopsPerSubmit, pictures };
-  const runner = await Runner.create(gpu, network, config, runnerOptions);
+  const { prefixCache = true, specialTokens = [] } = options;
+  // The weights flow while kernels compile.
+  const { vision, runner } = await loader.fillBeside(async () => {
+    const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
+    const filled = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(filled, () => undefined);
+    const pictures = vision !== undefined;
+    const runnerOptions = { contextLength, slots, pages, snapshots, chunk, flopsPerSubmit, pictures };
+    return { vision, runner: await Runner.create(gpu, network, config, runnerOptions) };
+  });
   onProgress({ ...progress, phase: "ready" });
   const destroy = () => {
     runner.destroy();
@@ -95,27 +103,8 @@ async function buildModel(
     loader.dispose();
   };
   const states = config.layerTypes.includes("linear_attention");
-  const turns = new Turns(runner, vision, { chunk, states, ...watch });
-  return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision), destroy };
-}
-
-/** What a model may run at once where nobody says otherwise. */
-const defaultSlots = { software: 4, hardware: 8 };
-
-/** Fewer than the default where their memory cannot be bound, or would take more than the weights and a GiB do. */
-function slotsFor(gpu: Gpu, config: ModelConfig, contextLength: number, weightBytes: number): number {
-  const { total, largest } = memoryBytes(config, contextLength);
-  const bindable = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
-  const room = Math.max(weightBytes, 2 ** 30);
-  const fitting = Math.floor(Math.min(bindable / largest, room / total));
-  return Math.max(1, Math.min(defaultSlots[gpu.report.kind], fitting));
-}
-
-function contextOf(config: ModelConfig, { contextLength }: LoadOptions): number {
-  if (contextLength === undefined) return Math.min(config.maxPositions, defaultContextLength);
-  if (contextLength <= config.maxPositions) return contextLength;
-  const most = `the checkpoint's max_position_embeddings is ${config.maxPositions}`;
-  throw new EngineError("bad_request", `context length ${contextLength} is too long: ${most}`);
+  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...watch });
+  return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision, plan), destroy };
 }
 
 function infoOf(
@@ -123,12 +112,14 @@ function infoOf(
   loader: Loader,
   runner: Runner,
   vision: Vision | undefined,
+  plan: MemoryPlan,
 ): DeviceModelInfo {
   return {
     modelType: config.modelType,
     format: loader.checkpoint.format,
     quant: loader.mainFormat,
     vocabSize: config.vocab,
+    embeddingWidth: config.pooling && config.hidden,
     contextLength: runner.contextLength,
     maxInFlight: runner.slots,
     parameters: loader.parameters,
@@ -137,5 +128,6 @@ function infoOf(
     scratchBytes: runner.scratchBytes + (vision?.tower.scratchBytes ?? 0),
     dispatchesPerToken: runner.decodeKernels.length,
     vision: vision?.info,
+    plan,
   };
 }

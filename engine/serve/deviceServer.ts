@@ -137,7 +137,7 @@ class DeviceServer {
   async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
     let reported = 0;
     const onProgress = (progress: LoadProgress) => {
-      if (progress.phase === "compiling") this.#reach("load");
+      if (progress.phase === "ready") this.#reach("load");
       const now = performance.now();
       if (progress.phase === "reading" && now - reported < 100) return;
       reported = now;
@@ -145,7 +145,9 @@ class DeviceServer {
     };
     const converter = openConverter();
     try {
+      const promised = [...this.#models.values()].reduce((sum, { info }) => sum + info.plan.totalBytes, 0);
       const hooks = {
+        promised,
         onProgress,
         converter,
         pulse: this.#pulse,

@@ -22,6 +22,10 @@ export interface EngineOptions extends GpuOptions {
   maxPerPrincipal?: number | undefined;
   /** For loads that do not say it themselves: LoadOptions.maxInFlight. */
   maxInFlight?: number | undefined;
+  /** For loads that do not say it themselves: LoadOptions.prefixCache. */
+  prefixCache?: boolean;
+  /** LoadOptions.memoryLimitMb of every load. */
+  memoryLimitMb?: number | undefined;
   /** What pictures may cost; default: engine/image/limits.ts. */
   images?: Partial<ImageLimits>;
   /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
@@ -33,7 +37,9 @@ export interface EngineOptions extends GpuOptions {
 }
 
 interface ModelDefaults extends ModelOptions {
+  memoryLimitMb: number | undefined;
   maxInFlight: number | undefined;
+  prefixCache: boolean;
 }
 
 const defaultStepLimitMs = { hardware: 120_000, software: 600_000 };
@@ -47,6 +53,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     maxQueueTokens,
     maxPerPrincipal,
     maxInFlight,
+    prefixCache = true,
+    memoryLimitMb,
     images,
     stepLimitMs,
     restarts = defaultRestarts,
@@ -54,7 +62,13 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...gpu
   } = options;
   const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
-  const modelOptions = { ...limits, maxInFlight, images: { ...defaultImageLimits, ...images } };
+  const modelOptions = {
+    ...limits,
+    maxInFlight,
+    memoryLimitMb,
+    prefixCache,
+    images: { ...defaultImageLimits, ...images },
+  };
   const stepLimits =
     stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
   const threads = { gpu, stepLimitMs: stepLimits };
@@ -111,8 +125,12 @@ class DeviceEngine implements Engine {
       this.#recover(this.#health.reason ?? "");
     }
     await this.#recovery;
-    const { maxInFlight, images } = this.#means.modelOptions;
-    const own = { imageCacheBytes: images.cacheBytes, ...(maxInFlight === undefined ? {} : { maxInFlight }) };
+    const { maxInFlight, memoryLimitMb, prefixCache, images } = this.#means.modelOptions;
+    const own = {
+      ...{ imageCacheBytes: images.cacheBytes, prefixCache, specialTokens: text.tokenizer.specialIds },
+      ...(maxInFlight === undefined ? {} : { maxInFlight }),
+      ...(memoryLimitMb === undefined ? {} : { memoryLimitMb }),
+    };
     const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
     const begun = performance.now();
     const { link } = this.#thread;

@@ -12,7 +12,7 @@ import { EngineError } from "../errors.ts";
  * anything again. crash: an exception that nobody catches. bug: an exception in the step. memory: no memory is left.
  */
 const kinds = ["lost", "hang", "stuck", "crash", "bug", "memory"] as const;
-/** load: when the weights are on the device. */
+/** load: when all is on the device. */
 const points = ["load", "prefill", "decode"] as const;
 
 export type FaultKind = (typeof kinds)[number];

@@ -4,7 +4,7 @@ import { createFeed, type FedPicture, type Feed } from "./entrance.ts";
 import type { DecodeToken, Outcome, PrefillRun, Want } from "./runner.ts";
 import { createSampler, type Sampler } from "./sampler.ts";
 import type { DecodeRow, Drawn, Ended, Prefill } from "./schedulerTypes.ts";
-import type { GenerateEvent, GenerateRequest, ImageUsage, Usage } from "./types.ts";
+import type { CacheFigures, GenerateEvent, GenerateRequest, ImageUsage, Usage } from "./types.ts";
 
 /** Hears the events of one request: `finished`, or a failure, is the last. */
 export interface Listener {
@@ -25,6 +25,7 @@ export class Job {
   /** Raised to end the preparation of its pictures. */
   readonly abort = new AbortController();
   readonly #listener: Listener;
+  readonly #figures: () => CacheFigures;
   readonly #matcher: Matcher | undefined;
   readonly #sampler: Sampler | undefined;
   readonly #stops: ReadonlySet<number>;
@@ -36,10 +37,17 @@ export class Job {
   #begun: number | undefined;
   #prefilled: number | undefined;
 
-  constructor(id: number, request: GenerateRequest, listener: Listener, grammars?: Grammars) {
+  constructor(
+    id: number,
+    request: GenerateRequest,
+    listener: Listener,
+    figures: () => CacheFigures,
+    grammars?: Grammars,
+  ) {
     this.id = id;
     this.request = request;
     this.#listener = listener;
+    this.#figures = figures;
     this.#stops = new Set(request.stopTokens);
     this.#matcher = matcherOf(request, grammars);
     this.#sampler = samplerOf(request);
@@ -49,16 +57,18 @@ export class Job {
     this.#held = pictures;
   }
 
-  /** It has a slot: for the first time, or again with what it had drawn. */
-  start(): void {
+  /** It has a slot: for the first time, or again with what it had drawn. Of its tokens `cached` are there already. */
+  start(cached: number): void {
     this.#feed = createFeed([...this.request.prompt, ...this.#drawn], this.#held?.pictures ?? [], 0);
     if (this.#begun !== undefined) return;
     this.#begun = performance.now();
-    this.#listener.event({ type: "started", promptTokens: this.request.prompt.length });
+    const promptTokens = this.request.prompt.length;
+    const cache = this.#figures();
+    this.#listener.event({ type: "started", promptTokens, cachedTokens: cached, cache });
   }
 
-  prefill({ slot, from, to, logits }: Prefill): PrefillRun {
-    return { slot, feed: this.#started, from, to, want: logits ? this.#want : "nothing" };
+  prefill({ slot, from, to, logits, snapshot }: Prefill): PrefillRun {
+    return { slot, feed: this.#started, from, to, want: logits ? this.#want : "nothing", snapshot };
   }
 
   decode({ slot, row, token }: DecodeRow): DecodeToken {
@@ -76,6 +86,7 @@ export class Job {
 
   /** The next token of what the device gave. Errors: internal where the logits are unhealthy; the grammar's. */
   draw(outcome: Outcome): Drawn {
+    if (this.request.embed) return this.#embedded(outcome as Float32Array);
     const { tokens: allowed, error } = this.#allowed;
     if (error !== undefined) throw error;
     const { id, ...probabilities } =
@@ -86,6 +97,12 @@ export class Job {
     this.#listener.event({ type: "token", id, ...probabilities });
     const stop = this.#stops.has(id) || this.#matcher?.ended === true;
     return { sequence: this.id, token: id, stop };
+  }
+
+  #embedded(vector: Float32Array): Drawn {
+    this.#prefilled ??= performance.now();
+    this.#listener.event({ type: "embedding", vector });
+    return { sequence: this.id, token: 0, stop: true }; // no token, but the turn is over
   }
 
   finish(reason: Exclude<Ended["reason"], "failed">, counted: Ended["usage"] = noneUsed(this.request)): void {
@@ -100,7 +117,7 @@ export class Job {
       decodeMs: now - prefilled,
       ...(this.#held ? { images: this.#held.usage } : {}),
     };
-    this.#listener.event({ type: "finished", reason, usage });
+    this.#listener.event({ type: "finished", reason, usage, cache: this.#figures() });
   }
 
   fail(error: unknown): void {
@@ -109,7 +126,7 @@ export class Job {
   }
 
   get #want(): Want {
-    return this.#sampler ? "logits" : "token";
+    return this.#sampler || this.request.embed ? "logits" : "token";
   }
 
   get #started(): Feed {

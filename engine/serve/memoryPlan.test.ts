@@ -39,6 +39,7 @@ const state = 3 * 4 * (4 * (2 * 2 * 12 + 6 * 20) + 6 * 12 * 20);
 
 const request = (change: Partial<PlanRequest> = {}): PlanRequest => ({
   ...{ model: "org/model", config: hybrid, weightBytes: 40 * mib, scratchBytes: 7 * mib, stagingBytes: mib },
+  pictureBytes: 0,
   ...{ slots: 5, contextLength: undefined, defaultContext: 2000, cacheTokens: undefined },
   ...{ snapshotBytes: 20 * state, headBytes: 160, maxBinding: 128 * mib },
   budget: { bytes: 500 * mib, source: "a test" },
@@ -215,6 +216,26 @@ test.each([
   expect(budgetOf(memory, configured)?.bytes).toBe(bytes);
 });
 
+test("what other models were promised is not there to be given again", () => {
+  const memory = { totalMb: 10_000, usedMb: 1000 };
+  const free = (10_000 - 500 - 1000) * mib;
+  expect(budgetOf(memory, undefined)!.bytes).toBe(free);
+  expect(budgetOf(memory, undefined, 300 * mib)!.bytes).toBe(free); // it is used already
+  expect(budgetOf(memory, undefined, 1700 * mib)!.bytes).toBe(free - 700 * mib);
+  expect(budgetOf(memory, undefined, 99_000 * mib)!.bytes).toBe(0);
+  expect(budgetOf(memory, 4000, 1700 * mib)).toEqual({
+    bytes: 2300 * mib,
+    source: "the configured limit of 3.91 GiB, 1.66 GiB promised to other models",
+  });
+});
+
+test("embeddings of pictures are a part, where there are eyes", () => {
+  expect(planMemory(request()).parts.map(({ what }) => what)).not.toContain("pictures");
+  const [blind, seeing] = [planMemory(request()), planMemory(request({ pictureBytes: 5 * mib }))];
+  expect(bytesOf(seeing, "pictures")).toBe(5 * mib);
+  expect(seeing.totalBytes - blind.totalBytes).toBe(5 * mib);
+});
+
 test("the table", () => {
   const budget = budgetOf({ totalMb: 8192, usedMb: 1000 }, undefined);
   expect(planLines(planMemory(request({ budget })))).toEqual([
@@ -225,7 +246,7 @@ test("the table", () => {
     "  snapshots  495.00 KiB          506,880  20 slots × 24.75 KiB (3 layers)",
     "  tables     125.63 KiB          128,640  rotary angles, page table",
     "  scratch      7.00 MiB        7,340,032  activations",
-    "  staging      1.00 MiB        1,048,576  on their way to and from the host",
+    "  staging      1.00 MiB        1,048,576  results on their way to the host",
     "  total       67.48 MiB       70,754,688  of 6.62 GiB (device memory of 8.00 GiB, 1000.00 MiB used, 410.00 MiB left to others)",
   ]);
 });

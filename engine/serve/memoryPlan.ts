@@ -6,12 +6,9 @@ import type { DeviceMemory } from "../gpu/memory.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { deltaStateBytes } from "../ops/delta-state.ts";
 import { PAGE, pagesFor } from "./pages.ts";
+import type { MemoryBudget, MemoryPart, MemoryPlan } from "./types.ts";
 
-/** Bytes that may be used, and where the figure is from. */
-export interface MemoryBudget {
-  bytes: number;
-  source: string;
-}
+export type { MemoryBudget, MemoryPart, MemoryPlan };
 
 export interface PlanRequest {
   /** For messages. */
@@ -20,6 +17,8 @@ export interface PlanRequest {
   weightBytes: number;
   scratchBytes: number;
   stagingBytes: number;
+  /** The most that embeddings of pictures may have; 0 for a model without eyes. */
+  pictureBytes: number;
   /** Sequences at once. */
   slots: number;
   /** Tokens of a sequence; must fit. undefined: as many as fit, up to defaultContext and the checkpoint's own. */
@@ -37,26 +36,6 @@ export interface PlanRequest {
   budget: MemoryBudget | undefined;
 }
 
-export interface MemoryPart {
-  what: string;
-  bytes: number;
-  detail: string;
-}
-
-export interface MemoryPlan {
-  model: string;
-  contextLength: number;
-  slots: number;
-  pages: number;
-  /** Width of a slot's row in the page table. */
-  pagesPerSequence: number;
-  /** Slots for saved states. */
-  snapshots: number;
-  parts: MemoryPart[];
-  totalBytes: number;
-  budget: MemoryBudget | undefined;
-}
-
 type Amounts = Pick<MemoryPlan, "contextLength" | "pages" | "snapshots">;
 
 /** A context below this is of no use to anybody, unless it is what was asked for. */
@@ -64,18 +43,27 @@ const leastContext = 1024;
 /** Of what is left behind one full context, the share that saved states may take from the pages of other sequences. */
 const snapshotShare = 1 / 4;
 
-/** What may be used of a device: as configured, else what is free less a margin for the driver and the display. */
+/**
+ * What may be used of a device: as configured, else what is free less a margin for the driver and the display. The
+ * models that are there keep what they were `promised`, bytes, though they may not have used all of it yet.
+ */
 export function budgetOf(
   memory: DeviceMemory | undefined,
   configuredMb: number | undefined,
+  promised = 0,
 ): MemoryBudget | undefined {
-  if (configuredMb !== undefined) return { bytes: configuredMb * mib, source: "the configured limit" };
+  const others = promised > 0 ? `, ${readable(promised)} promised to other models` : "";
+  if (configuredMb !== undefined) {
+    const source = `the configured limit of ${readable(configuredMb * mib)}${others}`;
+    return { bytes: Math.max(0, configuredMb * mib - promised), source };
+  }
   if (!memory) return undefined;
   const { totalMb, usedMb } = memory;
   const marginMb = Math.max(256, Math.ceil(totalMb / 20));
+  const taken = Math.max(usedMb * mib, promised);
   const figures = [totalMb, usedMb, marginMb].map((mb) => readable(mb * mib));
-  const source = `device memory of ${figures[0]}, ${figures[1]} used, ${figures[2]} left to others`;
-  return { bytes: Math.max(0, totalMb - usedMb - marginMb) * mib, source };
+  const source = `device memory of ${figures[0]}, ${figures[1]} used${others}, ${figures[2]} left to others`;
+  return { bytes: Math.max(0, (totalMb - marginMb) * mib - taken), source };
 }
 
 /** Bytes of a page of the KV cache, all attention layers together. */
@@ -140,7 +128,7 @@ export function readable(bytes: number): string {
 const mib = 2 ** 20;
 
 function partsOf(request: PlanRequest, { contextLength, pages, snapshots }: Amounts): MemoryPart[] {
-  const { config, slots, weightBytes, scratchBytes, stagingBytes } = request;
+  const { config, slots, weightBytes, scratchBytes, stagingBytes, pictureBytes } = request;
   const [page, state] = [pageBytes(request), stateBytes(config)];
   const kv = `${pages} pages × ${readable(page)} (${PAGE} tokens, ${layersOf(config, "full_attention")} layers)`;
   const each = `${readable(state)} (${layersOf(config, "linear_attention")} layers)`;
@@ -153,9 +141,11 @@ function partsOf(request: PlanRequest, { contextLength, pages, snapshots }: Amou
     { what: "snapshots", bytes: snapshots * state, detail: `${snapshots} slots × ${each}` },
     { what: "tables", bytes: tables, detail: "rotary angles, page table" },
     { what: "scratch", bytes: scratchBytes, detail: "activations" },
-    { what: "staging", bytes: stagingBytes, detail: "on their way to and from the host" },
+    { what: "pictures", bytes: pictureBytes, detail: "embeddings that are kept" },
+    { what: "staging", bytes: stagingBytes, detail: "results on their way to the host" },
   ];
-  return parts.filter(({ what }) => state > 0 || (what !== "states" && what !== "snapshots"));
+  const absent = [...(state > 0 ? [] : ["states", "snapshots"]), ...(pictureBytes > 0 ? [] : ["pictures"])];
+  return parts.filter(({ what }) => !absent.includes(what));
 }
 
 function snapshotsIn(request: PlanRequest, alone: Amounts): number {

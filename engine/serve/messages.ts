@@ -5,6 +5,7 @@ import type { AdapterChoice } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { Fault } from "./faults.ts";
+import type { MemoryPlan } from "./memoryPlan.ts";
 import type { PulseMemory } from "./pulse.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionInfo } from "./types.ts";
 
@@ -21,6 +22,8 @@ export interface DeviceModelInfo {
   format: string;
   quant: string;
   vocabSize: number;
+  /** H of an embedding checkpoint. */
+  embeddingWidth: number | undefined;
   contextLength: number;
   maxInFlight: number;
   parameters: number;
@@ -29,6 +32,7 @@ export interface DeviceModelInfo {
   scratchBytes: number;
   dispatchesPerToken: number;
   vision: VisionInfo | undefined;
+  plan: MemoryPlan;
 }
 
 export type ToWorker =

@@ -11,15 +11,23 @@ import { LoadedModel } from "./model.ts";
 import { uniform } from "./random.ts";
 import { Resident } from "./resident.ts";
 import { loadText, type ModelText } from "./text.ts";
-import type { GenerateEvent, Usage } from "./types.ts";
+import type { CacheFigures, GenerateEvent, Usage } from "./types.ts";
 
 const info: DeviceModelInfo = {
-  ...{ modelType: "qwen3_5", format: "safetensors", quant: "bf16", vocabSize: 3000, contextLength: 64 },
+  ...{ modelType: "qwen3_5", format: "safetensors", quant: "bf16", vocabSize: 3000, embeddingWidth: undefined, contextLength: 64 },
   ...{ maxInFlight: 3, parameters: 1, weightBytes: 1, cacheBytes: 1, scratchBytes: 1 },
   ...{ dispatchesPerToken: 1, vision: undefined },
+  plan: {
+    ...{ model: "m", contextLength: 64, slots: 3, pages: 3, pagesPerSequence: 1, snapshots: 0 },
+    ...{ parts: [], totalBytes: 1, budget: undefined },
+  },
 };
 const usage: Usage = {
   ...{ promptTokens: 1, completionTokens: 1, reasoningTokens: 0, cachedTokens: 0, prefillMs: 1, decodeMs: 1 },
+};
+const cache: CacheFigures = {
+  ...{ pages: { used: 0, idle: 0, free: 1 }, preemptions: 0, snapshots: 0, bytes: 0 },
+  ...{ lookups: 0, hits: 0, lookedUpTokens: 0, reusedTokens: 0 },
 };
 
 let text: ModelText;
@@ -57,14 +65,15 @@ class RandomDevice {
     const [job, state] = [...this.#jobs][Math.floor(this.#random() * this.#jobs.size)] ?? [];
     if (job === undefined || state === undefined) return;
     const chance = this.#random();
-    if (state.cancelled) this.#end(job, { type: "finished", reason: "cancelled", usage });
+    if (state.cancelled) this.#end(job, { type: "finished", reason: "cancelled", usage, cache });
     else if (!state.running) {
       state.running = true;
-      this.#post({ type: "event", job, event: { type: "started", promptTokens: 1 } });
+      const event = { type: "started", promptTokens: 1, cachedTokens: 0, cache } as const;
+      this.#post({ type: "event", job, event });
     } else if (chance < 0.1) {
       this.#jobs.delete(job);
       this.#post({ type: "job_failed", job, error: toPlainError(new EngineError("internal", "chance")) });
-    } else if (chance < 0.2) this.#end(job, { type: "finished", reason: "length", usage });
+    } else if (chance < 0.2) this.#end(job, { type: "finished", reason: "length", usage, cache });
     else this.#post({ type: "event", job, event: { type: "token", id: 300 + Math.floor(chance * 100) } });
   }
 

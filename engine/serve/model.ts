@@ -8,10 +8,14 @@ import { preparePictures } from "./pictures.ts";
 import type { Resident } from "./resident.ts";
 import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import { renderChat, type ModelText, type Prompt } from "./text.ts";
+import { checkEmbedding, sideBySide, unit } from "./embedding.ts";
 import type {
+  CacheFigures,
   ChatRequest,
   CompletionRequest,
   DeviceState,
+  EmbeddingRequest,
+  Embeddings,
   GenerateEvent,
   GenerateRequest,
   GenerationOptions,
@@ -32,6 +36,7 @@ export class LoadedModel implements Model {
   readonly #admission: Admission;
   readonly #preparer: ImagePreparer | undefined;
   readonly #running = new Set<AbortController>();
+  #cache: CacheFigures | undefined;
   readonly #onUnload: () => void;
   #unloaded = false;
   #taught = false;
@@ -54,10 +59,14 @@ export class LoadedModel implements Model {
     this.info = {
       ...info,
       vision,
-      capabilities: vision ? ["text", "vision"] : ["text"],
-      toolCalls: text.template.knowsTools,
-      reasoning: text.template.knowsReasoning,
+      capabilities: info.embeddingWidth ? ["embeddings"] : vision ? ["text", "vision"] : ["text"],
+      toolCalls: text.template.knowsTools && !info.embeddingWidth,
+      reasoning: text.template.knowsReasoning && !info.embeddingWidth,
     };
+  }
+
+  get cache(): CacheFigures | undefined {
+    return this.#cache;
   }
 
   get state(): DeviceState {
@@ -79,6 +88,7 @@ export class LoadedModel implements Model {
   }
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    this.#expectText();
     this.#resident.expectReady();
     this.#admission.check(request.principal); // preparing pictures is work: not for a request that will be turned away
     const prompt = await this.#prompt(request, signal);
@@ -96,11 +106,8 @@ export class LoadedModel implements Model {
 
   async *complete(request: CompletionRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
     const { tokenizer } = this.#text;
-    const ids =
-      typeof request.prompt === "string"
-        ? tokenizer.encode(request.prompt, { special: true })
-        : [...request.prompt];
-    this.#checkIds(ids);
+    this.#expectText();
+    const ids = this.#encoded(request.prompt, "prompt");
     const prompt = { ids, images: [], reasoning: undefined, grammar: undefined };
     yield* this.#answer(prompt, request, signal, (logprobs) =>
       createTextStream({
@@ -112,6 +119,21 @@ export class LoadedModel implements Model {
         continues: true,
       }),
     );
+  }
+
+  async embed(request: EmbeddingRequest, signal: AbortSignal): Promise<Embeddings> {
+    checkEmbedding(request, this.info);
+    const prompts = request.inputs.map((input, i) => this.#encoded(input, `input[${i}]`));
+    const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0);
+    const { seat, own, leave } = this.#enter(promptTokens, request.principal);
+    try {
+      const ended = AbortSignal.any([signal, own.signal]);
+      const one = (prompt: number[]) => this.#embedOne(prompt, seat, ended);
+      const vectors = await sideBySide(prompts, this.info.maxInFlight, one);
+      return { vectors: vectors.map((vector) => unit(vector, request.dimensions)), promptTokens };
+    } finally {
+      leave();
+    }
   }
 
   async countTokens(request: ChatRequest): Promise<number> {
@@ -135,13 +157,53 @@ export class LoadedModel implements Model {
     return renderChat(this.#text, request, vision && { imageToken: vision.imageToken, pictures });
   }
 
-  #checkIds(ids: readonly number[]): void {
+  #expectText(): void {
+    if (this.info.embeddingWidth === undefined) return;
+    const text = "this model makes embeddings, not text; ask it at /v1/embeddings";
+    throw new EngineError("bad_request", text, { param: "model" });
+  }
+
+  /** Token ids of a text, or those given. Errors: bad_request with the `name` of the parameter. */
+  #encoded(input: string | readonly number[], name: string): number[] {
+    const ids =
+      typeof input === "string" ? this.#text.tokenizer.encode(input, { special: true }) : [...input];
     if (ids.length === 0)
-      throw new EngineError("bad_request", "prompt: is empty: there is no token to continue");
+      throw new EngineError("bad_request", `${name}: is empty: there is no token to continue`);
     const wrong = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= this.info.vocabSize);
-    if (wrong < 0) return;
+    if (wrong < 0) return ids;
     const known = `the model knows token ids from 0 to ${this.info.vocabSize - 1}`;
-    throw new EngineError("bad_request", `prompt[${wrong}]: ${ids[wrong]} is no token id; ${known}`);
+    throw new EngineError("bad_request", `${name}[${wrong}]: ${ids[wrong]} is no token id; ${known}`);
+  }
+
+  /** A place, and the signal that a forced unload raises; `leave` gives both back. */
+  #enter(
+    tokens: number,
+    principal: string | undefined,
+  ): { seat: Seat; own: AbortController; leave: () => void } {
+    if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
+    this.#resident.expectReady();
+    const seat = this.#admission.enter(tokens, principal);
+    const own = new AbortController();
+    this.#running.add(own);
+    const leave = () => {
+      seat.leave();
+      this.#running.delete(own);
+    };
+    return { seat, own, leave };
+  }
+
+  async #embedOne(prompt: number[], seat: Seat, signal: AbortSignal): Promise<Float32Array> {
+    const room = { contextLength: this.info.contextLength, promptTokens: prompt.length };
+    const request: GenerateRequest = {
+      ...{ prompt, images: [], embed: true, stopTokens: [], topLogprobs: undefined },
+      maxTokens: resolveMaxTokens({ maxTokens: 1 }, {}, room),
+      sampling: resolveSampling({ temperature: 0 }, {}),
+    };
+    for await (const event of this.#resident.generate(request, signal)) {
+      if (event.type === "started") seat.started();
+      else if (event.type === "embedding") return event.vector;
+    }
+    throw new EngineError("cancelled", "the request was cancelled");
   }
 
   async *#answer(
@@ -152,11 +214,7 @@ export class LoadedModel implements Model {
   ): AsyncGenerator<TextEvent> {
     const request = this.#request(prompt, options);
     if (request.grammar) this.#teach();
-    if (this.#unloaded) throw new EngineError("model_not_found", "the model was unloaded");
-    this.#resident.expectReady();
-    const seat = this.#admission.enter(prompt.ids.length, principal);
-    const own = new AbortController();
-    this.#running.add(own);
+    const { seat, own, leave } = this.#enter(prompt.ids.length, principal);
     const events = this.#resident.generate(request, AbortSignal.any([signal, own.signal]));
     const first = events.next(); // asks the device now, in the order in which requests came
     first.catch(() => undefined); // awaited below, after the caller has seen `started`
@@ -166,8 +224,7 @@ export class LoadedModel implements Model {
     } finally {
       own.abort();
       await events.return(undefined); // once the device is done with it
-      seat.leave();
-      this.#running.delete(own);
+      leave();
     }
   }
 
@@ -177,12 +234,13 @@ export class LoadedModel implements Model {
     seat: Seat,
     text: TextStream,
   ): AsyncGenerator<TextEvent> {
-    let meter = new Meter(0);
+    let meter = new Meter();
     for (let next = await first; !next.done; next = await events.next()) {
       const event = next.value;
+      if ("cache" in event) this.#cache = event.cache;
       if (event.type === "started") {
         seat.started();
-        meter = new Meter(event.promptTokens);
+        meter = new Meter(event);
         continue;
       }
       if (event.type === "token") {
@@ -193,6 +251,7 @@ export class LoadedModel implements Model {
         yield* finish(text, "stop", meter.usage(text));
         return;
       }
+      if (event.type === "embedding") throw new Error("an embedding in an answer");
       if (event.reason === "cancelled") throw new EngineError("cancelled", "the request was cancelled");
       yield* finish(text, event.reason, { ...event.usage, reasoningTokens: text.reasoningTokens });
     }
@@ -209,6 +268,7 @@ export class LoadedModel implements Model {
       stopTokens: tokenizer.eosIds,
       topLogprobs: options.topLogprobs,
       ...(grammar && { grammar }),
+      repeated: (options.answers ?? 1) > 1,
     };
   }
 
@@ -230,13 +290,13 @@ function* finish(text: TextStream, reason: "stop" | "length", usage: Usage): Gen
 
 /** Usage of an answer which ends here and not on the device. */
 class Meter {
-  readonly #promptTokens: number;
+  readonly #prompt: { promptTokens: number; cachedTokens: number };
   readonly #begun = performance.now();
   #first: number | undefined;
   #tokens = 0;
 
-  constructor(promptTokens: number) {
-    this.#promptTokens = promptTokens;
+  constructor({ promptTokens, cachedTokens } = { promptTokens: 0, cachedTokens: 0 }) {
+    this.#prompt = { promptTokens, cachedTokens };
   }
 
   token(): void {
@@ -247,10 +307,9 @@ class Meter {
   usage(text: TextStream): Usage {
     const first = this.#first ?? performance.now();
     return {
-      promptTokens: this.#promptTokens,
+      ...this.#prompt,
       completionTokens: this.#tokens,
       reasoningTokens: text.reasoningTokens,
-      cachedTokens: 0,
       prefillMs: first - this.#begun,
       decodeMs: performance.now() - first,
     };

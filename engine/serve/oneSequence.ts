@@ -1,6 +1,7 @@
 // One sequence in a runner, fed by hand: what benchmarks and tests of a model need, without a step loop.
 import type { FedPicture } from "./entrance.ts";
 import { createFeed } from "./entrance.ts";
+import { pagesFor } from "./pages.ts";
 import type { Outcome, Runner, Want } from "./runner.ts";
 
 export class Sequence {
@@ -15,7 +16,8 @@ export class Sequence {
     this.#runner = runner;
     this.#slot = slot;
     this.#chunk = chunk;
-    runner.clear(slot);
+    runner.copy({ kind: "clear", slot });
+    runner.tell({ slot, first: 0, pages: ownPages(runner, slot) });
   }
 
   get length(): number {
@@ -48,4 +50,12 @@ export class Sequence {
   async feed(id: number, want: Want): Promise<Outcome> {
     return (await this.#runner.turn([this.next(id, want)])).decoded[0];
   }
+}
+
+/** Those of a slot where every slot has as many as its longest sequence needs. */
+function ownPages({ pages, contextLength }: Runner, slot: number): number[] {
+  const count = pagesFor(contextLength);
+  if ((slot + 1) * count > pages)
+    throw new Error(`slot ${slot} has no ${count} pages of ${pages} for its own`);
+  return Array.from({ length: count }, (_, i) => slot * count + i);
 }

@@ -1,9 +1,9 @@
 // The pages of the KV cache, as numbers: which are free, used or kept. A page has room for the keys and values of PAGE
 // tokens, in every attention layer at once. Sequences that begin alike use the same pages; rows once written never
 // change, so only the page which a sequence still fills must be its own.
+import { PAGE } from "../ops/kv-cache.ts";
 
-/** Tokens of a page. */
-export const PAGE = 64;
+export { PAGE };
 
 /** Pages that `tokens` tokens need. */
 export function pagesFor(tokens: number): number {

@@ -250,4 +250,13 @@ describe("where states are saved", () => {
   ])("%s", (_, tokens, slots, points) => {
     expect(snapshotPoints(tokens, new Set([99]), { chunk: 128, slots })).toEqual(points);
   });
+
+  test.each<[number[], number[]]>([
+    [prompt(300, 7), [8, 128, 256, 299]],
+    [prompt(129), [128]],
+    [prompt(1), []],
+  ])("before the last token of a prompt that will be repeated", (tokens, points) => {
+    const options = { chunk: 128, slots: 16, repeated: true };
+    expect(snapshotPoints(tokens, new Set([99]), options)).toEqual(points);
+  });
 });

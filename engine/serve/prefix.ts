@@ -273,12 +273,13 @@ const boundaryShare = 1 / 4;
  * Where a prompt's state is saved, ascending and before its last token: at chunk boundaries, for prompts that part
  * somewhere, and just past the last token of `special`, where the next turn of a conversation goes on. Special tokens
  * are those that a tokenizer never merges with what follows, and that a later rendering repeats: <|im_start|>, but not
- * <think>. Of a long prompt only every 2nd, 4th, … boundary counts, so that it does not drive out all others.
+ * <think>. Of a long prompt only every 2nd, 4th, … boundary counts, so that it does not drive out all others. Of one that
+ * will be `repeated` it is also saved before the last token.
  */
 export function snapshotPoints(
   prompt: readonly number[],
   special: ReadonlySet<number>,
-  { chunk, slots }: { chunk: number; slots: number },
+  { chunk, slots, repeated = false }: { chunk: number; slots: number; repeated?: boolean },
 ): number[] {
   if (slots === 0) return [];
   const last = prompt.length - 1;
@@ -286,6 +287,7 @@ export function snapshotPoints(
   while (Math.floor(last / stride) > Math.max(1, slots * boundaryShare)) stride *= 2;
   const points = Array.from({ length: Math.floor(last / stride) }, (_, i) => (i + 1) * stride);
   const past = prompt.findLastIndex((id) => special.has(id)) + 1;
-  if (past > 0 && past <= last && !points.includes(past)) points.push(past);
-  return points.sort((a, b) => a - b);
+  if (past <= last) points.push(past);
+  if (repeated) points.push(last);
+  return [...new Set(points)].filter((point) => point > 0).sort((a, b) => a - b);
 }

@@ -7,17 +7,23 @@ import { bufferOf, readRanges, type Range } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
-import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
+import { clearState, copyPage, restoreState, saveState, writeTable } from "../models/copies.ts";
+import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
 import { freePlans, recordPlans, scratchBytesOf, type Outputs, type Plans } from "./plans.ts";
+import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
 export interface RunnerOptions {
   /** Tokens that each sequence may hold, prompt and answer together. */
   contextLength: number;
   /** Sequences that may be in memory at once. */
   slots: number;
+  /** Of the KV cache, for all of them; default: a whole context for each. */
+  pages?: number;
+  /** Slots for saved states of delta-net layers; default: none. */
+  snapshots?: number;
   /** Most tokens of one prefill run. */
   chunk: number;
   /** Estimated arithmetic of one submit, FLOP. */
@@ -44,11 +50,15 @@ export interface PrefillRun {
   from: number;
   to: number;
   want: Want;
+  /** Where to save the state behind it. */
+  snapshot?: number | undefined;
 }
 
 export class Runner {
   readonly contextLength: number;
   readonly slots: number;
+  readonly pages: number;
+  readonly snapshots: number;
   readonly #gpu: Gpu;
   readonly #options: RunnerOptions;
   readonly #memory: Memory;
@@ -58,6 +68,8 @@ export class Runner {
   private constructor(gpu: Gpu, options: RunnerOptions, memory: Memory, rope: Tensor, plans: Plans) {
     this.contextLength = options.contextLength;
     this.slots = options.slots;
+    this.pages = memory.pages;
+    this.snapshots = memory.snapshots;
     this.#gpu = gpu;
     this.#options = options;
     this.#memory = memory;
@@ -75,12 +87,12 @@ export class Runner {
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const { contextLength, slots, chunk, pictures } = options;
+    const { contextLength, slots, pages, snapshots, chunk, pictures } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
       throw new EngineError("bad_request", text);
     }
-    const memory = createMemory(gpu, config, contextLength, slots);
+    const memory = createMemory(gpu, config, { capacity: contextLength, slots, pages, snapshots });
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
@@ -101,7 +113,7 @@ export class Runner {
       }));
       await this.turn(tokens);
     }
-    for (let slot = 0; slot < this.slots; slot += 1) this.clear(slot);
+    for (let slot = 0; slot < this.slots; slot += 1) this.copy({ kind: "clear", slot });
   }
 
   /** Kernels of one decode step of one sequence, in order. */
@@ -118,13 +130,29 @@ export class Runner {
     return this.#memory.bytes;
   }
 
+  /** Of a page, and of a state, in all layers. */
+  get pageBytes(): number {
+    return this.#memory.pageBytes;
+  }
+
+  get stateBytes(): number {
+    return this.#memory.stateBytes;
+  }
+
   get scratchBytes(): number {
     return scratchBytesOf(this.#plans);
   }
 
-  /** Empties a slot for another sequence; ordered with the runs. */
-  clear(slot: number): void {
-    resetMemory(this.#gpu, this.#memory, slot);
+  /** Says where the rows of a sequence lie; ordered with the runs. */
+  tell({ slot, first, pages }: TableWrite): void {
+    writeTable(this.#gpu, this.#memory, slot, first, pages);
+  }
+
+  /** Ordered with the runs. */
+  copy(copy: Copy): void {
+    if (copy.kind === "page") copyPage(this.#gpu, this.#memory, copy.from, copy.to);
+    else if (copy.kind === "clear") clearState(this.#gpu, this.#memory, copy.slot);
+    else restoreState(this.#gpu, this.#memory, copy.snapshot, copy.slot);
   }
 
   /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */
@@ -167,11 +195,12 @@ export class Runner {
     return chosen.outputs;
   }
 
-  #prefill({ slot, feed, from, to, want }: PrefillRun): Outputs {
+  #prefill({ slot, feed, from, to, want, snapshot }: PrefillRun): Outputs {
     this.#check(slot, to);
     const { entrance, body, head, outputs } = this.#plans.prefill;
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: from, slot });
     body.submit(to - from, this.#options.flopsPerSubmit);
+    if (snapshot !== undefined) saveState(this.#gpu, this.#memory, slot, snapshot);
     if (want !== "nothing") head.submit(1, this.#options.flopsPerSubmit);
     return outputs;
   }

@@ -12,13 +12,7 @@ import {
   type SequenceRequest,
   type Step,
 } from "./scheduler.ts";
-import {
-  expectedAnswer,
-  SimulatedDevice,
-  vocabulary,
-  type Answering,
-  type Forgotten,
-} from "./simulated.fixture.ts";
+import { expectedAnswer, SimulatedDevice, vocabulary, type Forgotten } from "./simulated.fixture.ts";
 
 interface Mistakes {
   forget?: Forgotten;
@@ -45,7 +39,7 @@ class History {
   readonly #mistakes: Mistakes;
   readonly #options: SchedulerOptions;
   readonly #scheduler: Scheduler;
-  readonly #answering = new Map<number, Answering>();
+  readonly #answering = new Map<number, SequenceRequest>();
   readonly #drawn = new Map<number, number[]>();
   readonly #ended = new Map<number, Ended>();
   /** Have drawn a token since they got their slot: must be in every step from then on. */
@@ -77,8 +71,7 @@ class History {
     this.#closed = true;
     // Nobody starves: what is left ends in as many turns as it would have alone, one after another.
     const alone = [...this.#answering.values()].reduce(
-      (sum, { request }) =>
-        sum + Math.ceil(request.prompt.length / this.#options.chunk) + 6 + request.maxTokens,
+      (sum, request) => sum + Math.ceil(request.prompt.length / this.#options.chunk) + 7 + request.maxTokens,
       0,
     );
     for (let turn = 0; this.#scheduler.busy; turn += 1) {
@@ -125,11 +118,9 @@ class History {
       this.#count(error.code as "queue_full");
       return;
     }
-    for (const [answer, id] of request.ids.entries()) {
-      this.#answering.set(id, { request, answer });
-      this.#drawn.set(id, []);
-      this.#queue.add(id);
-    }
+    this.#answering.set(request.id, request);
+    this.#drawn.set(request.id, []);
+    this.#queue.add(request.id);
     // A turn later the conversation goes on from what was asked, and another from there as well.
     const longer = [...request.prompt, vocabulary.special, this.#random(9)];
     if (longer.length < this.#options.contextLength && this.#random(3) === 0)
@@ -194,10 +185,10 @@ class History {
     expect([running, waiting, pages.used]).toEqual([0, 0, 0]);
     expect(pages.idle).toBe(prefix.pages);
     if (!this.#options.prefixCache) expect(pages.free).toBe(this.#options.pages);
-    for (const [id, answering] of this.#answering) {
+    for (const [id, request] of this.#answering) {
       const ended = this.#ended.get(id)!;
       const drawn = this.#drawn.get(id)!;
-      const wanted = expectedAnswer(answering, {
+      const wanted = expectedAnswer(request, {
         hybrid: this.#options.states,
         contextLength: this.#options.contextLength,
       });
@@ -260,14 +251,14 @@ class History {
       prompt.push(this.#random(30) === 0 ? vocabulary.special : this.#random(6));
     const length = Math.max(1, Math.min(prompt.length, contextLength - 1 - this.#random(9)));
     const whole = pictures.filter(({ at, rows, columns }) => at + rows * columns <= length);
-    const answers = this.#random(5) === 0 ? 1 + this.#random(4) : 1;
     const principal = this.#random(3);
     return {
-      ids: Array.from({ length: answers }, () => (this.#ids += 1)),
+      id: (this.#ids += 1),
       ...(principal === 0 ? {} : { principal: `principal ${principal}` }),
       prompt: [...prompt.slice(0, length), ...(prompt.length === 0 ? [5] : [])],
       pictures: whole,
       maxTokens: 1 + this.#random(this.#short ? 300 : this.#random(3) === 0 ? 150 : 20),
+      repeated: this.#random(5) === 0,
     };
   }
 
@@ -314,12 +305,12 @@ describe("random histories", () => {
     const seen = playAll(1, 2000, 20);
     const wanted: (keyof Seen)[] = [
       ...(["stop", "length", "cancelled", "failed", "preempted", "reused", "snapshots"] as const),
-      ...(["page", "clear", "restore", "fork", "queue_full", "rate_limit_exceeded"] as const),
+      ...(["page", "clear", "restore", "queue_full", "rate_limit_exceeded"] as const),
     ];
     for (const what of wanted) expect(seen[what], what).toBeGreaterThan(20);
   });
 
-  test.each(["page", "clear", "restore", "fork", "table", "snapshot"] as const)(
+  test.each(["page", "clear", "restore", "table", "snapshot"] as const)(
     "a device that forgets a %s is noticed",
     (forget) => {
       expect(() => playAll(1, 300, 40, { forget })).toThrow(/seed/);

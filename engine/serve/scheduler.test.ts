@@ -19,8 +19,8 @@ const hybrid = { states: true, prefixCache: true, snapshots: 4 };
 
 const prompt = (length: number, ...special: number[]) =>
   Array.from({ length }, (_, i) => (special.includes(i) ? 99 : 1 + (i % 7)));
-const request = (ids: number[], tokens: number[], change: Partial<SequenceRequest> = {}) => ({
-  ...{ ids, prompt: tokens, maxTokens: 50 },
+const request = (id: number, tokens: number[], change: Partial<SequenceRequest> = {}) => ({
+  ...{ id, prompt: tokens, maxTokens: 50 },
   ...change,
 });
 
@@ -62,7 +62,7 @@ function refusal(act: () => void): EngineError {
 
 test("one sequence from its prompt to its end, every step in full", () => {
   const scheduler = new Scheduler(options());
-  scheduler.admit(request([7], prompt(130), { maxTokens: 3 }));
+  scheduler.admit(request(7, prompt(130), { maxTokens: 3 }));
   const empty = { ended: [], preempted: [], started: [], tables: [], copies: [], decode: [] };
   expect(turn(scheduler)).toEqual({
     step: {
@@ -91,9 +91,9 @@ test("one sequence from its prompt to its end, every step in full", () => {
 
 test("a long prompt holds up nobody: one chunk a turn beside all that run", () => {
   const scheduler = new Scheduler(options());
-  scheduler.admit(request([1], prompt(1)));
-  scheduler.admit(request([2], prompt(5)));
-  scheduler.admit(request([3], prompt(300)));
+  scheduler.admit(request(1, prompt(1)));
+  scheduler.admit(request(2, prompt(5)));
+  scheduler.admit(request(3, prompt(300)));
   expect(turns(scheduler, 6)).toEqual([
     "1@0 | 2: 0–5!", // a single token needs no prefill
     "1@1 2@5 | 3: 0–128",
@@ -106,7 +106,7 @@ test("a long prompt holds up nobody: one chunk a turn beside all that run", () =
 
 test("first come, first served", () => {
   const scheduler = new Scheduler(options({ slots: 2 }));
-  for (const id of [1, 2, 3, 4]) scheduler.admit(request([id], prompt(10 * id), { maxTokens: 3 }));
+  for (const id of [1, 2, 3, 4]) scheduler.admit(request(id, prompt(10 * id), { maxTokens: 3 }));
   expect(turns(scheduler, 9)).toEqual([
     "| 1: 0–10!",
     "1@10 | 2: 0–20!",
@@ -128,7 +128,7 @@ describe("ends", () => {
     ["the context", { maxTokens: 4000, prompt: prompt(630) }, 99, "length", 10],
   ])("%s", (_, change, stopAt, reason, completionTokens) => {
     const scheduler = new Scheduler(options());
-    scheduler.admit(request([1], prompt(3), change));
+    scheduler.admit(request(1, prompt(3), change));
     let ended: Ended[] = [];
     for (let drawn = 0; ended.length === 0;) {
       const step = scheduler.next();
@@ -142,8 +142,8 @@ describe("ends", () => {
 
   test("cancelled while it waits: at once out of the queue, reported with the next step", () => {
     const scheduler = new Scheduler(options({ slots: 1 }));
-    scheduler.admit(request([1], prompt(3)));
-    scheduler.admit(request([2], prompt(3)));
+    scheduler.admit(request(1, prompt(3)));
+    scheduler.admit(request(2, prompt(3)));
     turn(scheduler);
     scheduler.cancel(2);
     expect(scheduler.stats).toMatchObject({ running: 1, waiting: 0 });
@@ -154,8 +154,8 @@ describe("ends", () => {
 
   test("cancelled while it runs: gone with the next step, whose slot it leaves to the next in the queue", () => {
     const scheduler = new Scheduler(options({ slots: 1 }));
-    scheduler.admit(request([1], prompt(3)));
-    scheduler.admit(request([2], prompt(3)));
+    scheduler.admit(request(1, prompt(3)));
+    scheduler.admit(request(2, prompt(3)));
     turn(scheduler);
     const step = scheduler.next();
     scheduler.cancel(1);
@@ -179,58 +179,56 @@ describe("ends", () => {
 describe("at the door", () => {
   test("a full queue, with figures", () => {
     const scheduler = new Scheduler(options({ slots: 2, maxQueue: 3 }));
-    for (const id of [1, 2, 3, 4, 5]) scheduler.admit(request([id], prompt(9)));
+    for (const id of [1, 2, 3, 4, 5]) scheduler.admit(request(id, prompt(9)));
     turn(scheduler);
     turn(scheduler);
-    expect(refusal(() => scheduler.admit(request([6], prompt(9))))).toMatchObject({
+    expect(refusal(() => scheduler.admit(request(6, prompt(9))))).toMatchObject({
       code: "queue_full",
       message: "5 requests run or wait for this model already",
       details: { waiting: 3, limit: 3, retryAfter: 8 },
     });
     scheduler.cancel(4);
-    scheduler.admit(request([6], prompt(9)));
+    scheduler.admit(request(6, prompt(9)));
   });
 
   test("without a queue there is still room to run", () => {
     const scheduler = new Scheduler(options({ slots: 2, maxQueue: 0 }));
-    scheduler.admit(request([1], prompt(9)));
-    scheduler.admit(request([2], prompt(9)));
-    expect(refusal(() => scheduler.admit(request([3], prompt(9)))).code).toBe("queue_full");
+    scheduler.admit(request(1, prompt(9)));
+    scheduler.admit(request(2, prompt(9)));
+    expect(refusal(() => scheduler.admit(request(3, prompt(9)))).code).toBe("queue_full");
   });
 
   test("a principal's share, which his own ends give back", () => {
     const scheduler = new Scheduler(options({ maxPerPrincipal: 2 }));
-    scheduler.admit(request([1, 2], prompt(9), { principal: "a" }));
-    const again = () => scheduler.admit(request([3], prompt(9), { principal: "a" }));
+    for (const id of [1, 2]) scheduler.admit(request(id, prompt(9), { principal: "a" }));
+    const again = () => scheduler.admit(request(3, prompt(9), { principal: "a" }));
     expect(refusal(again)).toMatchObject({
       code: "rate_limit_exceeded",
       message: "2 requests of yours run or wait for this model already, the limit is 2",
       details: { limit: 2, retryAfter: 2 },
     });
-    scheduler.admit(request([4], prompt(9), { principal: "b" }));
-    scheduler.admit(request([5], prompt(9)));
+    scheduler.admit(request(4, prompt(9), { principal: "b" }));
+    scheduler.admit(request(5, prompt(9)));
     scheduler.cancel(2);
     again();
   });
 
   test("a prompt that leaves no room for a token", () => {
     const scheduler = new Scheduler(options());
-    expect(refusal(() => scheduler.admit(request([1], prompt(640))))).toMatchObject({
+    expect(refusal(() => scheduler.admit(request(1, prompt(640))))).toMatchObject({
       code: "context_length_exceeded",
       details: { max: 640, promptTokens: 640 },
     });
-    scheduler.admit(request([1], prompt(639)));
+    scheduler.admit(request(1, prompt(639)));
   });
 
   test.each<[string, SequenceRequest]>([
-    ["no prompt", request([1], [])],
-    ["no answers", request([], prompt(3))],
-    ["no tokens to make", request([1], prompt(3), { maxTokens: 0 })],
-    ["an id twice", request([1, 1], prompt(3))],
-    ["an id that is here", request([8], prompt(3))],
+    ["no prompt", request(1, [])],
+    ["no tokens to make", request(1, prompt(3), { maxTokens: 0 })],
+    ["an id that is here", request(8, prompt(3))],
   ])("%s is a bug, and nothing of it stays", (_, wrong) => {
     const scheduler = new Scheduler(options());
-    scheduler.admit(request([8], prompt(3)));
+    scheduler.admit(request(8, prompt(3)));
     expect(() => scheduler.admit(wrong)).toThrow();
     expect(scheduler.stats.waiting).toBe(1);
   });
@@ -252,8 +250,8 @@ describe("pages", () => {
     [5, "1@64"],
   ])("with %d pages, a second prompt of 128 tokens beside one of 64: %s", (pages, want) => {
     const scheduler = new Scheduler(options({ pages, contextLength: 320 }));
-    scheduler.admit(request([1], prompt(64)));
-    scheduler.admit(request([2], prompt(128)));
+    scheduler.admit(request(1, prompt(64)));
+    scheduler.admit(request(2, prompt(128)));
     turn(scheduler);
     expect(brief(turn(scheduler).step)).toBe(want);
   });
@@ -265,7 +263,7 @@ describe("pages", () => {
       [2, 128],
       [3, 5],
     ] as const)
-      scheduler.admit(request([id], prompt(length), { maxTokens: 4 }));
+      scheduler.admit(request(id, prompt(length), { maxTokens: 4 }));
     expect(turns(scheduler, 7)).toEqual([
       ...["| 1: 0–64!", "1@64", "1@65", "1@66", "| 2: 0–128!", "2@128 | 3: 0–5!", "2@129 3@5"],
     ]);
@@ -273,8 +271,8 @@ describe("pages", () => {
 
   test("when none is left the newest gives up its own, and begins again from its tokens", () => {
     const scheduler = new Scheduler(options({ pages: 4, contextLength: 250 }));
-    scheduler.admit(request([1], prompt(60), { maxTokens: 180 }));
-    scheduler.admit(request([2], prompt(61), { maxTokens: 80 }));
+    scheduler.admit(request(1, prompt(60), { maxTokens: 180 }));
+    scheduler.admit(request(2, prompt(61), { maxTokens: 80 }));
     const steps: Step[] = [];
     while (scheduler.busy) steps.push(turn(scheduler).step);
     // The first has row t + 58 in turn t, and needs its third page for row 128.
@@ -293,9 +291,9 @@ describe("pages", () => {
 
   test("and comes before those that arrived later", () => {
     const scheduler = new Scheduler(options({ pages: 4, contextLength: 250, slots: 2 }));
-    scheduler.admit(request([1], prompt(60), { maxTokens: 180 }));
-    scheduler.admit(request([2], prompt(61), { maxTokens: 80 }));
-    scheduler.admit(request([3], prompt(5), { maxTokens: 2 }));
+    scheduler.admit(request(1, prompt(60), { maxTokens: 180 }));
+    scheduler.admit(request(2, prompt(61), { maxTokens: 80 }));
+    scheduler.admit(request(3, prompt(5), { maxTokens: 2 }));
     const steps: Step[] = [];
     while (scheduler.busy) steps.push(turn(scheduler).step);
     expect(steps.flatMap(({ preempted }) => preempted)).toEqual([2]);
@@ -305,10 +303,10 @@ describe("pages", () => {
 
   test("the pages of what ended are another's as soon as they are needed", () => {
     const scheduler = new Scheduler(options({ pages: 10, prefixCache: true }));
-    scheduler.admit(request([1], prompt(500), { maxTokens: 1 }));
+    scheduler.admit(request(1, prompt(500), { maxTokens: 1 }));
     while (scheduler.busy) turn(scheduler);
     expect(scheduler.stats.pages).toEqual({ total: 10, used: 0, idle: 7, free: 3 });
-    scheduler.admit(request([2], Array(600).fill(8), { maxTokens: 1 }));
+    scheduler.admit(request(2, Array(600).fill(8), { maxTokens: 1 }));
     while (scheduler.busy) turn(scheduler);
     expect(scheduler.stats.pages).toEqual({ total: 10, used: 0, idle: 9, free: 1 });
   });
@@ -325,14 +323,11 @@ describe("the prefix cache", () => {
 
   test("a model of attention alone goes on behind the last whole page, answers included", () => {
     const scheduler = new Scheduler(options({ prefixCache: true }));
-    answered(scheduler, request([1], prompt(100), { maxTokens: 40 }));
+    answered(scheduler, request(1, prompt(100), { maxTokens: 40 }));
     const drawn = Array.from({ length: 40 }, (_, i) => 599 + i);
-    const [step] = answered(
-      scheduler,
-      request([2], [...prompt(100), ...drawn.slice(1), 9], { maxTokens: 1 }),
-    );
+    const [step] = answered(scheduler, request(2, [...prompt(100), ...drawn.slice(1), 9], { maxTokens: 1 }));
     expect(step!.started).toEqual([{ sequence: 2, slot: 0, from: 64, ropeDelta: 0 }]);
-    const [other] = answered(scheduler, request([3], [...prompt(100), ...drawn, 9], { maxTokens: 1 }));
+    const [other] = answered(scheduler, request(3, [...prompt(100), ...drawn, 9], { maxTokens: 1 }));
     expect(other!.started).toEqual([{ sequence: 3, slot: 0, from: 128, ropeDelta: 0 }]);
     expect([brief(other!), other!.tables]).toEqual([
       "| 3: 128–141!",
@@ -343,7 +338,7 @@ describe("the prefix cache", () => {
 
   test("a hybrid's prompt is cut where its state is saved", () => {
     const scheduler = new Scheduler(options(hybrid));
-    const steps = answered(scheduler, request([1], prompt(300, 10, 290), { maxTokens: 2 }));
+    const steps = answered(scheduler, request(1, prompt(300, 10, 290), { maxTokens: 2 }));
     expect(steps.map(brief)).toEqual([
       ...["| 1: 0–128", "| 1: 128–256 → 0", "| 1: 256–291 → 1", "| 1: 291–300!", "1@300"],
     ]);
@@ -356,9 +351,9 @@ describe("the prefix cache", () => {
 
   test("and its next turn goes on from there, on copies of the page and of the state", () => {
     const scheduler = new Scheduler(options(hybrid));
-    answered(scheduler, request([1], prompt(300, 290), { maxTokens: 2 }));
+    answered(scheduler, request(1, prompt(300, 290), { maxTokens: 2 }));
     const next = [...prompt(291, 290), 7, 7, 7, 99, 8, 8];
-    const [step, ...rest] = answered(scheduler, request([2], next, { maxTokens: 1 }));
+    const [step, ...rest] = answered(scheduler, request(2, next, { maxTokens: 1 }));
     expect(step!.started).toEqual([{ sequence: 2, slot: 0, from: 291, ropeDelta: 0 }]);
     const copy = step!.tables[0]!.pages[4]!;
     expect(step!.tables[0]!.pages.slice(0, 4)).toEqual([0, 1, 2, 3]);
@@ -373,16 +368,16 @@ describe("the prefix cache", () => {
 
   test("with just pages enough for the prompt, one that needs its page copied begins without", () => {
     const scheduler = new Scheduler(options({ ...hybrid, pages: 2, contextLength: 128 }));
-    answered(scheduler, request([1], prompt(120, 99), { maxTokens: 2 }));
+    answered(scheduler, request(1, prompt(120, 99), { maxTokens: 2 }));
     expect(scheduler.stats.pages).toMatchObject({ idle: 2 });
-    const [step] = answered(scheduler, request([2], prompt(120, 99), { maxTokens: 2 }));
+    const [step] = answered(scheduler, request(2, prompt(120, 99), { maxTokens: 2 }));
     expect([step!.started[0]!.from, step!.copies]).toEqual([0, [{ kind: "clear", slot: 0 }]]);
   });
 
   test("of two that compute the same the later one changes over to the pages of the first", () => {
     const scheduler = new Scheduler(options({ prefixCache: true }));
-    scheduler.admit(request([1], prompt(60), { maxTokens: 40 }));
-    scheduler.admit(request([2], prompt(60), { maxTokens: 40 }));
+    scheduler.admit(request(1, prompt(60), { maxTokens: 40 }));
+    scheduler.admit(request(2, prompt(60), { maxTokens: 40 }));
     const steps = Array.from({ length: 8 }, () => turn(scheduler).step);
     expect(scheduler.stats.pages.used).toBe(3);
     expect(steps.flatMap(({ turn: t, tables }) => tables.map((write) => ({ t, ...write })))).toEqual([
@@ -395,16 +390,16 @@ describe("the prefix cache", () => {
 });
 
 describe("several answers to a prompt", () => {
-  test("share its pages and begin together with its last token", () => {
-    const scheduler = new Scheduler(options());
-    scheduler.admit(request([1, 2, 3], prompt(200)));
-    const steps = Array.from({ length: 4 }, () => turn(scheduler).step);
+  const answers = (scheduler: Scheduler, count: number, steps: number) => {
+    for (let id = 1; id <= count; id += 1)
+      scheduler.admit(request(id, prompt(200), { repeated: true, maxTokens: 9 }));
+    return Array.from({ length: steps }, () => turn(scheduler).step);
+  };
+
+  test("share its pages and its state, and begin together with its last token", () => {
+    const steps = answers(new Scheduler(options(hybrid)), 3, 4);
     expect(steps.map(brief)).toEqual([
-      ...["| 1: 0–128", "| 1: 128–199", "1@199 2@199 3@199", "1@200 2@200 3@200"],
-    ]);
-    expect(steps[2]!.started.map(({ sequence, from }) => [sequence, from])).toEqual([
-      [2, 199],
-      [3, 199],
+      ...["| 1: 0–128 → 0", "| 1: 128–199 → 1", "1@199 2@199 3@199", "1@200 2@200 3@200"],
     ]);
     expect(steps[2]!.tables).toEqual([
       { slot: 1, first: 0, pages: [0, 1, 2, 4] },
@@ -412,35 +407,24 @@ describe("several answers to a prompt", () => {
     ]);
     expect(steps[2]!.copies).toEqual([
       { kind: "page", from: 3, to: 4 },
+      { kind: "restore", snapshot: 1, slot: 1 },
       { kind: "page", from: 3, to: 5 },
+      { kind: "restore", snapshot: 1, slot: 2 },
     ]);
-    expect(scheduler.stats.pages.used).toBe(6);
   });
 
-  test("and its state; a prompt that fills its pages needs none copied", () => {
-    const scheduler = new Scheduler(options({ states: true }));
-    scheduler.admit(request([1, 2], prompt(129)));
-    const steps = Array.from({ length: 2 }, () => turn(scheduler).step);
-    expect(steps.map(brief)).toEqual(["| 1: 0–128", "1@128 2@128"]);
-    expect(steps[1]!.copies).toEqual([{ kind: "fork", from: 0, slot: 1 }]);
-  });
-
-  test("those for whom no slot is left come later, on their own", () => {
-    const scheduler = new Scheduler(options({ slots: 2, prefixCache: true }));
-    scheduler.admit(request([1, 2, 3], prompt(200), { maxTokens: 2 }));
-    const steps = Array.from({ length: 6 }, () => turn(scheduler).step);
+  test("share whole pages where there is no state to save", () => {
+    const steps = answers(new Scheduler(options({ prefixCache: true })), 2, 4);
     expect(steps.map(brief)).toEqual([
-      ...["| 1: 0–128", "| 1: 128–199", "1@199 2@199", "1@200 2@200", "| 3: 192–200!", "3@200"],
+      ...["| 1: 0–128", "| 1: 128–200!", "1@200 | 2: 192–200!", "1@201 2@200"],
     ]);
   });
 
-  test("one that was preempted does not begin again from another's tokens", () => {
-    const scheduler = new Scheduler(options({ pages: 3, contextLength: 190, slots: 2 }));
-    scheduler.admit(request([1, 2], prompt(5), { maxTokens: 170 }));
-    const steps: Step[] = [];
-    while (scheduler.busy) steps.push(turn(scheduler).step);
-    expect(steps.flatMap(({ preempted }) => preempted)).toEqual([2]);
-    expect(steps.flatMap(({ copies }) => copies)).toEqual([{ kind: "page", from: 0, to: 1 }]);
+  test("compute it each for itself without a prefix cache", () => {
+    const steps = answers(new Scheduler(options({ states: true })), 2, 4);
+    expect(steps.map(brief)).toEqual([
+      ...["| 1: 0–128", "| 1: 128–200!", "1@200 | 2: 0–128", "1@201 | 2: 128–200!"],
+    ]);
   });
 });
 
@@ -448,7 +432,7 @@ describe("a device that fails", () => {
   const started = () => {
     const scheduler = new Scheduler(options({ ...hybrid, slots: 2 }));
     for (const id of [1, 2, 3])
-      scheduler.admit(request([id], prompt(150 + id, 9), { principal: `p${id}`, maxTokens: 5 }));
+      scheduler.admit(request(id, prompt(150 + id, 9), { principal: `p${id}`, maxTokens: 5 }));
     for (let i = 0; i < 4; i += 1) turn(scheduler);
     return scheduler;
   };
@@ -468,7 +452,7 @@ describe("a device that fails", () => {
     ]);
     expect([scheduler.busy, scheduler.stats]).toMatchObject([false, { ...nothing, waiting: 0 }]);
     expect(() => scheduler.done([])).toThrow("no turn is in flight");
-    scheduler.admit(request([1], prompt(9)));
+    scheduler.admit(request(1, prompt(9)));
     expect(brief(turn(scheduler).step)).toBe("| 1: 0–9!");
   });
 
@@ -487,8 +471,8 @@ describe("a device that fails", () => {
 describe("a wrong runner is a bug", () => {
   const running = () => {
     const scheduler = new Scheduler(options());
-    scheduler.admit(request([1], prompt(1)));
-    scheduler.admit(request([2], prompt(200)));
+    scheduler.admit(request(1, prompt(1)));
+    scheduler.admit(request(2, prompt(200)));
     scheduler.next();
     return scheduler;
   };

@@ -8,16 +8,7 @@
 import { EngineError } from "../errors.ts";
 import { PAGE, PagePool, pagesFor } from "./pages.ts";
 import { noMatch, PrefixCache, type Match } from "./prefix.ts";
-import {
-  insert,
-  isFresh,
-  isFull,
-  nextCut,
-  remaining,
-  sequencesOf,
-  usageOf,
-  type Sequence,
-} from "./sequence.ts";
+import { insert, isFull, nextCut, remaining, sequenceOf, usageOf, type Sequence } from "./sequence.ts";
 import {
   reuseOf,
   type Drawn,
@@ -69,23 +60,20 @@ export class Scheduler {
   }
 
   /**
-   * Puts a request into the queue; one of several answers is let in as a whole. May be called at any time.
+   * Puts a request into the queue. May be called at any time.
    * Errors: context_length_exceeded; queue_full and rate_limit_exceeded, with `retryAfter` in seconds.
    */
   admit(request: SequenceRequest): void {
-    const { ids, prompt, principal, maxTokens } = request;
-    if (prompt.length === 0 || ids.length === 0 || !(maxTokens >= 1))
-      throw new Error("a request without prompt, answers or tokens to make");
-    if (ids.some((id, i) => this.#sequences.has(id) || ids.indexOf(id) !== i))
-      throw new Error(`sequences ${ids.join(", ")}: not all are new`);
+    const { id, prompt, principal, maxTokens } = request;
+    if (prompt.length === 0 || !(maxTokens >= 1))
+      throw new Error("a request without prompt or tokens to make");
+    if (this.#sequences.has(id)) throw new Error(`sequence ${id} is here already`);
     this.#checkDoor(prompt.length, principal);
-    const sequences = sequencesOf(request, this.#options, this.#arrivals);
-    this.#arrivals += ids.length;
-    for (const sequence of sequences) {
-      this.#sequences.set(sequence.id, sequence);
-      this.#waiting.push(sequence);
-    }
-    if (principal !== undefined) this.#count(principal, ids.length);
+    const sequence = sequenceOf(request, this.#options, this.#arrivals);
+    this.#arrivals += 1;
+    this.#sequences.set(id, sequence);
+    this.#waiting.push(sequence);
+    if (principal !== undefined) this.#count(principal, 1);
   }
 
   /**
@@ -223,7 +211,7 @@ export class Scheduler {
   #startWaiting(step: Step): void {
     for (let sequence = this.#waiting[0]; sequence; sequence = this.#waiting[0]) {
       if (this.#freeSlots.length === 0 || this.#running.some((other) => remaining(other) > 1)) return;
-      if (!this.#fork(sequence, step) && !this.#start(sequence, step)) return;
+      if (!this.#start(sequence, step)) return;
     }
   }
 
@@ -242,22 +230,6 @@ export class Scheduler {
       sequence.cachedTokens = begun.tokens;
       this.#cache.reused(begun, tokens.length);
     }
-    return true;
-  }
-
-  /** Begins with what the first answer to the same prompt has computed, as long as that is just the prompt. */
-  #fork(sequence: Sequence, step: Step): boolean {
-    const { leader } = sequence;
-    if (leader?.slot === undefined || !isFresh(leader)) return false;
-    const { computed, table } = leader; // all but the last token, since no prompt is being computed now
-    const full = Math.floor(computed / PAGE);
-    const shared: Match = { ...noMatch, tokens: computed, pages: table.pages.slice(0, full) };
-    if (!this.#takePages(sequence, shared)) return false;
-    const slot = this.#seat(sequence, computed, sequence.content.ropeDelta(computed), step);
-    if (computed % PAGE > 0)
-      step.copies.push({ kind: "page", from: table.pages[full]!, to: sequence.table.pages[full]! });
-    if (this.#options.states) step.copies.push({ kind: "fork", from: leader.slot, slot });
-    sequence.cachedTokens ??= leader.cachedTokens;
     return true;
   }
 

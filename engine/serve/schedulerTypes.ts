@@ -25,8 +25,8 @@ export interface SchedulerOptions {
 }
 
 export interface SequenceRequest {
-  /** One id for each answer wanted; they share the prompt. Ids of others that are here must not come again. */
-  ids: readonly number[];
+  /** No other's that is here. */
+  id: number;
   /** Whose limit it counts against; none without. */
   principal?: string;
   prompt: readonly number[];
@@ -34,6 +34,8 @@ export interface SequenceRequest {
   pictures?: readonly Picture[];
   /** At least 1. The context bounds it as well. */
   maxTokens: number;
+  /** Others follow with the same prompt: the prefix cache is to have all of it. */
+  repeated?: boolean;
 }
 
 export interface Usage {
@@ -64,8 +66,7 @@ export interface Started {
 export type Copy =
   | { kind: "page"; from: number; to: number }
   | { kind: "clear"; slot: number }
-  | { kind: "restore"; snapshot: number; slot: number }
-  | { kind: "fork"; from: number; slot: number };
+  | { kind: "restore"; snapshot: number; slot: number };
 
 /** Entries first … of the slot's row in the page table. */
 export interface TableWrite {

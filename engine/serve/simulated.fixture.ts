@@ -11,12 +11,6 @@ export const vocabulary = { size: 150, stop: 0, picture: 77, special: 99 };
 /** What the device may be made to forget, to show that a test would see it. */
 export type Forgotten = Copy["kind"] | "table" | "snapshot" | undefined;
 
-export interface Answering {
-  request: SequenceRequest;
-  /** Which of the request's answers; they are drawn differently. */
-  answer: number;
-}
-
 interface Slot {
   sequence: number;
   rows: number;
@@ -29,10 +23,10 @@ export class SimulatedDevice {
   readonly #states = new Map<number, number>();
   readonly #snapshots = new Map<number, number>();
   readonly #hybrid: boolean;
-  readonly #answering: ReadonlyMap<number, Answering>;
+  readonly #answering: ReadonlyMap<number, SequenceRequest>;
   readonly #forget: Forgotten;
 
-  constructor(hybrid: boolean, answering: ReadonlyMap<number, Answering>, forget?: Forgotten) {
+  constructor(hybrid: boolean, answering: ReadonlyMap<number, SequenceRequest>, forget?: Forgotten) {
     this.#hybrid = hybrid;
     this.#answering = answering;
     this.#forget = forget;
@@ -71,8 +65,7 @@ export class SimulatedDevice {
   #copy(copy: Copy): void {
     if (copy.kind === "page") this.#pages.set(copy.to, [...(this.#pages.get(copy.from) ?? [])]);
     else if (copy.kind === "clear") this.#states.set(copy.slot, 0);
-    else if (copy.kind === "restore") this.#states.set(copy.slot, this.#snapshots.get(copy.snapshot)!);
-    else this.#states.set(copy.slot, this.#states.get(copy.from)!);
+    else this.#states.set(copy.slot, this.#snapshots.get(copy.snapshot)!);
   }
 
   /** Writes rows `from` on, as their tokens are seen behind all rows before them; returns what the last one saw. */
@@ -89,7 +82,7 @@ export class SimulatedDevice {
     for (const [i, token] of tokens.entries()) {
       const row = from + i;
       this.#refuseShared(slot, row);
-      const value = mix(digest, meaning(this.#answering.get(sequence)!.request, row, token));
+      const value = mix(digest, meaning(this.#answering.get(sequence)!, row, token));
       this.#page(slot, row)[row % PAGE] = value;
       digest = mix(digest, value);
       state = mix(state, value);
@@ -100,8 +93,8 @@ export class SimulatedDevice {
   }
 
   #draw(sequence: number, seen: number, length: number): Drawn {
-    const { request, answer } = this.#answering.get(sequence)!;
-    const token = drawn(seen, answer, length - request.prompt.length);
+    const { prompt } = this.#answering.get(sequence)!;
+    const token = drawn(seen, sequence, length - prompt.length);
     return { sequence, token, stop: token === vocabulary.stop };
   }
 
@@ -130,7 +123,7 @@ export class SimulatedDevice {
 
 /** The whole answer, from the tokens alone. */
 export function expectedAnswer(
-  { request, answer }: Answering,
+  request: SequenceRequest,
   { hybrid, contextLength }: { hybrid: boolean; contextLength: number },
 ): number[] {
   const tokens = [...request.prompt];
@@ -141,7 +134,7 @@ export function expectedAnswer(
     state = mix(state, value);
     const made = tokens.length - request.prompt.length;
     if (row + 1 < tokens.length) continue;
-    const token = drawn(hybrid ? mix(digest, state) : digest, answer, made);
+    const token = drawn(hybrid ? mix(digest, state) : digest, request.id, made);
     tokens.push(token);
     const full = made + 1 >= request.maxTokens || tokens.length >= contextLength;
     if (token === vocabulary.stop || full) return tokens.slice(request.prompt.length);
@@ -159,8 +152,9 @@ function looks({ hash, ...rest }: Picture & { pixels?: string }): number {
   return [...(rest.pixels ?? hash)].reduce((sum, letter) => mix(sum, letter.charCodeAt(0)), 1);
 }
 
-function drawn(seen: number, answer: number, made: number): number {
-  return mix(mix(seen, answer), made) % vocabulary.size;
+/** Each sequence draws in its own way. */
+function drawn(seen: number, id: number, made: number): number {
+  return mix(mix(seen, id), made) % vocabulary.size;
 }
 
 /** A new hash of a hash and a number, below 2³². */

@@ -24,6 +24,7 @@ async function openTower(folder: string, options: Partial<TowerOptions> = {}): P
   const loader = new Loader(gpu, checkpoint);
   const config = visionConfig(parseConfig(checkpoint.config, checkpoint.configFile), checkpoint.configFile)!;
   const tower = await visionTower(loader, config);
+  await loader.fill();
   await checkpoint.close();
   const settings = (await readImageSettings(folder))!;
   const runner = await TowerRunner.create(gpu, tower, {

@@ -5,12 +5,13 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { defaultImageLimits, ImagePreparer } from "../image/index.ts";
+import { ask, endOf, greedy, tokensOf, type Heard } from "./ask.fixture.ts";
 import { loadModel, type DeviceModel } from "./device.ts";
 import { picturesOf, preparePictures } from "./pictures.ts";
 import type { Step } from "./scheduler.ts";
 import { loadText, renderChat } from "./text.ts";
 import { Turns } from "./turns.ts";
-import type { ChatMessage, GenerateEvent, GenerateRequest, Sampling } from "./types.ts";
+import type { ChatMessage, GenerateRequest } from "./types.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
@@ -18,7 +19,6 @@ const chunk = 64;
 let model: DeviceModel;
 let turns: Turns;
 let steps: Step[] = [];
-let next = 1;
 
 beforeAll(async () => {
   model = await loadModel(await testGpu(), demoModel, { contextLength: 400, maxInFlight: 5 });
@@ -27,16 +27,11 @@ afterAll(() => {
   model.destroy();
 });
 
-function newTurns(): Turns {
+function newTurns(pages = model.runner.pages): Turns {
   steps = [];
   const onStep = (step: Step) => steps.push(step);
-  return new Turns(model.runner, model.vision, { chunk, states: true, onStep });
+  return new Turns(model.runner, model.vision, { chunk, states: true, pages, onStep });
 }
-
-const greedy: Sampling = {
-  ...{ temperature: 0, topK: 0, topP: 1, minP: 0, seed: undefined },
-  ...{ repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, logitBias: {} },
-};
 
 function requestOf(length: number, seed: number, more: Partial<GenerateRequest> = {}): GenerateRequest {
   const prompt = Array.from({ length }, (_, i) => 300 + ((seed * 7919 + i * i * 31 + i * 17) % 1000));
@@ -46,41 +41,7 @@ function requestOf(length: number, seed: number, more: Partial<GenerateRequest> 
   };
 }
 
-interface Heard {
-  id: number;
-  events: GenerateEvent[];
-  failure?: unknown;
-  over: Promise<void>;
-}
-
-/** `cancelAt`: the caller leaves after so many tokens. */
-function submit(request: GenerateRequest, cancelAt = Infinity): Heard {
-  const id = next++;
-  const heard: Heard = { id, events: [], over: Promise.resolve() };
-  heard.over = new Promise((resolve) => {
-    const event = (event: GenerateEvent) => {
-      heard.events.push(event);
-      if (event.type === "finished") resolve();
-      else if (tokensOf(heard).length === cancelAt) turns.cancel(id);
-    };
-    const failed = (error: unknown) => {
-      heard.failure = error;
-      resolve();
-    };
-    turns.submit(id, request, { event, failed });
-  });
-  return heard;
-}
-
-function tokensOf({ events }: Heard): GenerateEvent[] {
-  return events.filter(({ type }) => type === "token");
-}
-
-function endOf({ events }: Heard) {
-  const last = events.at(-1)!;
-  if (last.type !== "finished") throw new Error(last.type);
-  return last;
-}
+const submit = (request: GenerateRequest, cancelAt?: number) => ask(turns, request, cancelAt);
 
 async function alone(request: GenerateRequest): Promise<Heard> {
   turns = newTurns();
@@ -162,8 +123,8 @@ test("who comes first is first; who leaves while waiting is told so and takes no
 test("a stop token ends one sequence, and the rest go on", async () => {
   const plain = requestOf(40, 31);
   const want = await alone(plain);
-  const stop = (tokensOf(want)[5] as { id: number }).id;
-  const first = tokensOf(want).findIndex((event) => (event as { id: number }).id === stop);
+  const stop = tokensOf(want)[5]!.id;
+  const first = tokensOf(want).findIndex(({ id }) => id === stop);
   turns = newTurns();
   const [stopped, beside] = [submit({ ...plain, stopTokens: [stop] }), submit(plain)];
   await Promise.all([stopped.over, beside.over]);
@@ -181,6 +142,32 @@ test("logits that cannot be drawn from end their own request alone", async () =>
   await Promise.all([bad.over, good.over]);
   expect(bad.failure).toMatchObject({ code: "internal" });
   expect(tokensOf(good)).toEqual(tokensOf(want));
+  expect(turns.stats).toMatchObject({ running: 0, waiting: 0, pages: { used: 0 } });
+});
+
+test("too few pages for all: the newest begin again later, and go on where they were", async () => {
+  const warm = { ...greedy, temperature: 0.9, topK: 40, seed: 5 };
+  const requests = [
+    requestOf(120, 81, { maxTokens: 50 }),
+    requestOf(61, 82, { maxTokens: 70, sampling: warm }),
+    requestOf(125, 83, { maxTokens: 30 }),
+    requestOf(3, 84, { maxTokens: 90 }),
+  ];
+  const wants: Heard[] = [];
+  for (const request of requests) wants.push(await alone(request));
+  turns = newTurns(7); // of one context
+  const all = requests.map((request) => submit(request));
+  await Promise.all(all.map(({ over }) => over));
+  for (const [i, heard] of all.entries()) {
+    expect(tokensOf(heard), `request ${i}`).toEqual(tokensOf(wants[i]!));
+    expect(endOf(heard).usage).toMatchObject({ promptTokens: requests[i]!.prompt.length });
+    expect(heard.events.filter(({ type }) => type === "started").length).toBe(1);
+  }
+  const behind = steps.filter(({ preempted }) => preempted.length > 0);
+  expect(behind.length).toBeGreaterThan(0);
+  const again = steps.flatMap(({ started }) => started).map(({ sequence }) => sequence);
+  expect(again.length).toBe(4 + turns.stats.preemptions);
+  expect(new Set(steps.flatMap(({ tables }) => tables.flatMap(({ pages }) => pages))).size).toBe(7);
   expect(turns.stats).toMatchObject({ running: 0, waiting: 0, pages: { used: 0 } });
 });
 

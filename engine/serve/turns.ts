@@ -4,10 +4,9 @@
 import type { Grammars } from "../grammar/matcher.ts";
 import type { Outcome, Runner } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
-import { pagesFor } from "./pages.ts";
 import { Pulse } from "./pulse.ts";
 import { Scheduler, type Drawn, type SchedulerStats, type Step } from "./scheduler.ts";
-import type { GenerateRequest } from "./types.ts";
+import type { CacheFigures, GenerateRequest } from "./types.ts";
 import type { Vision } from "./vision.ts";
 
 export interface TurnsOptions {
@@ -15,6 +14,12 @@ export interface TurnsOptions {
   chunk: number;
   /** Whether the model has layers with a state besides the cache. */
   states: boolean;
+  /** Of the runner's, how many may be used; default: all. */
+  pages?: number;
+  /** What is computed of a prompt is kept for prompts that begin alike; default: false. */
+  prefixCache?: boolean;
+  /** See snapshotPoints; default: none. */
+  specialTokens?: readonly number[];
   /** Hears each turn before it runs. */
   onStep?: (step: Step) => void;
   /** Counts turns and pictures for a watchdog. */
@@ -37,23 +42,30 @@ export class Turns {
   constructor(
     runner: Runner,
     vision: Vision | undefined,
-    { chunk, states, onStep = () => undefined, pulse = new Pulse() }: TurnsOptions,
+    { onStep = () => undefined, pulse = new Pulse(), ...options }: TurnsOptions,
   ) {
-    const { contextLength, slots } = runner;
+    const { contextLength, slots, snapshots, pages } = runner;
     this.#runner = runner;
     this.#vision = vision;
     this.#onStep = onStep;
     this.#pulse = pulse;
     this.#scheduler = new Scheduler({
-      // A slot has room for a whole context: enough pages that none is ever missing. The main thread bounds the queue.
-      ...{ slots, contextLength, chunk, states, pages: slots * (pagesFor(contextLength) + 2) },
-      ...{ maxQueue: Infinity, maxPerPrincipal: Infinity },
-      ...{ prefixCache: false, snapshots: 0, specialTokens: [] },
+      ...{ slots, contextLength, snapshots, pages, prefixCache: false, specialTokens: [] },
+      ...options,
+      ...{ maxQueue: Infinity, maxPerPrincipal: Infinity }, // the main thread bounds the queue
     });
   }
 
   get stats(): SchedulerStats {
     return this.#scheduler.stats;
+  }
+
+  get figures(): CacheFigures {
+    const { pages, prefix, preemptions } = this.#scheduler.stats;
+    const { used, idle, free } = pages;
+    const { pages: kept, snapshots, ...counts } = prefix;
+    const bytes = kept * this.#runner.pageBytes + snapshots * this.#runner.stateBytes;
+    return { ...counts, pages: { used, idle, free }, preemptions, snapshots, bytes };
   }
 
   /** What requests with a grammar need, ahead of the first. */
@@ -63,7 +75,7 @@ export class Turns {
 
   /** Takes a request; `listener` hears what becomes of it. Errors: a grammar's. */
   submit(id: number, request: GenerateRequest, listener: Listener): void {
-    const job = new Job(id, request, listener, this.#grammars);
+    const job = new Job(id, request, listener, () => this.figures, this.#grammars);
     this.#jobs.set(id, job);
     if (request.images.length === 0) this.#admit(job);
     else this.#encoding = this.#encoding.then(() => this.#encode(job));
@@ -105,13 +117,13 @@ export class Turns {
     }
   }
 
-  #admit({ id, request: { prompt, maxTokens, images } }: Job): void {
+  #admit({ id, request: { prompt, maxTokens, images, repeated = false } }: Job): void {
     const merge = this.#vision?.info.merge ?? 1;
     const pictures = images.map(({ at, hash, grid: [, rows, columns] }) => ({
       ...{ at, hash, rows: rows / merge, columns: columns / merge },
     }));
     try {
-      this.#scheduler.admit({ ids: [id], prompt, pictures, maxTokens });
+      this.#scheduler.admit({ id, prompt, pictures, maxTokens, repeated });
     } catch (error) {
       this.#leave(id)?.fail(error);
     }
@@ -142,11 +154,9 @@ export class Turns {
   async #turn(step: Step): Promise<Drawn[]> {
     this.#onStep(step);
     for (const { sequence, usage } of step.ended) this.#leave(sequence)?.finish("cancelled", usage);
-    for (const { sequence } of step.started) this.#jobs.get(sequence)?.start();
-    for (const copy of step.copies) {
-      if (copy.kind !== "clear") throw new Error(`a ${copy.kind} copy, for which there is no memory`);
-      this.#runner.clear(copy.slot);
-    }
+    for (const { sequence, from } of step.started) this.#jobs.get(sequence)?.start(from);
+    for (const write of step.tables) this.#runner.tell(write);
+    for (const copy of step.copies) this.#runner.copy(copy);
     const { decode, prefill } = step;
     if (decode.length === 0 && !prefill) return [];
     const running = this.#runner.turn(

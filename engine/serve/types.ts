@@ -38,6 +38,10 @@ export interface GenerateRequest {
   topLogprobs: number | undefined;
   /** In the order of their tokens. */
   images: readonly RequestImage[];
+  /** Others follow with the same prompt. */
+  repeated?: boolean;
+  /** Not an answer, but what the model makes of the prompt: one event with it. */
+  embed?: boolean;
   /** What the answer is held to, token by token. Log-probabilities are those without it. */
   grammar?: NamedGrammar;
 }
@@ -64,14 +68,17 @@ export interface Candidate {
 export type FinishReason = "stop" | "length" | "tool_calls";
 
 export type GenerateEvent =
-  | { type: "started"; promptTokens: number }
+  | { type: "started"; promptTokens: number; cachedTokens: number; cache: CacheFigures }
   | { type: "token"; id: number; logprob?: number; top?: Candidate[] }
-  | { type: "finished"; reason: "stop" | "length" | "cancelled"; usage: Usage };
+  /** Of the last token, behind the last norm: [H]. */
+  | { type: "embedding"; vector: Float32Array }
+  | { type: "finished"; reason: "stop" | "length" | "cancelled"; usage: Usage; cache: CacheFigures };
 
 export interface Usage {
   promptTokens: number;
   completionTokens: number;
   reasoningTokens: number;
+  /** Of the prompt: what the prefix cache had. */
   cachedTokens: number;
   /** Without the pictures' encodeMs. */
   prefillMs: number;
@@ -104,6 +111,8 @@ export interface GenerationOptions {
   /** Text that ends the answer; not part of it. */
   stop?: readonly string[];
   topLogprobs?: number;
+  /** How many answers to the same prompt are asked for, each by a call of its own; default 1. */
+  answers?: number;
 }
 
 /** A message in the form the chat templates read: OpenAI's, tool arguments as an object or as a JSON string. */
@@ -172,6 +181,21 @@ export interface CompletionRequest {
   options: GenerationOptions;
 }
 
+/** Texts, or token ids as they are, to embed. */
+export interface EmbeddingRequest {
+  inputs: readonly (string | readonly number[])[];
+  /** Only the first so many, of unit length again; default: all. */
+  dimensions?: number;
+  /** As of a chat. */
+  principal?: string;
+}
+
+export interface Embeddings {
+  /** One an input, of unit length. */
+  vectors: Float32Array[];
+  promptTokens: number;
+}
+
 /** A token as `logprobs` reports it. `text` may be a fragment of a character; `bytes` never lie. */
 export interface TokenLogprob {
   id: number;
@@ -201,13 +225,17 @@ export interface ModelInfo {
   /** Sequences that run at once; further requests wait. */
   maxInFlight: number;
   vocabSize: number;
+  /** H of an embedding checkpoint, which makes no text; else undefined. */
+  embeddingWidth: number | undefined;
   /** Distinct parameters, as stored. */
   parameters: number;
   weightBytes: number;
   cacheBytes: number;
   scratchBytes: number;
   dispatchesPerToken: number;
-  /** "text", and "vision" where the checkpoint has a tower. */
+  /** Where the device's memory went. */
+  plan: MemoryPlan;
+  /** "text", and "vision" where the checkpoint has a tower; or "embeddings" alone. */
   capabilities: readonly string[];
   /** How pictures are taken; undefined for a text model. */
   vision: VisionInfo | undefined;
@@ -215,6 +243,32 @@ export interface ModelInfo {
   toolCalls: boolean;
   /** True when the chat template can open a reasoning block. */
   reasoning: boolean;
+}
+
+/** Bytes that may be used, and where the figure is from. */
+export interface MemoryBudget {
+  bytes: number;
+  source: string;
+}
+
+export interface MemoryPart {
+  what: string;
+  bytes: number;
+  detail: string;
+}
+
+export interface MemoryPlan {
+  model: string;
+  contextLength: number;
+  slots: number;
+  pages: number;
+  /** Width of a slot's row in the page table. */
+  pagesPerSequence: number;
+  /** Slots for saved states. */
+  snapshots: number;
+  parts: MemoryPart[];
+  totalBytes: number;
+  budget: MemoryBudget | undefined;
 }
 
 /** What of a vision tower the preparation of pictures and prompts must know. */
@@ -233,6 +287,12 @@ export interface LoadOptions {
   contextLength?: number;
   /** Sequences that run at once, each with memory for a whole context; default 8, on a software adapter 4, or what fits. */
   maxInFlight?: number;
+  /** Keep what was computed of a prompt for others that begin alike; default: true. */
+  prefixCache?: boolean;
+  /** Where in a prompt a state is worth saving: behind the last of these. Default: the tokenizer's special tokens. */
+  specialTokens?: readonly number[];
+  /** MiB of the device's memory that all its models together may use; default: what the operating system says is free. */
+  memoryLimitMb?: number;
   /** Bytes of picture embeddings kept on the device; default 128 MiB. */
   imageCacheBytes?: number;
   /**
@@ -282,6 +342,24 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** What a model's KV cache holds and what its prefix cache saved, since it was loaded. */
+export interface CacheFigures {
+  /** Of the KV cache: used by sequences, idle (kept for prompts to come), free. */
+  pages: { used: number; idle: number; free: number };
+  /** Sequences that had to give up their pages and begin again. */
+  preemptions: number;
+  /** Sequences that began, and those of them that reused something. */
+  lookups: number;
+  hits: number;
+  /** Their tokens. */
+  lookedUpTokens: number;
+  reusedTokens: number;
+  /** Saved states of delta-net layers. */
+  snapshots: number;
+  /** Bytes of the pages and states that the prefix cache keeps. */
+  bytes: number;
+}
+
 /** A model on the device. Up to `maxInFlight` requests run at once, the others wait in the order they came. */
 export interface Model {
   readonly info: ModelInfo;
@@ -291,9 +369,13 @@ export interface Model {
   readonly reason: string | undefined;
   /** Requests running and waiting. */
   readonly load: { running: number; waiting: number };
+  /** As of the last request that began or ended; undefined before the first. */
+  readonly cache: CacheFigures | undefined;
   /** Throws an EngineError (bad_request, context_length_exceeded, template_failed, …) before the first event. */
   chat(request: ChatRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
   complete(request: CompletionRequest, signal: AbortSignal): AsyncIterable<TextEvent>;
+  /** Errors: as of a chat; bad_request for a model that makes text. */
+  embed(request: EmbeddingRequest, signal: AbortSignal): Promise<Embeddings>;
   /** How many tokens the rendered prompt has, those of its pictures among them. */
   countTokens(request: ChatRequest): Promise<number>;
   /** Frees the device memory; refuses with model_busy while requests run, unless `force` cancels them. */

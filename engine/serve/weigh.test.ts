@@ -75,9 +75,10 @@ test.each(folders)("pages and states of %s", async (folder) => {
   const { checkpoint, config } = opened;
   const gpu = await openGpu({ backend: "null" }, () => undefined);
   const sizes = watched(gpu);
-  createMemory(gpu, config, 7 * PAGE);
+  const { table, bounce } = createMemory(gpu, config, { slots: 1, capacity: 7 * PAGE, snapshots: 2 });
   const headBytes = 4 * config.headDim;
-  expect(7 * pageBytes({ config, headBytes }) + stateBytes(config)).toBe(sum(sizes));
+  const apart = table.storage.buffer!.size + bounce.storage.buffer!.size;
+  expect(7 * pageBytes({ config, headBytes }) + 3 * stateBytes(config) + apart).toBe(sum(sizes));
   await checkpoint.close();
 });
 

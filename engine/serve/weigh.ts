@@ -4,6 +4,7 @@ import type { TensorSource } from "../formats/checkpoint.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { elements } from "../gpu/tensor.ts";
 import { Loader } from "../models/loader.ts";
+import { countingGpu } from "./counting.ts";
 
 export interface Weighed {
   /** Of all buffers, as allocated. */
@@ -13,31 +14,22 @@ export interface Weighed {
 }
 
 /**
- * Sizes of what `load` makes of a checkpoint on a device of these limits; Dawn is loaded, since the limits are known.
+ * Sizes of what `load` makes of a checkpoint on a device of these limits.
  * Errors: as of the load itself, so that a bad checkpoint is refused before anything is allocated.
  */
 export async function weigh(
   checkpoint: TensorSource,
-  { limits, report }: Pick<Gpu, "limits" | "report">,
+  like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">,
   load: (loader: Loader) => Promise<unknown>,
 ): Promise<Weighed> {
-  const counted = { bytes: 0, buffers: 0 };
-  const device = {
-    createBuffer({ size }: { size: number }) {
-      counted.bytes += size;
-      counted.buffers += 1;
-      return { size, destroy: () => undefined };
-    },
-    queue: { writeBuffer: () => undefined, onSubmittedWorkDone: async () => undefined },
-  };
-  const gpu = { device, limits, report } as unknown as Gpu;
+  const { gpu, counted } = countingGpu(like);
   const loader = new Loader(gpu, headersOf(checkpoint));
   await load(loader);
   return { ...counted, parameters: loader.parameters };
 }
 
 /** The checkpoint as its headers tell: every tensor is there, and empty. */
-function headersOf(checkpoint: TensorSource): TensorSource {
+export function headersOf(checkpoint: TensorSource): TensorSource {
   return {
     ...{ format: checkpoint.format, quant: checkpoint.quant, folder: checkpoint.folder },
     has: (name) => checkpoint.has(name),

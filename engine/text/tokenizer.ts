@@ -14,6 +14,8 @@ export interface Tokenizer extends TokenSource {
   readonly vocabSize: number;
   /** Every id that ends an answer: of generation_config.json, config.json and the tokenizer's eos_token. */
   readonly eosIds: readonly number[];
+  /** The ids of isSpecial. */
+  readonly specialIds: readonly number[];
   /** The texts that chat templates know as bos_token and eos_token. */
   readonly bosToken: string | undefined;
   readonly eosToken: string | undefined;
@@ -79,6 +81,7 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
     ...source,
     vocabSize: table.length,
     eosIds,
+    specialIds: [...special].filter((id) => id !== undefined),
     bosToken: tokenText(settings.bos_token),
     eosToken: tokenText(settings.eos_token),
     encode: (text, options) => hub.encode(text, { add_special_tokens: options.special }).ids,

@@ -80,6 +80,7 @@ describe("the demo model, by what it thinks of its own answers", () => {
       const config = { ...parseConfig(checkpoint.config, path), vision: undefined };
       const network = await architectures[config.modelType](loader, config);
       tracer = await Tracer.create(gpu, network, config, 512);
+      await loader.fill();
       const all: Float32Array[] = [];
       for (const { prompt, answer } of texts) {
         tracer.reset();

@@ -1,6 +1,5 @@
 // A sequence's memory in the goldens' own layout.
-import { bufferOf, readBytes } from "../gpu/readback.ts";
-import { dims, type Tensor } from "../gpu/tensor.ts";
+import { readF32 } from "../gpu/readback.ts";
 import type { LayerMemory } from "../models/network.ts";
 import { readDeltaState } from "../ops/delta.ts";
 import type { GoldenTensor } from "./golden.ts";
@@ -28,19 +27,16 @@ export function asRead(name: string, golden: GoldenTensor): GoldenTensor {
 }
 
 async function readLayer(
-  { gpu }: Tracer,
+  tracer: Tracer,
   layer: LayerMemory,
   tokens: number,
 ): Promise<[string, Float32Array][]> {
+  const { gpu } = tracer;
   if (layer.kind === "attention") {
     const { k, v } = layer.cache;
-    const [, heads, capacity, D] = dims(k, 4);
-    const bytes = 4 * heads * capacity * D;
-    const read = async (cache: Tensor) =>
-      new Float32Array(await readBytes(gpu, bufferOf(cache), bytes, ownSlot * bytes));
     return [
-      ["k", firstRows(await read(k), capacity * D, tokens * D)],
-      ["v", firstRows(await read(v), capacity * D, tokens * D)],
+      ["k", firstRows(await readF32(gpu, k), k.shape, tracer.pages, tokens)],
+      ["v", firstRows(await readF32(gpu, v), v.shape, tracer.pages, tokens)],
     ];
   }
   const { ring, S } = await readDeltaState(gpu, layer.state, ownSlot);
@@ -50,9 +46,22 @@ async function readLayer(
   ];
 }
 
-/** The first `take` of every `stride` values. */
-function firstRows(values: Float32Array, stride: number, take: number): Float32Array {
-  return values.filter((_, i) => i % stride < take);
+/** From pages [pages, Nkv, PAGE, D] to the first `tokens` rows of a sequence that has these of them, [Nkv, tokens, D]. */
+function firstRows(
+  values: Float32Array,
+  shape: readonly number[],
+  pages: readonly number[],
+  tokens: number,
+): Float32Array {
+  const [, heads, rows, D] = shape as [number, number, number, number];
+  const out = new Float32Array(heads * tokens * D);
+  for (let head = 0; head < heads; head += 1) {
+    for (let t = 0; t < tokens; t += 1) {
+      const row = (pages[Math.floor(t / rows)]! * heads + head) * rows + (t % rows);
+      out.set(values.subarray(row * D, (row + 1) * D), (head * tokens + t) * D);
+    }
+  }
+  return out;
 }
 
 /** From the ring [4, C], where position p lies in row p mod 4, to [C, 3], oldest first; zero before the start. */

@@ -3,10 +3,11 @@
 // other sequences.
 import type { Gpu } from "../gpu/adapter.ts";
 import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
-import { readAllF32 } from "../gpu/readback.ts";
+import { bufferOf, readAllF32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
-import { createMemory, freeMemory, resetMemory } from "../models/memory.ts";
+import { clearState, copyPage, restoreState, saveState, writeTable } from "../models/copies.ts";
+import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import {
@@ -18,13 +19,18 @@ import {
   writePlaces,
 } from "../serve/entrance.ts";
 import type { Entrance, Feed, FedPicture } from "../serve/entrance.ts";
+import { PAGE, pagesFor } from "../serve/pages.ts";
 
-/** Tokens of a run, or one token in a run that other sequences share. */
-export type Piece = number | "shared";
+/**
+ * Tokens of a run; or one token in a run that other sequences share; or what another sequence has computed of them, and
+ * the rest.
+ */
+export type Piece = number | "shared" | "cached";
 
-/** Sequences in memory, and the slot of the one that is traced. */
+/** Sequences in memory, the slot of the one that is traced, and of one that it may begin with. */
 const slots = 3;
 export const ownSlot = 1;
+const otherSlot = 2;
 
 /** Values by the names of the reference's goldens; rows are tokens, in order, however the run was cut. */
 export type Trace = Map<string, Float32Array>;
@@ -44,6 +50,8 @@ export class Tracer {
   readonly #many: Traced;
   readonly #one: Traced;
   readonly #batch: Traced;
+  /** Of the sequence that is traced. */
+  #pages: readonly number[] = [];
   #length = 0;
   #delta = 0;
 
@@ -69,7 +77,7 @@ export class Tracer {
     capacity: number,
     exchange?: Exchange,
   ): Promise<Tracer> {
-    const memory = createMemory(gpu, config, capacity, slots);
+    const memory = createMemory(gpu, config, { capacity, slots, snapshots: 1 });
     const rope = permanent(gpu, "rope", [capacity, config.rope.dims / 2, 2], ropeTable(config, capacity));
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const pictureWidth = config.vision ? config.hidden : undefined;
@@ -84,15 +92,30 @@ export class Tracer {
     return new Tracer(gpu, config.vocab, memory, rope, [many, one, await plan(slots, true)]);
   }
 
+  /** An empty sequence; what no run of it writes holds NaN, and no other's values that would do as well. */
   reset(): void {
-    for (let slot = 0; slot < slots; slot += 1) resetMemory(this.gpu, this.memory, slot);
+    const caches = this.memory.layers.flatMap((layer) => (layer.kind === "attention" ? [layer.cache] : []));
+    for (const tensor of caches.flatMap(({ k, v }) => [k, v])) {
+      const nothing = new Uint32Array(tensor.storage.bytes / 4).fill(0xffff_ffff);
+      this.gpu.device.queue.writeBuffer(bufferOf(tensor), 0, nothing);
+    }
+    for (let slot = 0; slot < slots; slot += 1) {
+      clearState(this.gpu, this.memory, slot);
+      writeTable(this.gpu, this.memory, slot, 0, this.#pagesOf(slot));
+    }
+    this.#pages = this.#pagesOf(ownSlot);
     this.#length = 0;
     this.#delta = 0;
   }
 
+  /** Where the traced sequence lies. */
+  get pages(): readonly number[] {
+    return this.#pages;
+  }
+
   /**
-   * Feeds `ids`, `pictures` among them, in runs of at most `piece` tokens (1: the decode plan), or token by token in
-   * runs that other sequences share, and gathers what each run made.
+   * Feeds `ids`, `pictures` among them, in runs of at most `piece` tokens (1: the decode plan), token by token in
+   * runs that other sequences share, or behind what another sequence computed, and gathers what each run made.
    */
   async feed(
     ids: readonly number[],
@@ -100,27 +123,69 @@ export class Tracer {
     pictures: readonly FedPicture[] = [],
   ): Promise<Trace> {
     const feed = createFeed(ids, pictures, this.#length + this.#delta);
+    const runs: Trace[] = [];
+    if (piece === "cached") runs.push(...(await this.#beginWithAnothers(feed)));
     const traced = piece === "shared" ? this.#batch : piece === 1 ? this.#one : this.#many;
-    const most = piece === "shared" ? 1 : Math.min(piece, traced.entrance.capacity);
-    const pieces = new Map<string, Float32Array[]>();
-    for (let at = 0; at < ids.length; at += most) {
-      const count = Math.min(most, ids.length - at);
+    const most = piece === "shared" ? 1 : piece === "cached" ? Infinity : piece;
+    for (let at = runs.length > 0 ? this.#length : 0; at < ids.length;) {
+      const count = Math.min(most, traced.entrance.capacity, ids.length - at);
       if (piece === "shared") this.#writeShared(feed, at);
       else
         writeInputs(this.gpu, traced.entrance, feed, { from: at, count, past: this.#length, slot: ownSlot });
-      await traced.plan.run(piece === "shared" ? slots : count);
+      runs.push(await this.#read(traced, piece === "shared" ? slots : count, count));
       this.#length += count;
-      const read = await readAllF32(this.gpu, [...traced.tensors.values()]);
-      for (const [i, name] of [...traced.tensors.keys()].entries()) {
-        const width = read[i]!.length / traced.entrance.capacity;
-        const values = read[i]!.subarray(0, count * width);
-        const before = pieces.get(name);
-        if (before) before.push(values);
-        else pieces.set(name, [values]);
-      }
+      at += count;
     }
     this.#delta += feed.delta;
-    return new Map([...pieces].map(([name, parts]) => [name, joined(parts)]));
+    return joinedTraces(runs);
+  }
+
+  /**
+   * Another sequence computes the first part, its state is saved, and it goes on in its own way, which must be nothing
+   * to ours: that shares its full pages, and has copies of the page that is not full and of the state.
+   */
+  async #beginWithAnothers(feed: Feed): Promise<Trace[]> {
+    const most = Math.min(Math.floor((feed.ids.length * 2) / 3), this.#many.entrance.capacity);
+    if (most === 0) return [];
+    const trace = await this.#runOther(feed, 0, most);
+    saveState(this.gpu, this.memory, otherSlot, 0);
+    const others = feed.ids.slice(0, Math.min(this.memory.capacity - most, this.#many.entrance.capacity));
+    await this.#runOther(createFeed(others.reverse(), [], most), most, others.length);
+    this.#share(most);
+    this.#length = most;
+    return [trace];
+  }
+
+  #runOther(feed: Feed, past: number, count: number): Promise<Trace> {
+    writeInputs(this.gpu, this.#many.entrance, feed, { from: 0, count, past, slot: otherSlot });
+    return this.#read(this.#many, count, count);
+  }
+
+  #share(tokens: number): void {
+    const [own, others] = [this.#pagesOf(ownSlot), this.#pagesOf(otherSlot)];
+    const full = Math.floor(tokens / PAGE);
+    this.#pages = [...others.slice(0, full), ...own.slice(full)];
+    writeTable(this.gpu, this.memory, ownSlot, 0, this.#pages);
+    if (tokens % PAGE > 0) copyPage(this.gpu, this.memory, others[full]!, own[full]!);
+    restoreState(this.gpu, this.memory, 0, ownSlot);
+  }
+
+  /** Runs it for `tokens` tokens; the first `rows` rows of what it keeps. */
+  async #read({ plan, tensors, entrance }: Traced, tokens: number, rows: number): Promise<Trace> {
+    await plan.run(tokens);
+    const read = await readAllF32(this.gpu, [...tensors.values()]);
+    return new Map(
+      [...tensors.keys()].map((name, i) => {
+        const width = read[i]!.length / entrance.capacity;
+        return [name, read[i]!.subarray(0, rows * width)];
+      }),
+    );
+  }
+
+  /** Each slot's own; no two that follow in a sequence lie together, as after hours of serving. */
+  #pagesOf(slot: number): number[] {
+    const count = pagesFor(this.memory.capacity);
+    return Array.from({ length: count }, (_, i) => (count - 1 - i) * slots + slot);
   }
 
   /** Token `at` of the feed in the first column; beside it two other sequences, one of them some tokens ahead. */
@@ -160,6 +225,12 @@ async function record(
   const logits = network.head(recording, network.body(recording, entrance.inputs, memory));
   const plan = await recording.finish([logits]);
   return { entrance, plan, tensors: new Map([...plan.kept, ["logits", logits]]) };
+}
+
+/** Runs of one sequence, one behind another. */
+function joinedTraces(runs: readonly Trace[]): Trace {
+  const names = [...(runs[0]?.keys() ?? [])];
+  return new Map(names.map((name) => [name, joined(runs.map((run) => run.get(name)!))]));
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {

@@ -27,6 +27,7 @@ for (const folder of runnable) {
           "chunks",
           "token by token",
           "among others",
+          "with cache",
         ]);
       }
       seen.push(report.name);

@@ -25,10 +25,16 @@ export interface VerifyOptions {
 }
 
 /**
- * How the prompt is cut: in one run, in runs of an odd size, through the decode plan token by token, or so in runs
- * which other sequences share.
+ * How the prompt is cut: in one run, in runs of an odd size, through the decode plan token by token, so in runs which
+ * other sequences share, or with its first part taken over from another sequence.
  */
-export const cuts = { whole: Infinity, chunks: 37, "token by token": 1, "among others": "shared" } as const;
+export const cuts = {
+  whole: Infinity,
+  chunks: 37,
+  "token by token": 1,
+  "among others": "shared",
+  "with cache": "cached",
+} as const;
 export type Cut = keyof typeof cuts;
 
 export interface CutReport {
@@ -74,6 +80,7 @@ export async function* verifyFolder(
       const visionOptions = { contextLength: longest, flopsPerSubmit: 2e10, cacheBytes: 0, keep: true };
       vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
     }
+    await loader.fill();
     for (const one of chosen) yield await verifyCase(tracer, vision, folder, one, tolerance, options.mode);
   } finally {
     vision?.destroy();

@@ -14,8 +14,6 @@ export type Act = <A extends unknown[]>(
 /** Adds one command to the program. */
 export type AddCommand = (program: Command, act: Act) => void;
 
-export const defaultEndpoint = "http://127.0.0.1:31313";
-
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }

@@ -1,5 +1,6 @@
 // `cortex serve`, and `cortex` alone: the gateway in the foreground, until a signal ends it.
 
+import { closeSync, openSync } from "node:fs";
 import type { Command } from "commander";
 import { loadConfig } from "../config.ts";
 import { serve } from "../serve.ts";
@@ -33,18 +34,19 @@ async function runServe(flags: ServeFlags): Promise<undefined> {
     void (running?.stop() ?? Promise.resolve()).finally(() => process.exit(exitCode));
   };
   onSignals(leave);
-  onOrphaned(() => leave(0));
-  const config = loadConfig({
-    file: flags.config,
-    flags: asConfig(flags),
-    env: process.env,
-    cwd: process.cwd(),
+  const inTerminal = process.stdin.isTTY;
+  process.on("SIGHUP", () => {
+    if (inTerminal && isTerminalGone()) leave(0);
+    else void running?.reload();
   });
+  onOrphaned(() => leave(0));
+  const sources = { file: flags.config, flags: asConfig(flags), env: process.env, cwd: process.cwd() };
+  const reread = () => loadConfig(sources);
   const onFatal = (message: string) => {
     console.error(`cortex: ${message}`);
     leave(1);
   };
-  running = await serve({ ...config, version: packageVersion(), print, onFatal });
+  running = await serve({ ...reread(), version: packageVersion(), print, onFatal, reread });
 }
 
 function onSignals(leave: (exitCode: number) => void): void {
@@ -59,6 +61,16 @@ function onSignals(leave: (exitCode: number) => void): void {
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+}
+
+/** A terminal that is closed sends the same signal as who wants the configuration to be read again. */
+function isTerminalGone(): boolean {
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** npm runs us in a shell, and on SIGTERM ends that shell alone: we notice that our parent is another one. */

@@ -10,7 +10,9 @@ export function openAiError({ message, type, param, code }: Failure): object {
 
 /** Anthropic's, for a body and for an `error` event alike. */
 export function anthropicError(failure: Failure, requestId: string): object {
-  const error = { type: anthropicType(failure.status), message: anthropicMessage(failure) };
+  // On this very detail the SDK sends its whole conversation again.
+  const details = failure.code === "thread_not_found" ? { details: { error_code: failure.code } } : {};
+  const error = { type: anthropicType(failure.status), message: anthropicMessage(failure), ...details };
   return { type: "error", error, request_id: requestId };
 }
 

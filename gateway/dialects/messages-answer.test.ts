@@ -22,11 +22,7 @@ describe.each(["shown", "omitted", "hidden"] as const)("thoughts %s", (thoughts)
 });
 
 test.each<[string, Parameters<typeof encodeAll>[1], Json[]]>([
-  [
-    "text",
-    [started, text("Hel"), text("lo"), finished()],
-    [{ type: "text", text: "Hello", citations: null }],
-  ],
+  ["text", [started, text("Hel"), text("lo"), finished()], [{ type: "text", text: "Hello" }]],
   [
     "parallel calls",
     [
@@ -43,7 +39,7 @@ test.each<[string, Parameters<typeof encodeAll>[1], Json[]]>([
     [started, thought("Hm"), text("Yes"), finished()],
     [
       { type: "thinking", thinking: "Hm", signature: seal("Hm") },
-      { type: "text", text: "Yes", citations: null },
+      { type: "text", text: "Yes" },
     ],
   ],
 ])("%s becomes blocks", (_, events, content) => {

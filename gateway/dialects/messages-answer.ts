@@ -19,7 +19,7 @@ export interface MessageHead {
 
 type Block =
   | { type: "thinking"; thinking: string; signature: string }
-  | { type: "text"; text: string; citations: null }
+  | { type: "text"; text: string }
   | { type: "tool_use"; id: string; name: string; input: unknown; caller: { type: "direct" } };
 
 export function messagesEncoder(head: MessageHead): Encoder {
@@ -94,8 +94,7 @@ class MessagesEncoder implements Encoder {
   }
 
   private say(text: string): Frame[] {
-    const frames =
-      this.last("text") === undefined ? this.start({ type: "text", text: "", citations: null }) : [];
+    const frames = this.last("text") === undefined ? this.start({ type: "text", text: "" }) : [];
     this.gathered += text;
     return [...frames, this.delta({ type: "text_delta", text })];
   }

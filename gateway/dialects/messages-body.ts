@@ -50,9 +50,16 @@ const ToolEntry = v.looseObject({
 
 const JsonFormat = v.looseObject({ type: v.literal("json_schema"), schema: Dictionary });
 
+const Thread = v.variant("type", [
+  v.looseObject({ type: v.literal("create") }),
+  v.looseObject({ type: v.literal("continue"), previous_message_id: Name }),
+]);
+
 const common = {
   model: Name,
   messages: v.pipe(v.array(Message), v.nonEmpty("at least one message is required")),
+  /** The server holds the conversation; a turn that continues it brings its new messages alone. */
+  thread: v.nullish(Thread),
   system: v.nullish(textOr(v.looseObject({ type: v.literal("text"), text: Text }))),
   thinking: v.nullish(v.looseObject({ type: Text, display: v.nullish(Text) })),
   tools: v.nullish(v.array(ToolEntry)),

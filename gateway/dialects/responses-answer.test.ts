@@ -81,7 +81,7 @@ test("the figures", () => {
   const encoder = responsesEncoder(head());
   encodeAll(encoder, [started, text("a"), finished()]);
   expect(encoder.whole().usage).toEqual({
-    ...{ input_tokens: 31, input_tokens_details: { cached_tokens: 5 } },
+    ...{ input_tokens: 31, input_tokens_details: { cached_tokens: 5, cache_write_tokens: 0 } },
     ...{ output_tokens: 17, output_tokens_details: { reasoning_tokens: 7 }, total_tokens: 48 },
   });
 });

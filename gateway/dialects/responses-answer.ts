@@ -254,7 +254,7 @@ function asSummary(): Telling {
 export function responseUsage({ promptTokens, completionTokens, cachedTokens, reasoningTokens }: Usage) {
   return {
     input_tokens: promptTokens,
-    input_tokens_details: { cached_tokens: cachedTokens },
+    input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
     output_tokens: completionTokens,
     output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: promptTokens + completionTokens,
@@ -289,8 +289,9 @@ function emptyResponse({ id, createdAt, request }: ResponseHead) {
     store: request.store ?? true,
     background: false,
     service_tier: "default",
+    access_programs: null,
     metadata: request.metadata ?? {},
-    user: request.user ?? null,
+    ...(typeof request.user === "string" && { user: request.user }),
     safety_identifier: request.safety_identifier ?? null,
     prompt_cache_key: request.prompt_cache_key ?? null,
     usage: null as ReturnType<typeof responseUsage> | null,

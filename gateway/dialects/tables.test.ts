@@ -111,6 +111,7 @@ const model = (id: string, more: Partial<ModelItem> = {}): ModelItem => ({
     owned_by: "cortex",
     loaded: true,
     locations: [],
+    feasible_on: [],
     capabilities: ["text"],
   },
   ...{ tool_call: true, reasoning: true, aliases: [], ...more },

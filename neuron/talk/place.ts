@@ -1,7 +1,7 @@
 // Where `neuron chat` finds its model: at the address it was told, at a daemon that runs here, or in one of its own.
 
 import { EngineError } from "../../engine/errors.ts";
-import { AnswerError, baseOf, call } from "../../kit/client.ts";
+import { baseOf, call } from "../../kit/client.ts";
 import type { Client } from "../../kit/client.ts";
 import { defaultPort } from "../protocol.ts";
 
@@ -48,12 +48,7 @@ export interface Listed {
 }
 
 export async function modelsOf(client: Client, timeoutMs = 10_000): Promise<Listed[]> {
-  const answer = await call(client, "/v1/models", { signal: AbortSignal.timeout(timeoutMs) }).catch(
-    (error: unknown) => {
-      if (error instanceof AnswerError) throw error;
-      throw new AnswerError(`nobody answers on ${baseOf(client)} (no answer in time); is it running?`);
-    },
-  );
+  const answer = await call(client, "/v1/models", { signal: AbortSignal.timeout(timeoutMs) });
   return (answer as { data?: Listed[] }).data ?? [];
 }
 

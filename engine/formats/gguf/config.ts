@@ -42,6 +42,7 @@ export function configFromGguf(facts: GgufFacts): Json {
     rope_parameters: rope(of, headDim, facts.ropeFactors),
     bos_token_id: metadata.get("tokenizer.ggml.bos_token_id"),
     eos_token_id: endTokens(metadata),
+    pooling_type: of.number("pooling_type"), // of embedding models
   });
 }
 

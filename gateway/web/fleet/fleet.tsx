@@ -2,8 +2,11 @@
 
 import type { FleetReport, ListedModel } from "../../fleet-protocol.ts";
 import { Dot, statusOf } from "../view/picker.tsx";
+import { askForKey, locked } from "../ask.ts";
 import { DrawerButton } from "../view/sidebar.tsx";
 import { context, duration } from "../view/words.ts";
+import { load } from "./act.ts";
+import { Events } from "./events.tsx";
 import { counts, firstTokens, speeds } from "./history.ts";
 import { Neuron } from "./neuron.tsx";
 import { Plot } from "./plot.tsx";
@@ -19,7 +22,15 @@ export function Fleet() {
         {report && <Summary report={report} />}
       </header>
       <div class="board">
-        {!reachable.value && (
+        {locked.value && (
+          <p class="failure" role="alert">
+            The gateway wants an API key.{" "}
+            <button type="button" onClick={askForKey}>
+              Enter it
+            </button>
+          </p>
+        )}
+        {!reachable.value && !locked.value && (
           <p class="failure" role="alert">
             The gateway does not answer; it is asked again every few seconds.
             {report && " What is shown is what it said last."}
@@ -78,6 +89,7 @@ function Board({ report }: { report: FleetReport }) {
         ))}
       </section>
       <Models models={report.models} />
+      <Events loads={report.loads} happenings={report.happenings} />
     </>
   );
 }
@@ -99,6 +111,7 @@ function Models({ models }: { models: readonly ListedModel[] }) {
                 <th scope="col" class="to-right">
                   Context
                 </th>
+                <th scope="col" aria-label="Actions" />
               </tr>
             </thead>
             <tbody>
@@ -114,7 +127,7 @@ function Models({ models }: { models: readonly ListedModel[] }) {
 }
 
 function Row({ model }: { model: ListedModel }) {
-  const { id, alias_of, capabilities, tool_call, reasoning, limit } = model;
+  const { id, alias_of, capabilities, tool_call, reasoning, limit, feasible_on } = model;
   const { kind, text } = statusOf(model);
   const can = [...(tool_call ? ["tools"] : []), ...(reasoning ? ["reasoning"] : [])];
   const reads = capabilities.map((capability) => (capability === "vision" ? "pictures" : capability));
@@ -129,6 +142,13 @@ function Row({ model }: { model: ListedModel }) {
       <td>{reads.join(", ") || "–"}</td>
       <td>{can.join(", ") || "–"}</td>
       <td class="to-right">{limit ? context(limit.context) : "–"}</td>
+      <td class="to-right">
+        {alias_of === undefined && feasible_on.length > 0 && (kind === "off" || kind === "bad") && (
+          <button type="button" aria-label={`Load ${id}`} onClick={() => load(id)}>
+            Load
+          </button>
+        )}
+      </td>
     </tr>
   );
 }

@@ -11,9 +11,10 @@ const sample = (at: number, more: Partial<Sample>): Sample => ({ ...zero, at, up
 test("a reading sums over neurons, models and flows", () => {
   const model = {
     ...{ id: "demo", status: "loaded", devices: [0], vram_used_mb: 7, in_flight: 2, queue_depth: 3 },
-    ...{ tok_s_prefill: null, tok_s_decode: null },
+    ...{ pinned: false, leaving: false, tok_s_prefill: null, tok_s_decode: null },
   };
-  const neuron = { name: "a", state: "healthy" as const, draining: false, devices: [], models: [model] };
+  const base = { kind: "neuron" as const, state: "healthy" as const, draining: false, devices: [] };
+  const neuron = { name: "a", ...base, models: [model] };
   const flow = { model: "demo", neuron: "a", requests: 1, errors: 0, tokens: 10 };
   const report: FleetReport = {
     ...{ version: "1", uptime_secs: 9, status: "ok", models: [] },
@@ -22,6 +23,7 @@ test("a reading sums over neurons, models and flows", () => {
       { ...flow, first_tokens: 1, first_token_secs: 0.5 },
       { ...flow, first_tokens: 3, first_token_secs: 1 },
     ],
+    ...{ loads: [], happenings: [] },
   };
   expect(sampleOf(report, 77)).toEqual({
     ...{ at: 77, uptimeS: 9, tokens: 20, firstTokens: 4, firstTokenSecs: 1.5, inFlight: 6, queued: 9 },

@@ -4,6 +4,7 @@ import type { DeviceReport, NeuronReport, PlacedModel, TrafficReport } from "../
 import type { Kind } from "../view/picker.tsx";
 import { Dot, Progress } from "../view/picker.tsx";
 import { memory, number, seconds } from "../view/words.ts";
+import { pin, restart, unload } from "./act.ts";
 import { shares } from "./scale.ts";
 
 export interface NeuronProps {
@@ -27,12 +28,17 @@ export function Neuron({ neuron, ids, traffic }: NeuronProps) {
         <span class="soft push">
           {[hostname, version && `neuron ${version}`].filter((word) => word && word !== name).join(" · ")}
         </span>
+        {neuron.state === "healthy" && neuron.kind === "neuron" && models.length > 0 && (
+          <button type="button" class="quiet" aria-label={`Start ${name} anew`} onClick={() => restart(name)}>
+            Start anew
+          </button>
+        )}
       </header>
       {reason !== undefined && neuron.state !== "healthy" && <p class="hint bad">{reason}</p>}
       {devices.map((device) => (
         <Device key={device.index} {...{ device, models, colour }} />
       ))}
-      {models.length > 0 && <Placed {...{ neuron: name, models, traffic, colour }} />}
+      {models.length > 0 && <Placed {...{ neuron, models, traffic, colour }} />}
       {models.length === 0 && neuron.state === "healthy" && <p class="soft">No model is here.</p>}
     </article>
   );
@@ -90,7 +96,7 @@ function Device({ device, models, colour }: DeviceProps) {
 }
 
 interface PlacedProps {
-  neuron: string;
+  neuron: NeuronReport;
   models: readonly PlacedModel[];
   traffic: readonly TrafficReport[];
   colour: (id: string) => string;
@@ -98,7 +104,7 @@ interface PlacedProps {
 
 function Placed({ neuron, models, traffic, colour }: PlacedProps) {
   return (
-    <div class="scroll" role="region" aria-label={`Models on ${neuron}`} tabIndex={0}>
+    <div class="scroll" role="region" aria-label={`Models on ${neuron.name}`} tabIndex={0}>
       <table>
         <thead>
           <tr>
@@ -119,6 +125,7 @@ function Placed({ neuron, models, traffic, colour }: PlacedProps) {
             <th scope="col" class="to-right">
               First token
             </th>
+            <th scope="col" aria-label="Actions" />
           </tr>
         </thead>
         <tbody>
@@ -135,7 +142,10 @@ function Placed({ neuron, models, traffic, colour }: PlacedProps) {
               <td class="to-right">{rate(model.tok_s_decode)}</td>
               <td class="to-right">{rate(model.tok_s_prefill)}</td>
               <td class="to-right">
-                {firstToken(traffic.find((flow) => flow.model === model.id && flow.neuron === neuron))}
+                {firstToken(traffic.find((flow) => flow.model === model.id && flow.neuron === neuron.name))}
+              </td>
+              <td class="to-right actions">
+                {neuron.kind === "neuron" && <Actions {...{ model, neuron: neuron.name }} />}
               </td>
             </tr>
           ))}
@@ -145,10 +155,41 @@ function Placed({ neuron, models, traffic, colour }: PlacedProps) {
   );
 }
 
+function Actions({ model, neuron }: { model: PlacedModel; neuron: string }) {
+  const { id, pinned, status } = model;
+  const busy = model.in_flight + model.queue_depth > 0 || status === "loading";
+  return (
+    <>
+      <button
+        {...{
+          type: "button",
+          class: "quiet",
+          "aria-pressed": pinned,
+          "aria-label": `Keep ${id} on ${neuron}`,
+        }}
+        onClick={() => pin(id, neuron, !pinned)}
+      >
+        {pinned ? "Pinned" : "Pin"}
+      </button>
+      <button
+        {...{ type: "button", class: "quiet", "aria-label": `Unload ${id} from ${neuron}` }}
+        disabled={status === "unloading"}
+        onClick={() => unload(id, neuron, busy)}
+      >
+        Unload
+      </button>
+    </>
+  );
+}
+
 const kinds: Record<string, Kind> = { loaded: "good", loading: "busy", unloading: "busy", failed: "bad" };
 
-function Condition({ model: { status, percent, phase, error } }: { model: PlacedModel }) {
-  const words = [status, ...(phase && phase !== status ? [phase] : [])].join(", ");
+function Condition({ model: { status, percent, phase, error, leaving } }: { model: PlacedModel }) {
+  const words = [
+    status,
+    ...(leaving && status === "loaded" ? ["about to go"] : []),
+    ...(phase && phase !== status ? [phase] : []),
+  ].join(", ");
   return (
     <>
       <Dot kind={kinds[status] ?? "off"} /> {words} {percent !== undefined && `${percent} %`}

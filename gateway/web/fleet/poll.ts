@@ -1,6 +1,7 @@
 // The fleet as this page sees it: asked every few seconds while somebody looks.
 
 import { signal } from "@preact/signals";
+import { ask } from "../ask.ts";
 import type { FleetReport, ListedModel } from "../../fleet-protocol.ts";
 import type { Conversation } from "../keep/conversation.ts";
 import type { Sample } from "./history.ts";
@@ -46,9 +47,10 @@ export function modelFor({ settings, nodes }: Conversation): string | undefined 
   return (models.find(({ loaded, alias_of }) => loaded && alias_of === undefined) ?? models[0])?.id;
 }
 
-async function read(): Promise<void> {
+/** Reads the fleet now. */
+export async function read(): Promise<void> {
   try {
-    const response = await fetch("/api/fleet", { signal: AbortSignal.timeout(10_000) });
+    const response = await ask("/api/fleet", { signal: AbortSignal.timeout(10_000) });
     if (!response.ok) throw new Error(`status ${response.status}`);
     const report = (await response.json()) as FleetReport;
     fleet.value = report;

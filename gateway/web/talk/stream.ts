@@ -1,5 +1,6 @@
 // One request to the gateway and its stream.
 
+import { ask } from "../ask.ts";
 import { errorOf, ServerError } from "./answer.ts";
 import type { ChatBody } from "./request.ts";
 import { EventReader } from "./sse.ts";
@@ -34,7 +35,7 @@ async function post(body: ChatBody, signal: AbortSignal): Promise<Response> {
   const headers = { "content-type": "application/json" };
   let response: Response;
   try {
-    response = await fetch("/v1/chat/completions", {
+    response = await ask("/v1/chat/completions", {
       ...{ method: "POST", headers, signal, body: JSON.stringify(body) },
     });
   } catch {

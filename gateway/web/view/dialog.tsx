@@ -1,4 +1,4 @@
-// Windows over the page: one that asks for a name, one that asks whether to go on, one that tells the keys.
+// Windows over the page: they ask for a name, for an API key, or whether to go on, and tell the keyboard's keys.
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
@@ -7,6 +7,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 type Question =
   | { kind: "confirm"; title: string; text: string; action: string; onYes: () => void }
   | { kind: "name"; title: string; value: string; onName: (name: string) => void }
+  | { kind: "key"; onKey: (key: string) => void }
   | { kind: "keys" };
 
 export const question = signal<Question | undefined>(undefined);
@@ -18,6 +19,8 @@ export function Dialogs() {
       return <Confirm {...asked} />;
     case "name":
       return <Name {...asked} />;
+    case "key":
+      return <ApiKey {...asked} />;
     case "keys":
       return <Keys />;
   }
@@ -80,6 +83,39 @@ function Name({ title, value, onName }: Extract<Question, { kind: "name" }>) {
             Cancel
           </button>
           <button type="submit" class="primary" disabled={name.trim() === ""}>
+            Save
+          </button>
+        </div>
+      </form>
+    </Window>
+  );
+}
+
+function ApiKey({ onKey }: Extract<Question, { kind: "key" }>) {
+  const [key, setKey] = useState("");
+  const onSubmit = (event: Event) => {
+    event.preventDefault();
+    close();
+    onKey(key.trim());
+  };
+  return (
+    <Window title="API key">
+      <form onSubmit={onSubmit}>
+        <p>
+          This gateway answers to who has a key. It is kept in this browser, and sent to this gateway alone.
+        </p>
+        <label>
+          Key
+          <input
+            {...{ type: "password", autoComplete: "off", value: key }}
+            onInput={({ currentTarget }) => setKey(currentTarget.value)}
+          />
+        </label>
+        <div class="row end">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={!/^[\x21-\x7e]+$/.test(key.trim())}>
             Save
           </button>
         </div>

@@ -1,0 +1,30 @@
+// A device that only counts. What is loaded, allocated and recorded on it is what a real device of the same limits would
+// be asked for, buffer for buffer; nothing is computed, compiled or kept.
+import type { Gpu } from "../gpu/adapter.ts";
+
+export interface CountingGpu {
+  gpu: Gpu;
+  /** Of all buffers so far, as allocated. */
+  readonly counted: { bytes: number; buffers: number };
+}
+
+/** Dawn is loaded already: only then are the limits known. */
+export function countingGpu(like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">): CountingGpu {
+  const counted = { bytes: 0, buffers: 0 };
+  const device = {
+    createBuffer({ size }: { size: number }) {
+      counted.bytes += size;
+      counted.buffers += 1;
+      return { size, destroy: () => undefined };
+    },
+    createShaderModule: () => ({ getCompilationInfo: async () => ({ messages: [] }) }),
+    createComputePipelineAsync: async () => ({ getBindGroupLayout: () => ({}) }),
+    createBindGroup: () => ({}),
+    pushErrorScope: () => undefined,
+    popErrorScope: async () => null,
+    queue: { writeBuffer: () => undefined, onSubmittedWorkDone: async () => undefined },
+  };
+  const { limits, report, has, subgroupSize } = like;
+  const gpu = { device, limits, report, has, subgroupSize } as unknown as Gpu;
+  return { gpu, counted };
+}

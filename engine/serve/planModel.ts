@@ -1,0 +1,190 @@
+// What a checkpoint will occupy on a device, and how much context and how many sequences that leaves room for: decided
+// before anything is allocated there. All sizes come from a device that only counts (counting.ts).
+import { EngineError } from "../errors.ts";
+import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
+import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
+import { deviceMemory } from "../gpu/memory.ts";
+import { mostSequences } from "../gpu/step.ts";
+import { permanent } from "../gpu/tensor.ts";
+import { defaultImageLimits } from "../image/limits.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { Loader } from "../models/loader.ts";
+import { createMemory } from "../models/memory.ts";
+import type { Network } from "../models/network.ts";
+import { configOf } from "../models/pooling.ts";
+import { architectures } from "../models/registry.ts";
+import { countingGpu } from "./counting.ts";
+import {
+  budgetOf,
+  pageBytes,
+  planMemory,
+  stateBytes,
+  type MemoryBudget,
+  type MemoryPlan,
+  type PlanRequest,
+} from "./memoryPlan.ts";
+import { PAGE, pagesFor } from "./pages.ts";
+import { recordPlans } from "./plans.ts";
+import type { LoadOptions } from "./types.ts";
+import { loadVision } from "./vision.ts";
+import { headersOf } from "./weigh.ts";
+
+/** Of a device that is open or was: what its limits and features make of a model. */
+export type DeviceLike = Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">;
+
+/** Context where neither the request nor the checkpoint asks for less. */
+export const defaultContextLength = 8192;
+/** Sequences at once where nobody says otherwise. */
+const defaultSlots = { software: 4, hardware: 8 };
+/** What caches may always have, and of a card's memory that is left behind the weights the share that they may have. */
+const leastCacheBytes = 2 ** 30;
+const cacheShare = 1 / 2;
+
+/** What saved states of delta nets may take, and how many are enough. */
+const snapshotBytes = { software: 2 ** 28, hardware: 2 ** 30 };
+const enoughSnapshots = 64;
+
+/** How a model is run on a kind of device: most tokens of a prefill run, and of the arithmetic of a submit, FLOP. */
+export function pace(kind: "software" | "hardware"): { chunk: number; flopsPerSubmit: number } {
+  return kind === "software" ? { chunk: 256, flopsPerSubmit: 2e10 } : { chunk: 512, flopsPerSubmit: 5e11 };
+}
+
+/** What `path` would take on the device that the options choose, with nothing else there. Errors: as of a load. */
+export async function planLoad(path: string, options: LoadOptions, device: GpuOptions): Promise<MemoryPlan> {
+  const checkpoint = await openCheckpoint(path, options.quant);
+  try {
+    const gpu = await openGpu(device, () => undefined);
+    try {
+      return await planModel(gpu, checkpoint, options, await budgetFor(gpu, options.memoryLimitMb));
+    } finally {
+      gpu.destroy();
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** `promised`: bytes that other models of the device may use. */
+export async function budgetFor(
+  { report }: Pick<Gpu, "report">,
+  limitMb: number | undefined,
+  promised = 0,
+): Promise<MemoryBudget | undefined> {
+  const known = limitMb === undefined && report.backend !== "null" ? await deviceMemory(report) : undefined;
+  return budgetOf(known, limitMb, promised);
+}
+
+/** Errors: out_of_memory with the arithmetic; bad_request; those of a bad checkpoint. */
+export async function planModel(
+  like: DeviceLike,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+  budget: MemoryBudget | undefined,
+): Promise<MemoryPlan> {
+  const wanted = options.maxInFlight ?? defaultSlots[like.report.kind];
+  if (!Number.isInteger(wanted) || wanted < 1 || wanted > mostSequences) {
+    throw new EngineError("bad_request", `${wanted} sequences at once; 1 to ${mostSequences} can be run`);
+  }
+  const model = await sizesOf(like, checkpoint, options);
+  for (let slots = wanted; ; slots -= 1) {
+    const last = slots === 1 || options.maxInFlight !== undefined;
+    try {
+      const plan = await planSlots(model, slots, budget);
+      // A whole context for one comes before many with less.
+      if (last || plan.contextLength === model.contextLength) return plan;
+    } catch (error) {
+      if (last || !(error instanceof EngineError) || error.code !== "out_of_memory") throw error;
+    }
+  }
+}
+
+interface Sizes {
+  name: string;
+  like: DeviceLike;
+  config: ModelConfig;
+  network: Network;
+  weightBytes: number;
+  towerBytes: number;
+  pictureBytes: number;
+  hasPictures: boolean;
+  /** As asked for. */
+  asked: number | undefined;
+  /** What is best. */
+  contextLength: number;
+  /** Caches may take all that is there: somebody said for how many sequences they are. */
+  unbounded: boolean;
+  prefixCache: boolean;
+}
+
+async function sizesOf(like: DeviceLike, checkpoint: Checkpoint, options: LoadOptions): Promise<Sizes> {
+  const config = await configOf(checkpoint);
+  const weights = countingGpu(like);
+  const loader = new Loader(weights.gpu, headersOf(checkpoint));
+  const network = await architectures[config.modelType](loader, config);
+  const contextLength = Math.min(config.maxPositions, options.contextLength ?? defaultContextLength);
+  const tower = countingGpu(like);
+  const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
+  const { flopsPerSubmit } = pace(like.report.kind);
+  const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
+  const vision = await loadVision(tower.gpu, checkpoint, loader, config, visionOptions);
+  return {
+    ...{ name: checkpoint.folder, like, config, network, asked: options.contextLength, contextLength },
+    ...{ weightBytes: weights.counted.bytes, towerBytes: tower.counted.bytes },
+    pictureBytes: vision ? cacheBytes : 0,
+    hasPictures: vision !== undefined,
+    unbounded: options.maxInFlight !== undefined,
+    prefixCache: options.prefixCache ?? true,
+  };
+}
+
+async function planSlots(model: Sizes, slots: number, budget: MemoryBudget | undefined): Promise<MemoryPlan> {
+  const plan = planMemory(await requestOf(model, slots, model.contextLength, budget));
+  if (plan.contextLength === model.contextLength) return plan;
+  // What a shorter context computes with is less, and then all of it is known to the byte.
+  const shorter = await requestOf(model, slots, plan.contextLength, budget);
+  return planMemory({ ...shorter, contextLength: plan.contextLength });
+}
+
+async function requestOf(
+  model: Sizes,
+  slots: number,
+  contextLength: number,
+  budget: MemoryBudget | undefined,
+): Promise<PlanRequest> {
+  const { config, like, weightBytes, pictureBytes } = model;
+  const scratchBytes = model.towerBytes + (await runBytes(model, slots, contextLength));
+  const headBytes = 4 * config.headDim;
+  const left = (budget?.bytes ?? 0) - weightBytes - scratchBytes;
+  const share = like.report.kind === "hardware" ? left * cacheShare : 0;
+  const most = model.unbounded ? Infinity : Math.max(weightBytes, leastCacheBytes, share);
+  const room = most - slots * stateBytes(config);
+  const tokens = Math.floor((room * PAGE) / Math.max(1, pageBytes({ config, headBytes })));
+  return {
+    ...{ model: model.name, config, weightBytes, scratchBytes, pictureBytes, slots, headBytes, budget },
+    stagingBytes: 4 * config.vocab * (slots + 1), // the logits of a turn
+    contextLength: model.asked,
+    defaultContext: defaultContextLength,
+    cacheTokens: Math.min(slots * pagesFor(contextLength) * PAGE, Math.max(contextLength, tokens)),
+    snapshotBytes: model.prefixCache
+      ? Math.min(snapshotBytes[like.report.kind], enoughSnapshots * stateBytes(config))
+      : 0,
+    maxBinding: Math.min(like.limits.maxStorageBufferBindingSize, like.limits.maxBufferSize),
+  };
+}
+
+/** What a run reads and writes besides weights and memory, and what pages are copied through. */
+async function runBytes(
+  { like, config, network, hasPictures }: Sizes,
+  slots: number,
+  contextLength: number,
+): Promise<number> {
+  const aside = countingGpu(like);
+  const memory = createMemory(aside.gpu, config, { capacity: contextLength, slots, pages: 1 });
+  const rope = permanent(aside.gpu, "rope", [contextLength, config.rope.dims / 2, 2]);
+  const { gpu, counted } = countingGpu(like);
+  const { chunk } = pace(like.report.kind);
+  await recordPlans(gpu, network, memory, rope, {
+    ...{ chunk, slots, pictureWidth: hasPictures ? config.hidden : undefined },
+  });
+  return counted.bytes + memory.bounce.storage.buffer!.size;
+}

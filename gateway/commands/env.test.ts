@@ -1,0 +1,62 @@
+// `cortex env` against a running gateway.
+
+import { afterEach, expect, test, vi } from "vitest";
+import { run } from "../cli.ts";
+import { openGateway, openNeuron } from "../gateway.fixture.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+async function env(...args: string[]) {
+  let out = "";
+  let err = "";
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
+  vi.spyOn(console, "error").mockImplementation((text) => void (err += `${String(text)}\n`));
+  const code = await run(["env", ...args]);
+  vi.restoreAllMocks();
+  return { code, out, err };
+}
+
+async function open(): Promise<string> {
+  const neuron = await openNeuron("org/loaded");
+  neuron.models.set("org/idle", { status: "unloaded" });
+  return (await openGateway({ neurons: { a: neuron } })).url;
+}
+
+test("variables of the first loaded model, with its limits", async () => {
+  const url = await open();
+  const { code, out } = await env("claude", "-e", url, "--key", "se cret");
+  expect(code).toBe(0);
+  expect(out.split("\n")).toEqual(
+    expect.arrayContaining([
+      ...[`export ANTHROPIC_BASE_URL=${url}`, "export ANTHROPIC_AUTH_TOKEN='se cret'"],
+      ...["export ANTHROPIC_MODEL=org/loaded", "export CLAUDE_CODE_MAX_CONTEXT_TOKENS=4096"],
+    ]),
+  );
+});
+
+test("files, in the dialect that was asked for, as JSON", async () => {
+  const url = await open();
+  const { code, out } = await env("opencode", "-e", url, "--dialect", "messages", "--json");
+  const { files } = JSON.parse(out) as { files: { path: string; text: string }[] };
+  expect([code, files[0]!.path]).toEqual([0, "~/.config/opencode/opencode.json"]);
+  expect(JSON.parse(files[0]!.text)).toMatchObject({
+    ...{ provider: { cortex: { npm: "@ai-sdk/anthropic", options: { baseURL: `${url}/v1` } } } },
+    model: "cortex/org/loaded",
+  });
+});
+
+test("a model that is not loaded: its context is a guess, and said to be one", async () => {
+  const { code, out, err } = await env("codex", "-e", await open(), "--model", "org/idle");
+  expect([code, out]).toEqual([0, expect.stringContaining("model_context_window = 32768")]);
+  expect(err).toContain("org/idle is not loaded");
+});
+
+test.each([
+  [["codex", "--model", "nobody"], 1, "there is no model nobody; there are org/idle, org/loaded"],
+  [["codex", "--dialect", "chat"], 1, "Codex speaks responses, not chat"],
+  [["emacs"], 2, "Allowed choices are claude, codex"],
+])("cortex env %j: %i", async (args, want, words) => {
+  const { code, err } = await env(...args, "-e", await open());
+  expect([code, err]).toEqual([want, expect.stringContaining(words)]);
+});

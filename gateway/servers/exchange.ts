@@ -1,0 +1,31 @@
+// One request to a server of another make, and its answer as a neuron would have given it.
+
+import type { Dispatcher } from "undici";
+import { GatewayError } from "../errors.ts";
+import { newId } from "../ids.ts";
+import type { Answer, NeuronRefusal, UpstreamRequest } from "../upstream.ts";
+import { send } from "../upstream.ts";
+import { bytesOf, countTokens, serverAnswer } from "./answer.ts";
+import { serverRequest } from "./ask.ts";
+import type { Server } from "./server.ts";
+
+export const countPath = "/v1/chat/completions/input_tokens";
+
+/** Throws what the connection throws. `model` is our id of it. */
+export async function askServer(
+  dispatcher: Dispatcher,
+  server: Server,
+  model: string,
+  request: UpstreamRequest,
+): Promise<Answer | NeuronRefusal | GatewayError> {
+  const { headers, body } = serverRequest(server, model, request);
+  if (request.path === countPath) {
+    const post = (path: string, asked: object) =>
+      send(dispatcher, { ...request, path, headers, body: JSON.stringify(asked) });
+    const input_tokens = await countTokens(post, JSON.parse(body.toString()) as Record<string, unknown>);
+    if (input_tokens !== undefined) return { statusCode: 200, headers: {}, body: bytesOf({ input_tokens }) };
+    return new GatewayError("not_found", "The server with this model cannot count tokens.");
+  }
+  const answer = await send(dispatcher, { ...request, headers, body });
+  return serverAnswer(answer, request.path, { newId, model, created: Math.floor(Date.now() / 1000) });
+}

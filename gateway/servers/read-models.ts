@@ -1,0 +1,47 @@
+// What a server of another make tells of itself: the list of its models, and, by answering, that it is there.
+
+import * as v from "valibot";
+import type { Report, SeenModel } from "../fleet.ts";
+import type { Reading } from "../neuron-client.ts";
+import { get } from "../neuron-client.ts";
+import type { Server } from "./server.ts";
+import { baseOf, keyHeaders } from "./server.ts";
+
+const Count = v.pipe(v.number(), v.integer(), v.minValue(1));
+const Length = v.optional(v.fallback(v.nullish(Count), undefined));
+
+const Listed = v.looseObject({
+  id: v.pipe(v.string(), v.nonEmpty()),
+  /** vLLM and SGLang; OpenRouter and others; LM Studio; llama.cpp. */
+  max_model_len: Length,
+  context_length: Length,
+  max_context_length: Length,
+  meta: v.optional(v.fallback(v.nullish(v.looseObject({ n_ctx: Length })), undefined)),
+});
+/** Some answer null for an empty list. */
+const List = v.looseObject({ data: v.nullable(v.array(Listed)) });
+
+/** As readNeuron does; nothing is known of its devices and its load. */
+export async function readServer(from: Reading, server: Server): Promise<Report> {
+  const endpoint = baseOf(from.endpoint);
+  const list = await get({ ...from, endpoint, headers: keyHeaders(server) }, "/v1/models", List);
+  const ids = new Map([...server.names].map(([id, name]) => [name, id]));
+  const models = (list.data ?? []).map((model) => seen(ids.get(model.id) ?? model.id, model));
+  const about = { hostname: new URL(endpoint).hostname, os: "", kernel: "", version: "" };
+  return {
+    discovery: { ...about, devices: [], harnesses: ["openai"] },
+    health: { status: "ok", uptime_secs: 0, devices: [], models: [] },
+    models,
+    urls: new Map(models.map(({ id }) => [id, endpoint])),
+  };
+}
+
+function seen(id: string, model: v.InferOutput<typeof Listed>): SeenModel {
+  const { max_model_len, context_length, max_context_length, meta } = model;
+  const context = max_model_len ?? meta?.n_ctx ?? context_length ?? max_context_length;
+  return {
+    ...{ id, status: "loaded", devices: [], vram_used_mb: null, capabilities: ["text"] },
+    limit: context === undefined || context === null ? null : { context, output: context },
+    ...{ tool_call: true, reasoning: false },
+  };
+}
