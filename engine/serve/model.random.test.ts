@@ -14,7 +14,14 @@ import { loadText, type ModelText } from "./text.ts";
 import type { CacheFigures, GenerateEvent, Usage } from "./types.ts";
 
 const info: DeviceModelInfo = {
-  ...{ modelType: "qwen3_5", format: "safetensors", quant: "bf16", vocabSize: 3000, embeddingWidth: undefined, contextLength: 64 },
+  ...{
+    modelType: "qwen3_5",
+    format: "safetensors",
+    quant: "bf16",
+    vocabSize: 3000,
+    embeddingWidth: undefined,
+    contextLength: 64,
+  },
   ...{ maxInFlight: 3, parameters: 1, weightBytes: 1, cacheBytes: 1, scratchBytes: 1 },
   ...{ dispatchesPerToken: 1, vision: undefined },
   plan: {
