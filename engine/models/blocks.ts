@@ -5,6 +5,8 @@ import type { Pass } from "../gpu/plan.ts";
 import type { Tensor, Weight } from "../gpu/tensor.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Loader } from "./loader.ts";
+import { expertsMlp } from "./experts.ts";
+import { keptName, normOf } from "./layer.ts";
 import type { Block, Inputs, LayerMemory, Memory, Network } from "./network.ts";
 
 /** Grouped-query attention with rotary positions; with bias, q/k norms or an output gate where the family has them. */
@@ -83,7 +85,9 @@ export async function decoder(
   const layers: Block[] = [];
   for (let i = 0; i < c.layers; i += 1) {
     const at = `${c.prefix}layers.${i}.`;
-    layers.push(chain(await mixer(load, at, i), await swigluMlp(load, c, at)));
+    const mix = await mixer(load, at, i);
+    const mlp = c.experts?.layers[i] ? expertsMlp(load, c, c.experts, at) : swigluMlp(load, c, at);
+    layers.push(chain(mix, await mlp));
   }
   const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
   // An embedding is what the head would read.
@@ -114,15 +118,6 @@ function normed(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig): Tensor {
 
 function chain(first: Block, second: Block): Block {
   return (pass, x, memory, inputs) => second(pass, first(pass, x, memory, inputs), memory, inputs);
-}
-
-export function normOf(c: ModelConfig): { eps: number; offset: 0 | 1 } {
-  return { eps: c.eps, offset: c.normOffset };
-}
-
-/** The name under which the reference's goldens store a layer's values: `layer.3`. */
-export function keptName(at: string): string {
-  return `layer.${/layers\.(\d+)\.$/.exec(at)?.[1]}`;
 }
 
 /** Drops absent options: an option is given or it is not there. */

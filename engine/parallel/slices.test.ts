@@ -114,6 +114,8 @@ test("what cannot be dealt is told with the figures", () => {
   expect(() => sharesOf({ ...config, kvHeads: 6, delta }, [1, 1, 1, 1])).toThrow(
     "linear_num_value_heads in steps of 2: 2 cannot be dealt to 4 devices",
   );
+  const experts = {} as NonNullable<ModelConfig["experts"]>;
+  expect(() => sharesOf({ ...config, experts }, [1, 1])).toThrow("has experts");
   expect(() => sharesOf(config, [1, 0])).toThrow("weights: [1, 0]");
 });
 

@@ -42,6 +42,10 @@ interface DeltaPortion {
  */
 export function sharesOf(config: ModelConfig, weights: readonly number[]): RankShare[] {
   checkWeights(weights);
+  if (config.experts && weights.length > 1) {
+    const text = `${config.modelType} has experts, which are not dealt to several devices yet`;
+    throw new EngineError("unsupported_model", text);
+  }
   const attention = dealAttention(config, weights);
   const units = dealUnits(config, weights);
   const delta = config.delta && dealDelta(config.delta, weights);
