@@ -46,7 +46,7 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
       ...given({ gate: outputGate ? u : undefined }),
     });
     pass.keep(`${keptName(at)}.attn.o_proj_in`, mixed);
-    return op.linear(pass, mixed, Wo, { add: x, ...given({ bias: oBias }) });
+    return backToStream(pass, mixed, Wo, x, oBias);
   };
 }
 
@@ -64,7 +64,15 @@ export async function swigluMlp(load: Loader, c: ModelConfig, at: string): Promi
   const up = { name: `${at}mlp.up_proj.weight`, rows: c.intermediate };
   const WgateUp = await load.interleaved(gate, up, c.hidden);
   const Wdown = await load.matrix([{ name: `${at}mlp.down_proj.weight`, rows: c.hidden }], c.intermediate);
-  return (pass, x) => op.linear(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, { add: x });
+  return (pass, x) => backToStream(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, x);
+}
+
+/**
+ * x + y · Wᵀ (+ bias).   y: [T, K], of which each device that shares the model has its own columns, as of W [C, K]
+ * The first device's part carries x and the bias, so that their sum is all there is to add.
+ */
+export function backToStream(pass: Pass, y: Tensor, W: Weight, x: Tensor, bias?: Tensor): Tensor {
+  return pass.sum(op.linear(pass, y, W, pass.rank === 0 ? { add: x, ...given({ bias }) } : {}));
 }
 
 /** Embedding, layers of (mixer, MLP), final norm and head. */

@@ -3,7 +3,7 @@
 // of all of them, in the order of the files, while kernels that will read them compile. Bytes flow in chunks: host
 // memory stays flat however large the checkpoint is, and what has to be repacked or quantised is while others are read.
 import { isBlockType } from "../formats/blocks/format.ts";
-import { maxChunkBytes, weightDtype, type Checkpoint, type WeightDtype } from "../formats/checkpoint.ts";
+import { maxChunkBytes, weightDtype, type TensorSource, type WeightDtype } from "../formats/checkpoint.ts";
 import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
@@ -55,7 +55,7 @@ interface Part extends Required<Rows> {
 }
 
 export class Loader {
-  readonly checkpoint: Checkpoint;
+  readonly checkpoint: TensorSource;
   readonly gpu: Gpu;
   readonly #made: (Tensor | Weight)[] = [];
   readonly #options: Required<LoaderOptions>;
@@ -75,7 +75,7 @@ export class Loader {
   /** Distinct parameters. */
   parameters = 0;
 
-  constructor(gpu: Gpu, checkpoint: Checkpoint, options: LoaderOptions = {}) {
+  constructor(gpu: Gpu, checkpoint: TensorSource, options: LoaderOptions = {}) {
     this.gpu = gpu;
     this.checkpoint = checkpoint;
     this.#options = { converter: serialConverter, onBytes: () => undefined, ...options };
