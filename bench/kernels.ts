@@ -1,127 +1,182 @@
 // kernels: how near mat-vec and matmul come to what the adapter can do at all. The walls are measured in the same
-// minutes by plain WGSL: memory read 16 bytes a load (a mat-vec must read every weight once) and f32 multiply-adds in
-// sixteen independent chains. All cases take turns, so that another load on the machine falls on all alike; compare
-// the shares, not the figures.    node dist/bench/kernels.js [ADAPTER] | tail -1
-import { pathToFileURL } from "node:url";
-import { openGpu, type Gpu } from "../engine/gpu/adapter.ts";
+// minutes by plain WGSL (walls.ts); a mat-vec must read every weight once, a matmul must do every multiply-add. All cases
+// take turns, so that another load on the machine falls on all alike; compare the shares, not the figures.
+//   npm run bench -- kernels [--adapter NAME] [--only PART]
+import type { Gpu } from "../engine/gpu/adapter.ts";
 import { permanent, weightRowBytes, type WeightFormat } from "../engine/gpu/tensor.ts";
+import { createStep, stepValues } from "../engine/gpu/step.ts";
+import { bufferOf } from "../engine/gpu/readback.ts";
+import { Recording } from "../engine/gpu/plan.ts";
 import { createWeight } from "../engine/gpu/weight.ts";
 import { argmax, linear, rmsNorm, swiglu } from "../engine/ops/index.ts";
-import { commit } from "./commit.ts";
-import { fmaCase, lowerPriority, readCase, record, type Case } from "./walls.ts";
+import { clockFor, type Clock } from "./clock.ts";
+import { originOf, saveRows } from "./results.ts";
+import { lowerPriority, record, wallCases, type Case, type Unit } from "./walls.ts";
 
 export interface KernelRow {
   name: string;
   /** Median of the rounds, for one dispatch. */
   ms: number;
-  /** Of the fastest round: GB/s of memory, or GFLOP/s. */
+  /** Of the fastest round; of dispatches the time itself. */
   rate: number;
-  unit: "GB/s" | "GFLOP/s";
+  unit: Unit;
   /** Of the wall in the same unit, fastest round against fastest round. */
-  share: number;
+  share: number | undefined;
+  clock: Clock["name"];
 }
 
 const rounds = 9;
 
-/** Measures, prints a table and one line of JSON, returns the rows. */
-export async function kernels(gpu: Gpu): Promise<KernelRow[]> {
-  const cases = await allCases(gpu);
+/** Measures, prints a table, keeps the rows. `only`: cases whose name has it, and the walls. */
+export async function kernels(gpu: Gpu, only = ""): Promise<KernelRow[]> {
+  const clock = clockFor(gpu);
+  const cases = [...(await wallCases(gpu)), ...(await allCases(gpu, only))];
   await gpu.device.queue.onSubmittedWorkDone();
   if (gpu.report.kind === "software") lowerPriority();
-  const times = await measure(gpu, cases);
-  const rate = (c: Case, i: number) => c.work / Math.min(...times[i]!) / 1e6;
-  const wall = { "GB/s": rate(cases[0]!, 0), "GFLOP/s": rate(cases[1]!, 1) };
-  const rows = cases.map((c, i) => {
+  const times = await measure(gpu, clock, cases);
+  const rate = (c: Case, i: number) => {
+    const ms = Math.min(...times[i]!);
+    return c.unit === "µs" ? ms * 1000 : c.work / ms / 1e6;
+  };
+  const walls: Partial<Record<Unit, number>> = { "GB/s": rate(cases[0]!, 0), "GFLOP/s": rate(cases[1]!, 1) };
+  const rows = cases.map((c, i): KernelRow => {
     const ms = times[i]!.sort((a, b) => a - b)[rounds >> 1]!;
-    return { name: c.name, ms, rate: rate(c, i), unit: c.unit, share: rate(c, i) / wall[c.unit] };
+    const wall = walls[c.unit];
+    const share = wall === undefined ? undefined : rate(c, i) / wall;
+    return { name: c.name, ms, rate: rate(c, i), unit: c.unit, share, clock: clock.name };
   });
   for (const { plan } of cases) plan.destroy();
-  print(gpu, rows);
+  print(rows);
+  console.log(saveRows(originOf(gpu, "kernels"), rows as unknown as Record<string, unknown>[]));
   return rows;
 }
 
-async function measure(gpu: Gpu, cases: readonly Case[]): Promise<number[][]> {
+async function measure(gpu: Gpu, clock: Clock, cases: readonly Case[]): Promise<number[][]> {
   const times = cases.map((): number[] => []);
   for (let round = -1; round < rounds; round++) {
     for (const [i, { plan, tokens, repeats }] of cases.entries()) {
-      const start = performance.now();
+      const start = clock.now();
       plan.submit(tokens);
       await gpu.device.queue.onSubmittedWorkDone();
-      if (round >= 0) times[i]!.push((performance.now() - start) / repeats); // the first round warms up
+      if (round >= 0) times[i]!.push((clock.now() - start) / repeats); // the first round warms up
     }
   }
   return times;
 }
 
-async function allCases(gpu: Gpu): Promise<Case[]> {
-  const cases = [await readCase(gpu), await fmaCase(gpu)];
-  const shapes: [K: number, N: number][] = [
-    [1024, 6144],
-    [3072, 1024],
-    [2048, 16_384],
-  ];
-  for (const format of ["bf16", "f16", "f32"] as const)
-    for (const [K, N] of shapes) cases.push(await matvecCase(gpu, K, N, format));
-  for (const T of [8, 32, 128, 512]) cases.push(await matmulCase(gpu, T, 1024, 3072, "bf16"));
-  cases.push(await matmulCase(gpu, 512, 3072, 1024, "f32"));
-  cases.push(await swigluCase(gpu, 512, 1024, 6144));
-  cases.push(await normCase(gpu, 1, 1024), await normCase(gpu, 512, 1024), await argmaxCase(gpu, 151_936));
+/** Qwen3-0.6B's: q, k and v; gate and up; down; a quarter of the head. */
+const shapes: readonly [K: number, N: number][] = [
+  [1024, 4096],
+  [1024, 6144],
+  [3072, 1024],
+  [1024, 37_984],
+];
+
+async function allCases(gpu: Gpu, only: string): Promise<Case[]> {
+  const makers: [name: string, make: (name: string) => Promise<Case>][] = [];
+  for (const format of [
+    "f32",
+    "bf16",
+    "f16",
+    "q8_0",
+    "q6_k",
+    "q5_k",
+    "q4_0",
+    "q4_k",
+    "q3_k",
+    "q2_k",
+  ] as const)
+    for (const [K, N] of shapes)
+      makers.push([`matvec ${format} ${N}×${K}`, (name) => matvecCase(gpu, name, K, N, format)]);
+  for (const columns of [2, 4, 8] as const)
+    for (const format of ["bf16", "q8_0", "q4_k"] as const)
+      makers.push([
+        `matvec ${format} 6144×1024 ·${columns}`,
+        (name) => batchCase(gpu, name, columns, format),
+      ]);
+  for (const T of [8, 32, 128, 512])
+    for (const format of ["bf16", "q8_0", "q4_k"] as const)
+      makers.push([
+        `matmul ${format} ${T}·1024×3072`,
+        (name) => matmulCase(gpu, name, T, 1024, 3072, format),
+      ]);
+  makers.push(["matmul f32 512·3072×1024", (name) => matmulCase(gpu, name, 512, 3072, 1024, "f32")]);
+  makers.push(["swiglu bf16 512·1024×6144", (name) => swigluCase(gpu, name, 512, 1024, 6144)]);
+  makers.push(["rms_norm 1×1024", (name) => normCase(gpu, name, 1, 1024)]);
+  makers.push(["rms_norm 512×1024", (name) => normCase(gpu, name, 512, 1024)]);
+  makers.push(["argmax 151936", (name) => argmaxCase(gpu, name, 151_936)]);
+  const cases: Case[] = [];
+  for (const [name, make] of makers) if (name.includes(only)) cases.push(await make(name));
   return cases;
 }
 
-async function matvecCase(gpu: Gpu, K: number, N: number, format: WeightFormat): Promise<Case> {
+/** A token of each of several sequences. The weights are read once or more for them, but count once. */
+async function batchCase(gpu: Gpu, name: string, columns: number, format: WeightFormat): Promise<Case> {
+  const [K, N, repeats] = [1024, 6144, 4];
+  const step = createStep(gpu, true);
+  const each = Array.from({ length: columns }, (_, slot) => ({ row: 0, slot }));
+  gpu.device.queue.writeBuffer(bufferOf(step), 0, stepValues({ each }));
+  const pass = new Recording(gpu, { capacity: columns, batch: true, step });
+  const x = permanent(gpu, "x", [columns, K]);
+  const W = createWeight(gpu, "W", [N, K], format);
+  const outputs = Array.from({ length: repeats }, () => linear(pass, x, W));
+  const plan = await pass.finish(outputs);
+  return { name, unit: "GB/s", work: N * weightRowBytes(format, K), plan, tokens: columns, repeats };
+}
+
+async function matvecCase(gpu: Gpu, name: string, K: number, N: number, format: WeightFormat): Promise<Case> {
   const repeats = 4;
   const x = permanent(gpu, "x", [1, K]);
   const W = createWeight(gpu, "W", [N, K], format);
   const plan = await record(gpu, 1, repeats, (pass) => linear(pass, x, W));
   const work = N * weightRowBytes(format, K);
-  return { name: `matvec ${format} ${N}×${K}`, unit: "GB/s", work, plan, tokens: 1, repeats };
+  return { name, unit: "GB/s", work, plan, tokens: 1, repeats };
 }
 
-async function matmulCase(gpu: Gpu, T: number, K: number, N: number, format: WeightFormat): Promise<Case> {
+async function matmulCase(
+  gpu: Gpu,
+  name: string,
+  T: number,
+  K: number,
+  N: number,
+  format: WeightFormat,
+): Promise<Case> {
   const x = permanent(gpu, "x", [T, K]);
   const W = createWeight(gpu, "W", [N, K], format);
   const plan = await record(gpu, T, 1, (pass) => linear(pass, x, W));
   const work = 2 * T * K * N;
-  return { name: `matmul ${format} ${T}·${K}×${N}`, unit: "GFLOP/s", work, plan, tokens: T, repeats: 1 };
+  return { name, unit: "GFLOP/s", work, plan, tokens: T, repeats: 1 };
 }
 
-async function swigluCase(gpu: Gpu, T: number, K: number, N: number): Promise<Case> {
+async function swigluCase(gpu: Gpu, name: string, T: number, K: number, N: number): Promise<Case> {
   const x = permanent(gpu, "x", [T, K]);
   const W = createWeight(gpu, "W", [N, K], "bf16");
   const plan = await record(gpu, T, 1, (pass) => swiglu(pass, x, W));
   const work = 2 * T * K * N;
-  return { name: `swiglu bf16 ${T}·${K}×${N}`, unit: "GFLOP/s", work, plan, tokens: T, repeats: 1 };
+  return { name, unit: "GFLOP/s", work, plan, tokens: T, repeats: 1 };
 }
 
-async function normCase(gpu: Gpu, T: number, C: number): Promise<Case> {
+async function normCase(gpu: Gpu, name: string, T: number, C: number): Promise<Case> {
   const repeats = 8;
   const x = permanent(gpu, "x", [T, C]);
   const w = permanent(gpu, "w", [C]);
   const plan = await record(gpu, T, repeats, (pass) => rmsNorm(pass, x, w, { eps: 1e-6, offset: 1 }));
-  return { name: `rms_norm ${T}×${C}`, unit: "GB/s", work: T * C * 8, plan, tokens: T, repeats };
+  return { name, unit: "GB/s", work: T * C * 8, plan, tokens: T, repeats };
 }
 
-async function argmaxCase(gpu: Gpu, V: number): Promise<Case> {
+async function argmaxCase(gpu: Gpu, name: string, V: number): Promise<Case> {
   const repeats = 8;
   const logits = permanent(gpu, "logits", [1, V]);
   const plan = await record(gpu, 1, repeats, (pass) => argmax(pass, logits));
-  return { name: `argmax ${V}`, unit: "GB/s", work: V * 4, plan, tokens: 1, repeats };
+  return { name, unit: "GB/s", work: V * 4, plan, tokens: 1, repeats };
 }
 
-function print(gpu: Gpu, rows: readonly KernelRow[]): void {
+function print(rows: readonly KernelRow[]): void {
   const shown = rows.map(({ name, ms, rate, unit, share }) => ({
     name,
     ms: ms.toFixed(3),
     rate: `${rate.toFixed(1)} ${unit}`,
-    "of the wall": `${(100 * share).toFixed(0)} %`,
+    "of the wall": share === undefined ? "" : `${(100 * share).toFixed(0)} %`,
   }));
   console.table(shown);
-  console.log(JSON.stringify({ bench: "kernels", commit: commit(), device: gpu.report.name, rows }));
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const gpu = await openGpu({ adapter: process.argv[2] });
-  await kernels(gpu);
-  gpu.destroy();
 }

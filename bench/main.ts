@@ -1,4 +1,5 @@
-// npm run bench -- COMMAND: a table for people, and as its last line one of JSON for bench/results.
+// npm run bench -- COMMAND: a table for people, and for machines one line of JSON at its end or a line a row in
+// bench/results.
 import { parseArgs } from "node:util";
 import { openGpu } from "../engine/gpu/adapter.ts";
 import { formats } from "./formats.ts";
@@ -6,52 +7,72 @@ import { gateway } from "./gateway/main.ts";
 import { grammar } from "./grammar.ts";
 import { kernels } from "./kernels.ts";
 import { load } from "./load.ts";
-import { models, printModels } from "./models.ts";
+import { defaultModels, folderOf, models, synthFolder, type Phase } from "./models.ts";
+import { peerFolder, peers } from "./peers/index.ts";
+import { report } from "./report.ts";
 import { serving } from "./serving/main.ts";
 import { shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
 import { vision } from "./vision.ts";
 
-const usage = `usage: npm run bench -- kernels [--adapter NAME]
-       npm run bench -- models FOLDER [--adapter NAME]
+const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]               kernels, decode, prefill and load
+       npm run bench -- kernels [--only PART] [--adapter NAME]
+       npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--peer NAME] [--adapter NAME]
+       npm run bench -- report                     README's table and plot, from bench/results
        npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
        npm run bench -- formats [FOLDER] [--adapter NAME]
        npm run bench -- vision [--adapter NAME]
        npm run bench -- grammar FOLDER
        npm run bench -- gateway [--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)
        npm run bench -- serving [--seconds N] [--adapter NAME]
-       npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})`;
+       npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})
+MODEL is a folder, a GGUF file or a shape, which is then written to ${synthFolder} first.
+Peers (${Object.keys(peers).join(", ")}) are installed by you: npm install --prefix ${peerFolder} NAME`;
+
+const phasesOf: Readonly<Record<string, readonly Phase[]>> = {
+  decode: ["decode"],
+  prefill: ["prefill"],
+  all: ["decode", "prefill"],
+};
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       adapter: { type: "string" },
-      seconds: { type: "string", default: "600" },
+      only: { type: "string" },
+      peer: { type: "string" },
       peers: { type: "string" },
       quant: { type: "string" },
+      seconds: { type: "string", default: "600" },
+      rounds: { type: "string", default: "5" },
     },
   });
   const [command, first, second] = positionals;
+  if (command === "report") return report();
   if (command === "synth" && first && second) {
     console.log(`${second}: ${((await synth(first, second)) / 1e9).toFixed(2)} GB`);
     return;
   }
   if (command === "grammar" && first) return grammar(first);
-  if (command === "serving") return serving({ seconds: Number(values.seconds), adapter: values.adapter });
   if (command === "gateway") {
     console.log(JSON.stringify(await gateway({ peers: values.peers })));
     return;
   }
-  const named = (command === "models" || command === "load") && first;
-  if (command !== "kernels" && command !== "vision" && command !== "formats" && !named)
-    throw new Error(usage);
+  if (command === "serving") return serving({ seconds: Number(values.seconds), adapter: values.adapter });
+  const phases = phasesOf[command ?? ""] ?? [];
+  const alone = command === "vision" || command === "formats" || (command === "load" && first);
+  if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter });
-  if (command === "kernels") await kernels(gpu);
-  else if (command === "vision") await vision(gpu);
+  const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
+  if (command === "kernels" || command === "all") await kernels(gpu, values.only);
+  const { quant, peer } = values;
+  for (const model of phases.length > 0 ? wanted : [])
+    await models(gpu, model, { phases, rounds: Number(values.rounds), quant, peer });
+  for (const model of command === "all" ? wanted : []) await load(gpu, await folderOf(model), quant);
+  if (command === "vision") await vision(gpu);
   else if (command === "formats") await formats(gpu, first);
-  else if (command === "load") await load(gpu, first!, values.quant);
-  else printModels(gpu, await models(gpu, first!));
+  else if (command === "load") await load(gpu, first!, quant);
   gpu.destroy();
 }
 

@@ -1,89 +1,166 @@
-// models: tokens a second of a whole model, prompt and decode, and which share of the adapter's own memory bandwidth
-// decode reaches. A token must read every weight once, so 100 % is the wall.
-//   npm run bench -- models FOLDER [--adapter NAME] | tail -1
+// decode and prefill: tokens a second of whole models, and which share of the adapter's ceilings that is. A token must
+// read every weight once, a prompt must do two operations with every weight and token: 100 % is the wall, and walls are
+// measured in turn with the models, in the same minutes.
+//   npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--peer NAME] [--adapter NAME]
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { Sequence } from "../engine/serve/oneSequence.ts";
-import { commit } from "./commit.ts";
-import { lowerPriority, readBandwidth, readCase } from "./walls.ts";
+import { clockFor } from "./clock.ts";
+import { openPeer } from "./peers/index.ts";
+import { originOf, saveRows } from "./results.ts";
+import { shapes } from "./shapes.ts";
+import { synth } from "./synth.ts";
+import { fmaCase, lowerPriority, readCase, type Case } from "./walls.ts";
 
+export type Phase = "decode" | "prefill";
+
+export interface ModelOptions {
+  phases: readonly Phase[];
+  /** Alternations of everything that is measured. */
+  rounds: number;
+  quant?: string | undefined;
+  /** An installed peer that runs the same shape in turn with ours. */
+  peer?: string | undefined;
+}
+
+/** Medians over the rounds. */
 export interface ModelRow {
-  name: string;
+  model: string;
+  quant: string;
+  phase: Phase;
   tokens: number;
   tokensPerSecond: number;
-  /** Decode only: bytes of weights × tokens/s over the bandwidth measured beside it. */
-  share: number | undefined;
+  /** Of the adapter's read bandwidth (decode) or f32 multiply-adds (prefill), by the clock that `clock` names. */
+  share: number;
+  clock: "wall" | "processor";
+  dispatches: number;
+  /** Of weights, a token. */
+  bytes: number;
+  peer?: string;
+  peerTokensPerSecond?: number;
+  /** Ours / the peer's, the median of the rounds' ratios. */
+  ratio?: number;
 }
 
-export interface ModelReport {
-  folder: string;
-  parameters: number;
-  weightBytes: number;
-  dispatchesPerToken: number;
-  bandwidthGBs: number;
-  rows: ModelRow[];
-}
-
+export const synthFolder = join(tmpdir(), "neuron-bench");
+export const defaultModels = ["qwen3-0.6b", "qwen3.5-0.8b"];
 const prompts = [128, 512];
 const decoded = 32;
 
-/** Medians over `rounds`; bandwidth is measured in turn with them, so that other load falls on both. */
-export async function models(gpu: Gpu, folder: string, rounds = 3): Promise<ModelReport> {
-  const model = await loadModel(gpu, folder, { contextLength: 1024 });
-  const wall = await readCase(gpu);
+/** The folder of a model, or of a shape, whose checkpoint is written where it is not there yet. */
+export async function folderOf(model: string): Promise<string> {
+  if (!(model in shapes)) return model;
+  const folder = join(synthFolder, model);
+  if (!existsSync(join(folder, "model.safetensors"))) await synth(model, folder);
+  return folder;
+}
+
+/** Measures, prints a table, keeps the rows. Errors: of the load; a peer that is not installed. */
+export async function models(gpu: Gpu, name: string, options: ModelOptions): Promise<ModelRow[]> {
+  const folder = await folderOf(name);
+  const { quant } = options;
+  const model = await loadModel(gpu, folder, { contextLength: 1024, ...(quant ? { quant } : {}) });
+  const peer = options.peer ? await openPeer(options.peer, folder, quant) : undefined;
+  const walls = { decode: await readCase(gpu), prefill: await fmaCase(gpu) };
   if (gpu.report.kind === "software") lowerPriority();
-  const { runner, info } = model;
-  const times = new Map<string, number[]>();
-  const bandwidths: number[] = [];
-  const note = (name: string, seconds: number) => times.set(name, [...(times.get(name) ?? []), seconds]);
-  let sequence = new Sequence(runner);
+  const { weightBytes, parameters, dispatchesPerToken } = model.info;
+  const clock = clockFor(gpu);
+  const rows: ModelRow[] = [];
   try {
-    for (let round = 0; round < rounds; round += 1) {
-      bandwidths.push(await readBandwidth(gpu, wall));
-      for (const tokens of prompts) {
-        const ids = Array.from({ length: tokens }, (_, i) => 5 + (i % 97));
-        sequence = new Sequence(runner);
-        note(`prompt ${tokens}`, await seconds(() => sequence.prompt(ids, "token")));
+    for (const phase of options.phases) {
+      for (const tokens of phase === "decode" ? [decoded] : prompts) {
+        const run = phase === "decode" ? () => decode(model.runner) : () => prefill(model.runner, tokens);
+        await run(); // the first warms up
+        const rounds = [];
+        for (let round = 0; round < options.rounds; round += 1)
+          rounds.push(await oneRound(gpu, walls[phase], run, peer && (() => peer.run(phase, tokens))));
+        const work = phase === "decode" ? weightBytes * tokens : 2 * parameters * tokens;
+        const peers = rounds.flatMap(({ peerMs }) => (peerMs === undefined ? [] : [peerMs]));
+        rows.push({
+          ...{ model: name, quant: quant ?? "as stored", phase, tokens, clock: clock.name },
+          tokensPerSecond: median(rounds.map(({ ms }) => (1000 * tokens) / ms)),
+          share: median(rounds.map(({ busyMs, wall }) => work / busyMs / 1e6 / wall)),
+          ...{ dispatches: dispatchesPerToken, bytes: weightBytes },
+          ...(peer && {
+            peer: peer.name,
+            peerTokensPerSecond: median(peers.map((ms) => (1000 * tokens) / ms)),
+            ratio: median(rounds.map(({ ms, peerMs }) => peerMs! / ms)),
+          }),
+        });
       }
-      note(
-        `decode`,
-        await seconds(async () => {
-          for (let i = 0; i < decoded; i += 1) await sequence.feed(7 + i, "token");
-        }),
-      );
     }
   } finally {
-    wall.plan.destroy();
+    for (const { plan } of Object.values(walls)) plan.destroy();
+    await peer?.close();
     model.destroy();
   }
-  const bandwidth = median(bandwidths);
-  const rows = [...times].map(([name, all]): ModelRow => {
-    const decode = name === "decode";
-    const tokens = decode ? decoded : Number(name.split(" ")[1]);
-    const tokensPerSecond = tokens / median(all);
-    const share = decode ? (tokensPerSecond * info.weightBytes) / 1e9 / bandwidth : undefined;
-    return { name, tokens, tokensPerSecond, share };
-  });
-  const { parameters, weightBytes, dispatchesPerToken } = info;
-  return { folder, parameters, weightBytes, dispatchesPerToken, bandwidthGBs: bandwidth, rows };
+  print(rows);
+  console.log(saveRows(originOf(gpu, "models"), rows as unknown as Record<string, unknown>[]));
+  return rows;
 }
 
-export function printModels(gpu: Gpu, report: ModelReport): void {
-  const { rows, ...about } = report;
+interface Round {
+  /** Of the run, by the wall clock. */
+  ms: number;
+  /** Of the run, by the clock that shares are taken by. */
+  busyMs: number;
+  /** GB/s or GFLOP/s, beside it. */
+  wall: number;
+  peerMs: number | undefined;
+}
+
+async function oneRound(
+  gpu: Gpu,
+  wall: Case,
+  run: () => Promise<unknown>,
+  peer: (() => Promise<number>) | undefined,
+): Promise<Round> {
+  const clock = clockFor(gpu);
+  const rate = await rateOf(gpu, wall);
+  const [begun, busyBegun] = [performance.now(), clock.now()];
+  await run();
+  const [ms, busyMs] = [performance.now() - begun, clock.now() - busyBegun];
+  return { ms, busyMs, wall: rate, peerMs: await peer?.() };
+}
+
+/** The best of three. */
+async function rateOf(gpu: Gpu, wall: Case): Promise<number> {
+  const clock = clockFor(gpu);
+  let best = Infinity;
+  for (let i = 0; i < 3; i += 1) {
+    const begun = clock.now();
+    wall.plan.submit(wall.tokens);
+    await gpu.device.queue.onSubmittedWorkDone();
+    best = Math.min(best, (clock.now() - begun) / wall.repeats);
+  }
+  return wall.work / best / 1e6;
+}
+
+type Runner = Awaited<ReturnType<typeof loadModel>>["runner"];
+
+async function decode(runner: Runner): Promise<void> {
+  const sequence = new Sequence(runner);
+  for (let i = 0; i < decoded; i += 1) await sequence.feed(7 + i, "token");
+}
+
+async function prefill(runner: Runner, tokens: number): Promise<void> {
+  const ids = Array.from({ length: tokens }, (_, i) => 5 + (i % 97));
+  await new Sequence(runner).prompt(ids, "token");
+}
+
+function print(rows: readonly ModelRow[]): void {
   console.table(
-    rows.map(({ name, tokensPerSecond, share }) => ({
-      name,
+    rows.map(({ model, quant, phase, tokens, tokensPerSecond, share, ratio, dispatches, bytes }) => ({
+      ...{ model, quant, phase, tokens },
       "tokens/s": tokensPerSecond.toFixed(1),
-      "of bandwidth": share === undefined ? "" : `${(100 * share).toFixed(0)} %`,
+      "of the wall": `${(100 * share).toFixed(0)} %`,
+      "dispatches, MB a token": phase === "decode" ? `${dispatches}, ${(bytes / 1e6).toFixed(0)}` : "",
+      ...(ratio === undefined ? {} : { "times the peer": ratio.toFixed(2) }),
     })),
   );
-  console.log(JSON.stringify({ bench: "models", commit: commit(), device: gpu.report.name, ...about, rows }));
-}
-
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
-  await work();
-  return (performance.now() - begun) / 1000;
 }
 
 function median(values: readonly number[]): number {

@@ -1,14 +1,17 @@
-// The adapter's own ceilings, measured through plain WGSL: memory read 16 bytes a load, and f32 multiply-adds in
-// sixteen independent chains. Everything else is told as a share of them.
+// The adapter's own ceilings, measured through plain WGSL: memory read and copied 16 bytes a load, multiply-adds of f32
+// and f16 and four-fold products of bytes in sixteen independent chains, and the price of a dispatch. Everything else is
+// told as a share of them.
 import { setPriority } from "node:os";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { Recording, type Pass, type Plan } from "../engine/gpu/plan.ts";
 import { createBuffer, permanent, type Tensor } from "../engine/gpu/tensor.ts";
 
+export type Unit = "GB/s" | "GFLOP/s" | "µs";
+
 export interface Case {
   name: string;
-  unit: "GB/s" | "GFLOP/s";
-  /** Bytes or floating-point operations of one repeat. */
+  unit: Unit;
+  /** Bytes or operations of one repeat; of µs, 1. */
   work: number;
   plan: Plan;
   tokens: number;
@@ -55,6 +58,51 @@ export async function fmaCase(gpu: Gpu): Promise<Case> {
   });
   const work = groups * 64 * ROUNDS * 16 * 2;
   return { name: "wall: multiply-add", unit: "GFLOP/s", work, plan, tokens: 1, repeats: 1 };
+}
+
+/** Every wall that the adapter has, the first two being those that shares are of. */
+export async function wallCases(gpu: Gpu): Promise<Case[]> {
+  const cases = [await readCase(gpu), await fmaCase(gpu), await copyCase(gpu)];
+  if (gpu.has.f16) cases.push(await chainsCase(gpu, "bench_fma_f16", "wall: multiply-add f16", 4));
+  cases.push(await chainsCase(gpu, "bench_dot", "wall: dot4I8Packed", 4), await dispatchCase(gpu));
+  return cases;
+}
+
+/** Bytes count twice: read and written. */
+async function copyCase(gpu: Gpu): Promise<Case> {
+  const bytes = (isCard(gpu) ? 512 : 64) * 2 ** 20;
+  const perGroup = 4096;
+  const [from, to] = [createBuffer(gpu, "copied", bytes), createBuffer(gpu, "copy", bytes)];
+  const plan = await record(gpu, 1, 1, (pass) => {
+    const constants = { PER_GROUP: perGroup, LANES: isCard(gpu) ? 64 : 8 };
+    pass.dispatch("bench_copy", [from, to], { constants, groups: [bytes / 16 / perGroup] });
+    return undefined;
+  });
+  return { name: "wall: copy", unit: "GB/s", work: 2 * bytes, plan, tokens: 1, repeats: 1 };
+}
+
+/** `values`: multiply-adds of one link of a chain. */
+async function chainsCase(gpu: Gpu, kernel: string, name: string, values: number): Promise<Case> {
+  const groups = isCard(gpu) ? 65_535 : 2048;
+  const ROUNDS = isCard(gpu) ? 1024 : 64;
+  const plan = await record(gpu, 1, 1, (pass) => {
+    const y = pass.scratch([groups * 64]);
+    pass.dispatch(kernel, [y], { constants: { ROUNDS }, groups: [groups] });
+    return y;
+  });
+  const work = groups * 64 * ROUNDS * 16 * values * 2;
+  return { name, unit: "GFLOP/s", work, plan, tokens: 1, repeats: 1 };
+}
+
+/** Dispatches that wait for one another, as a token's do. */
+async function dispatchCase(gpu: Gpu): Promise<Case> {
+  const repeats = 256;
+  const y = permanent(gpu, "count", [4], undefined, "u32");
+  const plan = await record(gpu, 1, repeats, (pass) => {
+    pass.dispatch("bench_nothing", [y], { groups: [1] });
+    return undefined;
+  });
+  return { name: "wall: a dispatch", unit: "µs", work: 1, plan, tokens: 1, repeats };
 }
 
 /** Memory read, GB/s: the best of a few tries. */

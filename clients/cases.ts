@@ -13,7 +13,7 @@ export interface Turn {
   calls: { name: string; arguments: Json }[];
 }
 
-export const words = { one: "cortex-one", two: "cortex-two" };
+const words = { one: "cortex-one", two: "cortex-two" };
 /** Before the command, and before the answer. */
 export const thoughts = ["One command will do.", "It has printed."] as const;
 export const city = { city: "Paris", people: 2102650 };
@@ -102,7 +102,7 @@ function caseIn({ content }: Json): CaseName | undefined {
   return caseNames.find((name) => name === found);
 }
 
-export function textOf(content: unknown): string {
+function textOf(content: unknown): string {
   if (typeof content === "string") return content;
   const parts = Array.isArray(content) ? (content as Json[]) : [];
   return parts.map(({ text }) => (typeof text === "string" ? text : "")).join("\n");

@@ -7,6 +7,7 @@ export default defineConfig({
     include: ["clients/**/*.client.ts"],
     pool: "forks",
     maxWorkers: 2,
+    reporters: ["verbose"],
     testTimeout: 180_000,
     hookTimeout: 900_000,
   },

@@ -147,7 +147,7 @@ function inTime({ stays }: Means, signal: AbortSignal): { signal: AbortSignal; c
   return { signal: AbortSignal.any([signal, late.signal]), clear: () => clearTimeout(timer) };
 }
 
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
+function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(done, ms);
     const onAbort = () => {

@@ -50,7 +50,7 @@ export interface Use {
 export interface ModelFigures {
   /** Indices of the neuron's devices. */
   devices: readonly number[];
-  /** Weights, cache and scratch; null until loaded. */
+  /** What it was promised of its devices' memory, or what it lies in where nothing was; null until loaded. */
   memoryMb: number | null;
   /** Tokens a second, averaged over past requests; null before the first. */
   prefillRate: number | null;
@@ -109,7 +109,7 @@ export interface SeenModel extends Pick<
 export type ModelLoad = Pick<
   ModelHealth,
   "id" | "in_flight" | "queue_depth" | "tok_s_prefill" | "tok_s_decode"
-> & { idle_secs?: number | undefined };
+> & { idle_secs?: number; memory?: { total_bytes: number } };
 export type Progress = Pick<Loading, "bytes" | "total_bytes"> & { phase: string };
 
 /** Of a neuron that has not been reached. */
@@ -141,7 +141,7 @@ export function deviceViews(
     const usedMb = health.devices.find((d) => d.index === index)?.vram_used_mb ?? null;
     const ours = models
       .filter(({ devices }) => devices.includes(index))
-      .reduce((sum, { devices, vram_used_mb }) => sum + (vram_used_mb ?? 0) / devices.length, 0);
+      .reduce((sum, model) => sum + (memoryOf(model, health.models) ?? 0) / model.devices.length, 0);
     const measured = usedMb === null ? null : Math.max(0, usedMb - ours);
     const othersMb = before?.find((device) => device.index === index)?.othersMb ?? measured;
     return { index, name, kind, totalMb: vram_total_mb, usedMb, othersMb };
@@ -158,11 +158,17 @@ export function modelViews({ health, models, urls }: Report, useOf: (id: string)
       ...{ inFlight: load?.in_flight ?? 0, queueDepth: load?.queue_depth ?? 0, ahead: 0 },
       percent: percentOf(model.loading),
       figures: {
-        ...{ devices: model.devices, memoryMb: model.vram_used_mb, phase: model.loading?.phase },
+        ...{ devices: model.devices, memoryMb: memoryOf(model, health.models), phase: model.loading?.phase },
         ...{ prefillRate: load?.tok_s_prefill ?? null, decodeRate: load?.tok_s_decode ?? null },
       },
     };
   });
+}
+
+/** In MiB; null where nobody knows. */
+function memoryOf({ id, vram_used_mb }: SeenModel, loads: readonly ModelLoad[]): number | null {
+  const promised = loads.find((load) => load.id === id)?.memory?.total_bytes;
+  return promised === undefined ? vram_used_mb : Math.ceil(promised / 2 ** 20);
 }
 
 function percentOf(loading: Progress | undefined): number | undefined {

@@ -1,7 +1,7 @@
 // The file of keys: readable by its owner alone, written whole or not at all, and read again when it has changed, so
 // that a key which is revoked is refused within a second.
 
-import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import * as v from "valibot";
 import { ConfigError, describe } from "./config.ts";
 import type { Key } from "./keys.ts";
@@ -29,20 +29,18 @@ export function readKeys(path: string): Key[] {
   throw new ConfigError(result.issues.map((issue) => `${path}: ${describe(issue)}`).join("\n"));
 }
 
-/** Writes what `change` makes of the keys; of two writers at once, one waits its turn by being told to come again. */
+/** Writes what `change` makes of the keys. Throws ConfigError when somebody else is at it. */
 export function changeKeys<T>(path: string, change: (keys: Key[]) => { keys: Key[]; result: T }): T {
   const beside = `${path}.new`;
-  const file = openNew(beside);
+  closeSync(openNew(beside)); // whoever makes it first has the turn
   try {
     const { keys, result } = change(readKeys(path));
-    writeSync(file, `${JSON.stringify({ keys }, null, 2)}\n`);
+    writeFileSync(beside, `${JSON.stringify({ keys }, null, 2)}\n`);
     renameSync(beside, path);
     return result;
   } catch (error) {
     rmSync(beside, { force: true });
     throw error;
-  } finally {
-    closeSync(file);
   }
 }
 

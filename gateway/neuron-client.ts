@@ -26,6 +26,7 @@ const SeenHealth = v.looseObject({
       tok_s_prefill: ModelHealth.entries.tok_s_prefill,
       tok_s_decode: ModelHealth.entries.tok_s_decode,
       idle_secs: v.exactOptional(v.number()),
+      memory: v.exactOptional(v.looseObject({ total_bytes: v.number() })),
     }),
   ),
 });

@@ -43,10 +43,10 @@ test("--json is the same as data", async () => {
   });
 });
 
-test.each(["failed", "unreachable", "shutting down"])("exit code 1 when one is %s", async (how) => {
+test.each(["failed", "unreachable", "draining"])("exit code 1 when one is %s", async (how) => {
   const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
   if (how === "failed") b.models.set("bad", { status: "failed", error: "no such folder" });
-  if (how === "shutting down") b.health = "shutting_down";
+  if (how === "draining") b.health = "shutting_down";
   const poll = { interval_s: 0.05, timeout_s: 0.2 };
   const gateway = await openGateway({ neurons: { a, b }, cortex: { poll } });
   if (how === "unreachable") {

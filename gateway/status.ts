@@ -61,7 +61,7 @@ export function statusText(base: string, { health, models }: Status): string {
 function neuronRow(neuron: NeuronHealth): string[] {
   const sum = (key: "in_flight" | "queue_depth") => String(neuron.models.reduce((n, m) => n + m[key], 0));
   const loaded = neuron.models.filter(({ status }) => status === "loaded");
-  const state = neuron.draining ? "shutting down" : neuron.state;
+  const state = neuron.draining ? "draining" : neuron.state;
   return [
     neuron.name,
     neuron.reason === undefined ? state : `${state} (${neuron.reason})`,

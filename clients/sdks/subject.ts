@@ -2,7 +2,7 @@
 
 import type { Json } from "../../gateway/dialects/streams.fixture.ts";
 import type { CaseName } from "../cases.ts";
-import { citySchema, promptOf } from "../cases.ts";
+import { citySchema } from "../cases.ts";
 
 export interface Asking {
   name: CaseName;
@@ -51,5 +51,3 @@ export function usesTools(name: CaseName): boolean {
 export const takes: Record<CaseName, number> = {
   ...{ text: 1, tool: 2, parallel: 2, thinking: 2, image: 1, structured: 1 },
 };
-
-export { promptOf };

@@ -2,6 +2,8 @@
 
 import type { Registry } from "prom-client";
 import { Fleet } from "../../gateway/fleet.ts";
+import { Journal } from "../../gateway/journal.ts";
+import { createLog } from "../../gateway/log.ts";
 import { Metrics } from "../../gateway/metrics.ts";
 import { createMetrics } from "../../neuron/metrics.ts";
 import type { Models } from "../../neuron/models.ts";
@@ -18,9 +20,16 @@ export function metricLines(): { cortex: MetricLine[]; neuron: MetricLine[] } {
   const none = { list: () => [] } as unknown as Models;
   const memory = () => ({ totalMb: null, usedMb: null, freeMb: null });
   return {
-    cortex: lines(new Metrics(new Fleet(3)).registry),
+    cortex: lines(gatewayRegistry()),
     neuron: lines(createMetrics(none, memory).registry),
   };
+}
+
+/** With what the journal of the fleet counts. */
+function gatewayRegistry(): Registry {
+  const { registry } = new Metrics(new Fleet(3));
+  new Journal(createLog({ level: "error", format: "text" }), registry, () => 0);
+  return registry;
 }
 
 function lines(registry: Registry): MetricLine[] {

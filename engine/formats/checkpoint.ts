@@ -101,6 +101,12 @@ interface Settings {
   quant: BlockType | undefined;
 }
 
+/** What a loader reads: a checkpoint, or a view of one. */
+export type TensorSource = Pick<
+  Checkpoint,
+  "format" | "quant" | "folder" | "has" | "entry" | "expectTensor" | "readF32" | "stream"
+>;
+
 export class Checkpoint {
   /** The folder, or the GGUF file. */
   readonly folder: string;

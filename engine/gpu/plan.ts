@@ -5,6 +5,7 @@
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "./adapter.ts";
 import { kernelsOf, type KernelRequest } from "./kernel.ts";
+import { Sums, type Sum } from "./sums.ts";
 import { createBuffer, elements, type Format, type Storage, type Tensor } from "./tensor.ts";
 
 /** A number that may depend on how many tokens the run carries. */
@@ -34,8 +35,19 @@ export interface Pass {
   scratch(shape: readonly number[], label?: string, format?: Format): Tensor;
   /** Notes one dispatch; binding i is bindings[i], holes are left out. */
   dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void;
+  /** This device's number among those that share the model; 0 where it is alone. */
+  readonly rank: number;
+  /** A device's part of a sum → the sum over the devices that share the model, in place; alone, the part is all. */
+  sum(part: Tensor): Tensor;
   /** Names a tensor so that its value outlives the run (verification); nothing unless the pass keeps. */
   keep(name: string, tensor: Tensor): Tensor;
+}
+
+/** The devices that share a model, as one of them meets the others (parallel/allReduce.ts). */
+export interface Exchange {
+  readonly rank: number;
+  /** values ← Σ over the devices, in place. */
+  sum(values: Float32Array): Promise<void>;
 }
 
 interface Recorded {
@@ -60,6 +72,8 @@ export interface RecordOptions {
   batch?: boolean;
   /** Keep the tensors named by `Pass.keep` readable after a run. */
   keep?: boolean;
+  /** Where the model is spread over several devices. */
+  exchange?: Exchange | undefined;
 }
 
 export class Recording implements Pass {
@@ -71,6 +85,8 @@ export class Recording implements Pass {
   readonly #dispatches: Recorded[] = [];
   readonly #scratch = new Map<Storage, { first: number; last: number }>();
   readonly #kept = new Map<string, Tensor>();
+  readonly #exchange: Exchange | undefined;
+  readonly #sums: Sum[] = [];
 
   constructor(gpu: Gpu, options: RecordOptions) {
     this.gpu = gpu;
@@ -78,6 +94,22 @@ export class Recording implements Pass {
     this.batch = options.batch ?? false;
     this.step = options.step;
     this.#keep = options.keep ?? false;
+    this.#exchange = options.exchange;
+  }
+
+  get rank(): number {
+    return this.#exchange?.rank ?? 0;
+  }
+
+  sum(part: Tensor): Tensor {
+    if (!this.#exchange) return part;
+    const after = this.#dispatches.length;
+    const life = this.#scratch.get(part.storage);
+    if (!life || life.first >= after)
+      throw new Error(`${part.storage.label} is summed before it is computed`);
+    life.last = after; // what comes next must not write there
+    this.#sums.push({ after, tensor: part });
+    return part;
   }
 
   scratch(shape: readonly number[], label = "scratch", format: Format = "f32"): Tensor {
@@ -126,7 +158,8 @@ export class Recording implements Pass {
       flops: recorded.flops,
       kernel: recorded.request.name,
     }));
-    return new Plan(this.gpu, this.capacity, steps, buffers, this.#kept);
+    const sums = this.#exchange && new Sums(this.gpu, this.capacity, this.#exchange, this.#sums);
+    return new Plan({ gpu: this.gpu, capacity: this.capacity, steps, buffers, kept: this.#kept, sums });
   }
 
   /** One buffer serves several scratch tensors whose lives do not overlap; kept ones live to the end. */
@@ -170,6 +203,18 @@ export class Recording implements Pass {
   }
 }
 
+interface PlanParts {
+  gpu: Gpu;
+  capacity: number;
+  steps: readonly Step[];
+  buffers: readonly GPUBuffer[];
+  kept: ReadonlyMap<string, Tensor>;
+  sums: Sums | undefined;
+}
+
+/** Commands at the end of a piece of work. */
+type Last = (encoder: GPUCommandEncoder) => void;
+
 export class Plan {
   readonly capacity: number;
   /** Tensors named by `Pass.keep`. */
@@ -179,20 +224,20 @@ export class Plan {
   readonly #gpu: Gpu;
   readonly #steps: readonly Step[];
   readonly #buffers: readonly GPUBuffer[];
+  readonly #sums: Sums | undefined;
+  /** The steps, cut at the sums. */
+  readonly #pieces: readonly (readonly Step[])[];
 
-  constructor(
-    gpu: Gpu,
-    capacity: number,
-    steps: readonly Step[],
-    buffers: readonly GPUBuffer[],
-    kept: ReadonlyMap<string, Tensor>,
-  ) {
+  constructor({ gpu, capacity, steps, buffers, kept, sums }: PlanParts) {
     this.capacity = capacity;
     this.kept = kept;
     this.scratchBytes = buffers.reduce((sum, buffer) => sum + buffer.size, 0);
     this.#gpu = gpu;
     this.#steps = steps;
     this.#buffers = buffers;
+    this.#sums = sums;
+    const ends = [...(sums?.list.map(({ after }) => after) ?? []), steps.length];
+    this.#pieces = ends.map((end, i) => steps.slice(ends[i - 1] ?? 0, end));
   }
 
   /** The kernels in order of dispatch; what budgets count. */
@@ -203,14 +248,37 @@ export class Plan {
   /**
    * Walks the plan for `tokens` tokens and submits it, in pieces of at most `flopsPerSubmit` (estimated), since
    * drivers kill a submit that computes for seconds. `last` adds commands to the final piece (copies for readback).
+   * For plans of a model that is on one device.
    */
-  submit(tokens: number, flopsPerSubmit = Infinity, last?: (encoder: GPUCommandEncoder) => void): void {
+  submit(tokens: number, flopsPerSubmit = Infinity, last?: Last): void {
+    if (this.#sums) throw new Error("a plan of several devices waits for the others: run it");
+    this.#submit(this.#steps, tokens, flopsPerSubmit, last);
+  }
+
+  /**
+   * The same for any plan; resolves when everything is submitted, which on several devices is when their last sum is
+   * known. Errors: of the exchange.
+   */
+  async run(tokens: number, flopsPerSubmit = Infinity): Promise<void> {
+    const last = this.#pieces.length - 1;
+    for (const [i, piece] of this.#pieces.entries()) {
+      if (i === last) this.#submit(piece, tokens, flopsPerSubmit);
+      else await this.#sums!.compute(i, tokens, (copy) => this.#submit(piece, tokens, flopsPerSubmit, copy));
+    }
+  }
+
+  destroy(): void {
+    for (const buffer of this.#buffers) buffer.destroy();
+    this.#sums?.destroy();
+  }
+
+  #submit(steps: readonly Step[], tokens: number, flopsPerSubmit: number, last?: Last): void {
     if (tokens < 1 || tokens > this.capacity)
       throw new Error(`${tokens} tokens in a plan for ${this.capacity}`);
     let encoder = this.#gpu.device.createCommandEncoder();
     let pass = encoder.beginComputePass();
     let flops = 0;
-    for (const step of this.#steps) {
+    for (const step of steps) {
       const cost = extent(step.flops, tokens);
       if (flops > 0 && flops + cost > flopsPerSubmit) {
         pass.end();
@@ -228,10 +296,6 @@ export class Plan {
     pass.end();
     last?.(encoder);
     this.#gpu.device.queue.submit([encoder.finish()]);
-  }
-
-  destroy(): void {
-    for (const buffer of this.#buffers) buffer.destroy();
   }
 }
 

@@ -1,6 +1,27 @@
-// Bringing results to the host: copy into a mappable buffer, wait for the queue, copy out, free.
+// Bringing results to the host: copy into a mappable buffer, wait for the queue, copy out.
 import type { Gpu } from "./adapter.ts";
 import type { Tensor } from "./tensor.ts";
+
+/** Staging buffers that wait for the next reading: making one a step would cost the host more than the step's commands. */
+const staging = new WeakMap<GPUDevice, GPUBuffer[]>();
+const mostStaging = 4;
+
+/** The smallest free one that holds `bytes` and is not far too large, or a new one. */
+function takeStaging({ device }: Gpu, bytes: number): GPUBuffer {
+  const free = staging.get(device) ?? [];
+  const fits = (buffer: GPUBuffer) => buffer.size >= bytes && buffer.size <= 4 * bytes + 4096;
+  const index = free.findIndex(fits);
+  if (index >= 0) return free.splice(index, 1)[0]!;
+  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+  return device.createBuffer({ label: "readback", size: Math.ceil(bytes / 256) * 256, usage });
+}
+
+/** Keeps it for later, the smallest first; the largest one too many is freed. */
+function giveStaging({ device }: Gpu, buffer: GPUBuffer): void {
+  const free = [...(staging.get(device) ?? []), buffer].sort((a, b) => a.size - b.size);
+  if (free.length > mostStaging) free.pop()!.destroy();
+  staging.set(device, free);
+}
 
 /** The first `bytes` of a buffer, from `offset`. */
 export async function readBytes(
@@ -9,18 +30,8 @@ export async function readBytes(
   bytes: number,
   offset = 0,
 ): Promise<ArrayBuffer> {
-  const size = Math.ceil(bytes / 4) * 4;
-  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  const staging = gpu.device.createBuffer({ label: "readback", size, usage });
-  try {
-    const encoder = gpu.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(source, offset, staging, 0, size);
-    gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
-    return staging.getMappedRange(0, size).slice(0, bytes);
-  } finally {
-    staging.destroy();
-  }
+  const [read] = await readRanges(gpu, [{ source, offset, bytes: Math.ceil(bytes / 4) * 4 }]);
+  return read!.byteLength === bytes ? read! : read!.slice(0, bytes);
 }
 
 /** Some bytes of a buffer; offset and size are multiples of 4. */
@@ -37,22 +48,25 @@ export async function readRanges(gpu: Gpu, ranges: readonly Range[]): Promise<Ar
     return [];
   }
   const size = ranges.reduce((sum, { bytes }) => sum + bytes, 0);
-  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  const staging = gpu.device.createBuffer({ label: "readback", size, usage });
+  const buffer = takeStaging(gpu, size);
   try {
     const encoder = gpu.device.createCommandEncoder();
     let at = 0;
     for (const { source, offset, bytes } of ranges) {
-      encoder.copyBufferToBuffer(source, offset, staging, at, bytes);
+      encoder.copyBufferToBuffer(source, offset, buffer, at, bytes);
       at += bytes;
     }
     gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
-    const mapped = staging.getMappedRange();
+    await buffer.mapAsync(GPUMapMode.READ, 0, size);
+    const mapped = buffer.getMappedRange(0, size);
     at = 0;
-    return ranges.map(({ bytes }) => mapped.slice(at, (at += bytes)));
-  } finally {
-    staging.destroy();
+    const read = ranges.map(({ bytes }) => mapped.slice(at, (at += bytes)));
+    buffer.unmap();
+    giveStaging(gpu, buffer);
+    return read;
+  } catch (error) {
+    buffer.destroy(); // it may still be mapped
+    throw error;
   }
 }
 

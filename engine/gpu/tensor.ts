@@ -128,14 +128,13 @@ export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T
   throw (outcome as { error: unknown }).error;
 }
 
-/** A storage (or, where a kernel is short of storage bindings, uniform) buffer which can be copied from and to. */
-export function createBuffer(gpu: Gpu, label: string, bytes: number): GPUBuffer {
-  const buffer = gpu.device.createBuffer({
-    label,
-    size: Math.max(16, Math.ceil(bytes / 16) * 16),
-    usage:
-      GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-  });
+/** Storage (or, where a kernel is short of storage bindings, uniform) which can be copied from and to. */
+const storage = () =>
+  GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+
+export function createBuffer(gpu: Gpu, label: string, bytes: number, usage = storage()): GPUBuffer {
+  const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+  const buffer = gpu.device.createBuffer({ label, size, usage });
   allocations.getStore()?.add(buffer);
   return buffer;
 }

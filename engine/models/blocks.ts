@@ -5,6 +5,8 @@ import type { Pass } from "../gpu/plan.ts";
 import type { Tensor, Weight } from "../gpu/tensor.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Loader } from "./loader.ts";
+import { expertsMlp } from "./experts.ts";
+import { keptName, normOf } from "./layer.ts";
 import type { Block, Inputs, LayerMemory, Memory, Network } from "./network.ts";
 
 /** Grouped-query attention with rotary positions; with bias, q/k norms or an output gate where the family has them. */
@@ -44,7 +46,7 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
       ...given({ gate: outputGate ? u : undefined }),
     });
     pass.keep(`${keptName(at)}.attn.o_proj_in`, mixed);
-    return op.linear(pass, mixed, Wo, { add: x, ...given({ bias: oBias }) });
+    return backToStream(pass, mixed, Wo, x, oBias);
   };
 }
 
@@ -62,7 +64,15 @@ export async function swigluMlp(load: Loader, c: ModelConfig, at: string): Promi
   const up = { name: `${at}mlp.up_proj.weight`, rows: c.intermediate };
   const WgateUp = await load.interleaved(gate, up, c.hidden);
   const Wdown = await load.matrix([{ name: `${at}mlp.down_proj.weight`, rows: c.hidden }], c.intermediate);
-  return (pass, x) => op.linear(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, { add: x });
+  return (pass, x) => backToStream(pass, op.normSwiglu(pass, x, norm, normOf(c), WgateUp), Wdown, x);
+}
+
+/**
+ * x + y · Wᵀ (+ bias).   y: [T, K], of which each device that shares the model has its own columns, as of W [C, K]
+ * The first device's part carries x and the bias, so that their sum is all there is to add.
+ */
+export function backToStream(pass: Pass, y: Tensor, W: Weight, x: Tensor, bias?: Tensor): Tensor {
+  return pass.sum(op.linear(pass, y, W, pass.rank === 0 ? { add: x, ...given({ bias }) } : {}));
 }
 
 /** Embedding, layers of (mixer, MLP), final norm and head. */
@@ -75,7 +85,9 @@ export async function decoder(
   const layers: Block[] = [];
   for (let i = 0; i < c.layers; i += 1) {
     const at = `${c.prefix}layers.${i}.`;
-    layers.push(chain(await mixer(load, at, i), await swigluMlp(load, c, at)));
+    const mix = await mixer(load, at, i);
+    const mlp = c.experts?.layers[i] ? expertsMlp(load, c, c.experts, at) : swigluMlp(load, c, at);
+    layers.push(chain(mix, await mlp));
   }
   const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
   // An embedding is what the head would read.
@@ -106,15 +118,6 @@ function normed(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig): Tensor {
 
 function chain(first: Block, second: Block): Block {
   return (pass, x, memory, inputs) => second(pass, first(pass, x, memory, inputs), memory, inputs);
-}
-
-export function normOf(c: ModelConfig): { eps: number; offset: 0 | 1 } {
-  return { eps: c.eps, offset: c.normOffset };
-}
-
-/** The name under which the reference's goldens store a layer's values: `layer.3`. */
-export function keptName(at: string): string {
-  return `layer.${/layers\.(\d+)\.$/.exec(at)?.[1]}`;
 }
 
 /** Drops absent options: an option is given or it is not there. */

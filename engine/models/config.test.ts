@@ -231,18 +231,64 @@ describe("rope in both layouts", () => {
   });
 });
 
+describe("mixtures of experts", () => {
+  const experts: Json = { num_experts: 12, num_experts_per_tok: 3, moe_intermediate_size: 40 };
+  const without = { ...flat, intermediate_size: undefined };
+
+  test.each<[string, Json, Partial<NonNullable<ModelConfig["experts"]>>]>([
+    ["qwen3_moe", { ...flat, ...experts, model_type: "qwen3_moe" }, { normalised: false, shared: undefined }],
+    [
+      "as configured",
+      { ...without, ...experts, model_type: "qwen3_moe", norm_topk_prob: true },
+      { experts: 12, used: 3, intermediate: 40, normalised: true, layers: Array<boolean>(5).fill(true) },
+    ],
+    [
+      "some layers dense",
+      { ...flat, ...experts, model_type: "qwen3_moe", decoder_sparse_step: 2, mlp_only_layers: [3] },
+      { layers: [false, true, false, false, false] },
+    ],
+    [
+      "qwen3_5_moe",
+      nested(
+        { ...experts, model_type: "qwen3_5_moe_text", shared_expert_intermediate_size: 24 },
+        { model_type: "qwen3_5_moe" },
+      ),
+      { normalised: true, shared: 24 },
+    ],
+  ])("%s", (_name, json, want) => {
+    expect(parse(json).experts).toMatchObject(want);
+  });
+
+  test("dense families have none", () => {
+    expect(parse({ ...flat, ...experts }).experts).toBeUndefined();
+  });
+
+  test.each<[string, Json, string]>([
+    ["no number of experts", { ...experts, num_experts: undefined }, "num_experts is missing"],
+    [
+      "more of a token than there are",
+      { ...experts, num_experts_per_tok: 13 },
+      "num_experts_per_tok is 13 of 12",
+    ],
+    ["too many", { ...experts, num_experts: 2000 }, "num_experts is 2000; supported: at most 1024"],
+    ["a dense layer without a width", { ...experts, mlp_only_layers: [0] }, "intermediate_size is missing"],
+  ])("%s is refused", (_name, more, message) => {
+    expect(failure({ ...without, model_type: "qwen3_moe", ...more }).message).toContain(message);
+  });
+});
+
 describe("refused as unsupported, with the value", () => {
   test.each<[string, Json, string[]]>([
     ["an unknown model_type", { ...flat, model_type: "gemma3" }, ['"gemma3"', ...supportedModelTypes]],
     ["Object's own names", { ...flat, model_type: "toString" }, ['"toString"']],
-    ...[...plannedModelTypes, "qwen3_5_moe_text"].map((type): [string, Json, string[]] => [
+    ...[...plannedModelTypes, "qwen3_next_text"].map((type): [string, Json, string[]] => [
       `${type}: known`,
       { ...flat, model_type: type },
       [`"${type}"`, "not supported yet"],
     ]),
     [
       "another family inside",
-      nested({ model_type: "qwen3_5_moe_text" }),
+      nested({ model_type: "qwen3_next_text" }),
       ["text_config.model_type", "not supported yet"],
     ],
     [

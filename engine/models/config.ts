@@ -5,6 +5,7 @@ import {
   check,
   damaged,
   DeltaConfig,
+  ExpertsConfig as ExpertsSchema,
   OuterConfig,
   TextConfig,
   unsupported,
@@ -12,7 +13,7 @@ import {
 } from "./configSchema.ts";
 import { ropeSettings, type RopeSettings } from "./ropeSettings.ts";
 
-export type ModelType = "qwen3" | "qwen2" | "llama" | "qwen3_5";
+export type ModelType = "qwen3" | "qwen3_moe" | "qwen2" | "llama" | "qwen3_5" | "qwen3_5_moe";
 export type LayerType = "full_attention" | "linear_attention";
 
 export interface ModelConfig {
@@ -25,8 +26,10 @@ export interface ModelConfig {
   heads: number;
   kvHeads: number;
   headDim: number;
-  /** Width of the MLP. */
+  /** Width of the dense MLPs; 0 where there are none. */
   intermediate: number;
+  /** The mixtures of experts, where there are any. */
+  experts: ExpertsConfig | undefined;
   vocab: number;
   /** Of every RMS norm. */
   eps: number;
@@ -56,6 +59,20 @@ export interface ModelConfig {
   vision: Readonly<Record<string, unknown>> | undefined;
 }
 
+export interface ExpertsConfig {
+  experts: number;
+  /** Experts of a token. */
+  used: number;
+  /** Width of an expert. */
+  intermediate: number;
+  /** Width of the expert that all tokens share; undefined: there is none. */
+  shared: number | undefined;
+  /** Shares are of the chosen experts' sum. */
+  normalised: boolean;
+  /** Which layers have experts; the others have a dense MLP. */
+  layers: readonly boolean[];
+}
+
 export interface DeltaSettings {
   keyHeads: number;
   valueHeads: number;
@@ -70,9 +87,12 @@ export interface DeltaSettings {
 }
 
 /** The model types that a config.json may declare, for messages and pages. */
-export const supportedModelTypes = ["qwen3_5", "qwen3", "qwen2", "llama", "mistral"] as const;
+export const supportedModelTypes = [
+  ...(["qwen3_5", "qwen3_5_moe", "qwen3", "qwen3_moe"] as const),
+  ...(["qwen2", "llama", "mistral"] as const),
+] as const;
 /** Known by name, with parts that are not built yet. */
-export const plannedModelTypes = ["qwen3_5_moe", "qwen3_moe", "qwen3_next"] as const;
+export const plannedModelTypes = ["qwen3_next"] as const;
 
 interface Family {
   modelType: ModelType;
@@ -85,27 +105,31 @@ interface Family {
   /** Where partial_rotary_factor is absent. */
   rotary: number;
   hybrid: boolean;
+  /** Mixtures of experts: how their shares are made. */
+  experts?: "normalised" | "as configured";
   /** When sliding_window counts. */
   window: "never" | "always" | "with use_sliding_window";
 }
 
+/** A workgroup counts them in its own memory. */
+const mostExperts = 1024;
+
 const plain = { qkNorm: false, normOffset: 0, headDim: undefined, rotary: 1, hybrid: false } as const;
 
+const qwen3_5: Family = {
+  ...{ modelType: "qwen3_5", bias: "as configured", qkNorm: true, normOffset: 1 },
+  ...{ headDim: 256, rotary: 0.25, hybrid: true, window: "never" },
+};
+const qwen3: Family = {
+  ...{ ...plain, modelType: "qwen3", bias: "as configured", qkNorm: true, headDim: 128 },
+  window: "with use_sliding_window",
+};
+
 const families: Record<(typeof supportedModelTypes)[number], Family> = {
-  qwen3_5: {
-    ...{ modelType: "qwen3_5", bias: "as configured", qkNorm: true, normOffset: 1 },
-    ...{ headDim: 256, rotary: 0.25, hybrid: true, window: "never" },
-  },
-  qwen3: {
-    ...plain,
-    ...{
-      modelType: "qwen3",
-      bias: "as configured",
-      qkNorm: true,
-      headDim: 128,
-      window: "with use_sliding_window",
-    },
-  },
+  qwen3_5,
+  qwen3_5_moe: { ...qwen3_5, modelType: "qwen3_5_moe", experts: "normalised" },
+  qwen3,
+  qwen3_moe: { ...qwen3, modelType: "qwen3_moe", experts: "as configured" },
   qwen2: { ...plain, modelType: "qwen2", bias: { qkv: true, o: false }, window: "with use_sliding_window" },
   llama: { ...plain, modelType: "llama", bias: "as configured", window: "never" },
   mistral: { ...plain, modelType: "llama", bias: { qkv: false, o: false }, window: "always" },
@@ -130,6 +154,9 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
   refuseSettings(text, place);
   const layerTypes = layerTypesOf(text, family, place);
   const headDim = headDimOf(text, family, place);
+  const experts = family.experts ? expertsOf(text, family.experts, place) : undefined;
+  const allExperts = experts?.layers.every((has) => has) ?? false;
+  if (!allExperts && !text.intermediate_size) throw damaged(place, "intermediate_size", "is missing");
   return {
     modelType: family.modelType,
     hidden: text.hidden_size,
@@ -138,7 +165,8 @@ export function parseConfig(json: unknown, file: string): ModelConfig {
     heads: text.num_attention_heads,
     kvHeads: kvHeadsOf(text, place),
     headDim,
-    intermediate: text.intermediate_size,
+    intermediate: text.intermediate_size ?? 0,
+    experts,
     vocab: text.vocab_size,
     eps: text.rms_norm_eps,
     tied: outer.tie_word_embeddings ?? text.tie_word_embeddings ?? false,
@@ -263,6 +291,27 @@ function windowless(text: TextConfig, place: Place): LayerType {
     "sliding_window",
     `is ${window}, less than max_position_embeddings ${text.max_position_embeddings}; supported: full attention`,
   );
+}
+
+function expertsOf(text: TextConfig, shares: NonNullable<Family["experts"]>, place: Place): ExpertsConfig {
+  const c = check(ExpertsSchema, text, place);
+  if (c.num_experts_per_tok > c.num_experts) {
+    throw damaged(place, "num_experts_per_tok", `is ${c.num_experts_per_tok} of ${c.num_experts} experts`);
+  }
+  if (c.num_experts > mostExperts) {
+    throw unsupported(place, "num_experts", `is ${c.num_experts}; supported: at most ${mostExperts}`);
+  }
+  return {
+    experts: c.num_experts,
+    used: c.num_experts_per_tok,
+    intermediate: c.moe_intermediate_size,
+    shared: c.shared_expert_intermediate_size || undefined,
+    normalised: shares === "normalised" || c.norm_topk_prob,
+    layers: Array.from(
+      { length: text.num_hidden_layers },
+      (_, i) => (i + 1) % c.decoder_sparse_step === 0 && !c.mlp_only_layers?.includes(i),
+    ),
+  };
 }
 
 function deltaOf(text: TextConfig, place: Place): DeltaSettings {

@@ -26,7 +26,8 @@ export const TextConfig = v.looseObject({
   num_attention_heads: count,
   num_key_value_heads: v.nullish(count),
   head_dim: v.nullish(count),
-  intermediate_size: count,
+  /** Of dense MLPs: a model may have none. */
+  intermediate_size: v.nullish(count),
   vocab_size: count,
   max_position_embeddings: count,
   rms_norm_eps: positive,
@@ -71,6 +72,17 @@ export const DeltaConfig = v.looseObject({
   linear_conv_kernel_dim: count,
   /** No key of config.json: GGUF files have value heads in another order (formats/gguf/names.ts). */
   linear_value_heads: v.optional(v.picklist(["grouped", "tiled"]), "grouped"),
+});
+
+/** The mixture of experts in place of MLPs. */
+export const ExpertsConfig = v.looseObject({
+  num_experts: count,
+  num_experts_per_tok: count,
+  moe_intermediate_size: count,
+  shared_expert_intermediate_size: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  norm_topk_prob: v.optional(v.boolean(), false),
+  decoder_sparse_step: v.optional(count, 1),
+  mlp_only_layers: v.nullish(v.array(v.number())),
 });
 
 /** Llama 3.1's rope scaling. */

@@ -3,12 +3,13 @@
 // of all of them, in the order of the files, while kernels that will read them compile. Bytes flow in chunks: host
 // memory stays flat however large the checkpoint is, and what has to be repacked or quantised is while others are read.
 import { isBlockType } from "../formats/blocks/format.ts";
-import { maxChunkBytes, weightDtype, type Checkpoint, type WeightDtype } from "../formats/checkpoint.ts";
+import { maxChunkBytes, weightDtype, type TensorSource, type WeightDtype } from "../formats/checkpoint.ts";
 import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import {
+  elements,
   free,
   permanent,
   weightRowBytes,
@@ -24,10 +25,12 @@ const windowBytes = 32 << 20;
 /** Tensors under way at once: while one is written, others are read. */
 const lanes = 3;
 
-/** A tensor of the checkpoint and the rows it must have. */
+/** Rows of a tensor of the checkpoint: all that it must have, or, where its whole shape is given, those from `first` on. */
 export interface Rows {
-  name: string;
-  rows: number;
+  readonly name: string;
+  readonly rows: number;
+  readonly first?: number;
+  readonly shape?: readonly number[];
 }
 
 export interface LoaderOptions {
@@ -46,13 +49,13 @@ interface Errand {
 }
 
 /** A part of a matrix, as it is stored and as it will be kept. */
-interface Part extends Rows {
+interface Part extends Required<Rows> {
   readonly from: WeightDtype;
   readonly to: WeightDtype;
 }
 
 export class Loader {
-  readonly checkpoint: Checkpoint;
+  readonly checkpoint: TensorSource;
   readonly gpu: Gpu;
   readonly #made: (Tensor | Weight)[] = [];
   readonly #options: Required<LoaderOptions>;
@@ -72,7 +75,7 @@ export class Loader {
   /** Distinct parameters. */
   parameters = 0;
 
-  constructor(gpu: Gpu, checkpoint: Checkpoint, options: LoaderOptions = {}) {
+  constructor(gpu: Gpu, checkpoint: TensorSource, options: LoaderOptions = {}) {
     this.gpu = gpu;
     this.checkpoint = checkpoint;
     this.#options = { converter: serialConverter, onBytes: () => undefined, ...options };
@@ -121,7 +124,7 @@ export class Loader {
       const at = first;
       first += part.rows;
       const write = (row: number, bytes: Uint8Array) => writeRows(this.gpu, weight, at + row, bytes);
-      this.#later(part.name, () => this.#eachChunk(part, K, write));
+      this.#later(part.name, () => this.#eachChunk(part, K, write), placeOf(part, K));
     }
     return Promise.resolve(weight);
   }
@@ -131,15 +134,27 @@ export class Loader {
    * checkpoint keeps them in different formats, both are widened to f32.
    */
   async interleaved(even: Rows, odd: Rows, K: number): Promise<Weight> {
-    const parts = [even, odd].map((rows) => this.#part(rows, K));
-    const same = parts[0]!.to === parts[1]!.to;
-    const kept: Part[] = same ? parts : parts.map((part) => ({ ...part, to: "F32" }));
-    const format = formatOf(kept[0]!.to);
-    const weight = this.#weight(even.name, K, [{ rows: 2 * even.rows, format }]);
+    return this.interleavedPairs([[even, odd]], K);
+  }
+
+  /** The same of several such pairs, one below the other. */
+  async interleavedPairs(pairs: readonly (readonly [even: Rows, odd: Rows])[], K: number): Promise<Weight> {
+    const parts = pairs.map(([even, odd]) => [this.#part(even, K), this.#part(odd, K)] as const);
+    const dtypes = new Set(parts.flatMap(([even, odd]) => [even.to, odd.to]));
+    const to: WeightDtype = dtypes.size === 1 ? parts[0]![0].to : "F32";
+    const format = formatOf(to);
+    const total = parts.reduce((sum, [even]) => sum + 2 * even.rows, 0);
+    const weight = this.#weight(pairs[0]![0].name, K, [{ rows: total, format }]);
     const rowBytes = weightRowBytes(format, K);
-    const write = (row: number, first: Uint8Array, second: Uint8Array) =>
-      writeRows(this.gpu, weight, 2 * row, alternating(first, second, rowBytes));
-    this.#later(even.name, () => this.#eachPair(kept[0]!, kept[1]!, K, write));
+    let first = 0;
+    for (const [even, odd] of parts) {
+      const at = first;
+      first += 2 * even.rows;
+      const write = (row: number, a: Uint8Array, b: Uint8Array) =>
+        writeRows(this.gpu, weight, at + 2 * row, alternating(a, b, rowBytes));
+      const fill = () => this.#eachPair({ ...even, to }, { ...odd, to }, K, write);
+      this.#later(even.name, fill, placeOf(even, K));
+    }
     return Promise.resolve(weight);
   }
 
@@ -176,9 +191,10 @@ export class Loader {
     free(...this.#made.splice(0));
   }
 
-  #part({ name, rows }: Rows, K: number): Part {
-    const from = weightDtype(this.checkpoint.expectTensor(name, [rows, K]));
-    return { name, rows, from, to: keptAs(name, from, K, this.checkpoint.quant) };
+  #part({ name, rows, first = 0, ...whole }: Rows, K: number): Part {
+    const shape = whole.shape ?? [rows, K];
+    const from = weightDtype(this.checkpoint.expectTensor(name, shape));
+    return { name, rows, first, shape, from, to: keptAs(name, from, K, this.checkpoint.quant) };
   }
 
   #weight(label: string, K: number, sections: readonly Section[]): Weight {
@@ -206,9 +222,10 @@ export class Loader {
     this.gpu.device.queue.writeBuffer(storage.buffer!, 4 * at, values);
   }
 
-  #later(name: string, run: () => Promise<void>): void {
+  /** `at`: where in the tensor it begins, bytes. */
+  #later(name: string, run: () => Promise<void>, at = 0): void {
     const { file, offset } = this.checkpoint.entry(name);
-    this.#errands.push({ file, offset, run });
+    this.#errands.push({ file, offset: offset + at, run });
     this.#sorted = false;
   }
 
@@ -235,10 +252,12 @@ export class Loader {
   /** Hands a matrix to `write` as it is to be kept, chunk by chunk, in any order; the last when its #tasks are done. */
   async #eachChunk(part: Part, K: number, write: (row: number, rows: Uint8Array) => void): Promise<void> {
     const direct = part.from === part.to && !isBlockType(part.to);
-    await this.checkpoint.stream(part.name, {}, async (bytes, row) => {
+    const rows = [part.first, part.first + part.rows] as const;
+    await this.checkpoint.stream(part.name, { rows }, async (bytes, at) => {
+      const row = at - part.first;
       if (direct) write(row, bytes);
-      else await this.#start(this.#converted(part, K, bytes.slice()).then((rows) => write(row, rows)));
-      this.#progress(part, row, K, bytes.length);
+      else await this.#start(this.#converted(part, K, bytes.slice()).then((kept) => write(row, kept)));
+      this.#progress(part, at, K, bytes.length);
       await this.#bound(bytes.length);
     });
   }
@@ -264,9 +283,11 @@ export class Loader {
   /** Rows of a matrix as they are stored. */
   async #stored(part: Part, K: number, rows: readonly [number, number]): Promise<Bytes> {
     const chunks: Uint8Array[] = [];
-    await this.checkpoint.stream(part.name, { rows }, (bytes, row) => {
+    const [from, to] = rows;
+    const own = [part.first + from, part.first + to] as const;
+    await this.checkpoint.stream(part.name, { rows: own }, (bytes, at) => {
       chunks.push(bytes.slice());
-      this.#progress(part, row, K, bytes.length);
+      this.#progress(part, at, K, bytes.length);
     });
     return chunks.length === 1 ? (chunks[0] as Bytes) : Uint8Array.from(Buffer.concat(chunks));
   }
@@ -293,8 +314,9 @@ export class Loader {
     if (this.#failure) throw this.#failure.error;
   }
 
-  #progress({ name, rows, from }: Part, row: number, K: number, bytes: number): void {
-    const done = row + bytes / storedRowBytes(from, K) === rows;
+  /** A tensor is done with its last row. */
+  #progress({ name, shape, from }: Part, row: number, K: number, bytes: number): void {
+    const done = row + bytes / storedRowBytes(from, K) === elements(shape) / K;
     this.#options.onBytes(bytes, done ? name : undefined);
   }
 
@@ -308,6 +330,11 @@ export class Loader {
     this.#uploaded = this.gpu.device.queue.onSubmittedWorkDone();
     await before;
   }
+}
+
+/** Where in its tensor a part begins, bytes. */
+function placeOf({ first, from }: Part, K: number): number {
+  return first * storedRowBytes(from, K);
 }
 
 /** Neighbours of one format are one section. */

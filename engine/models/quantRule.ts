@@ -1,6 +1,7 @@
 // What each matrix is kept as on the device. Blocks stay the blocks they are. With a quantisation asked for, matrices of
-// floats become its blocks, but for two rules:
+// floats become its blocks, but for three rules:
 //   - the embedding and the head lose more than a layer does: they have at least six bits (Q6_K)
+//   - what chooses experts decides in small differences: it stays as it is
 //   - rows that are not whole blocks take a type of 32 values with as many bits; rows that have no whole 32, and the
 //     vision tower, stay as they are
 import { blockFormats, isBlockType, type BlockType } from "../formats/blocks/format.ts";
@@ -14,7 +15,7 @@ export function keptAs(
   K: number,
   quant: BlockType | undefined,
 ): WeightDtype {
-  if (quant === undefined || isBlockType(stored) || name.includes("visual.")) return stored;
+  if (quant === undefined || isBlockType(stored) || name.includes("visual.") || isRouter(name)) return stored;
   const wanted = isTable(name) ? tableTypes[quant] : quant;
   if (K % blockFormats[wanted].values === 0) return wanted;
   return K % 32 === 0 ? smallTypes[wanted] : stored;
@@ -26,6 +27,10 @@ export function formatOf(dtype: WeightDtype): WeightFormat {
 
 function isTable(name: string): boolean {
   return name.endsWith("embed_tokens.weight") || name === "lm_head.weight";
+}
+
+function isRouter(name: string): boolean {
+  return name.endsWith("mlp.gate.weight") || name.endsWith("shared_expert_gate.weight");
 }
 
 /** Not below six bits. */

@@ -1,8 +1,9 @@
 // Qwen3.5: a hybrid. Most layers are gated delta nets, whose memory has a fixed size; every few layers one of gated
 // full attention with partial rotary positions. Norm weights are stored minus one.
 import * as op from "../ops/index.ts";
-import { attention, decoder, keptName, normOf } from "./blocks.ts";
+import { attention, backToStream, decoder } from "./blocks.ts";
 import type { ModelConfig } from "./config.ts";
+import { keptName, normOf } from "./layer.ts";
 import type { Loader } from "./loader.ts";
 import type { Block, Network } from "./network.ts";
 
@@ -42,6 +43,6 @@ async function deltaNet(load: Loader, c: ModelConfig, at: string): Promise<Block
     const u = op.normLinear(pass, x, norm, normOf(c), Win);
     const mixed = op.deltaRule(pass, u, weights, delta, memory.state);
     pass.keep(`${keptName(at)}.gdn.out_proj_in`, mixed);
-    return op.linear(pass, mixed, Wout, { add: x });
+    return backToStream(pass, mixed, Wout, x);
   };
 }

@@ -9,4 +9,8 @@ import { qwen3_5 } from "./qwen3_5.ts";
 
 type Build = (load: Loader, config: ModelConfig) => Promise<Network>;
 
-export const architectures: Record<ModelConfig["modelType"], Build> = { llama, qwen2, qwen3, qwen3_5 };
+/** Experts take the place of a decoder's MLPs: the file is that of the dense family. */
+export const architectures: Record<ModelConfig["modelType"], Build> = {
+  ...{ llama, qwen2, qwen3, qwen3_5 },
+  ...{ qwen3_moe: qwen3, qwen3_5_moe: qwen3_5 },
+};

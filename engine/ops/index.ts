@@ -5,6 +5,7 @@ export * from "./delta.ts";
 export * from "./embed.ts";
 export * from "./kv-cache.ts";
 export * from "./linear.ts";
+export * from "./moe.ts";
 export * from "./norm.ts";
 export * from "./qkv.ts";
 export * from "./rows.ts";

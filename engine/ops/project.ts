@@ -1,11 +1,19 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
-// tile it (matmul); on a software adapter several tokens go through shuffled registers (matmul_lanes). One token of each
-// of several sequences: mat-vec for several columns (matvec_batch), in the order of one.
+// tile it (matmul). One token of each of several sequences: mat-vec for several columns (matvec_batch), in the order of
+// one. A software adapter has kernels of its own for all three (matvec_lanes, matmul_lanes).
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
-import { isSoftware, rowLanes, weightParts, spread, subgroupWidth } from "./variants.ts";
+import {
+  isSoftware,
+  readsQuads,
+  rowLanes,
+  softwareLanes,
+  spanParts,
+  spread,
+  weightParts,
+} from "./variants.ts";
 
 /** What is multiplied: x [T, K], or its norm, which the mat-vec then computes on the way. */
 export interface Source {
@@ -34,9 +42,13 @@ export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Sou
 }
 
 interface Kernel {
-  readonly name: "matvec" | "matvec_batch" | "matmul" | "matmul_lanes";
+  readonly name: "matvec" | "matvec_batch" | "matvec_lanes" | "matmul" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
+  /** Takes rows of W by spans. */
+  readonly spans?: true;
+  /** Reads how many tokens there are. */
+  readonly step?: true;
   /** Workgroups for a shard's rows. */
   groups(shard: Shard): Parameters<Pass["dispatch"]>[2]["groups"];
 }
@@ -48,16 +60,25 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   const { y, bias, add } = ending;
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
-  const kernel = T === 1 ? matvec(pass, N, norm) : pass.batch ? matvecBatch(pass, N, norm) : matmul(pass, N);
-  const step = T === 1 ? undefined : pass.step;
+  const kernel = chooseKernel(pass, T, N, norm);
+  const step = kernel.step && pass.step;
   for (const shard of W.shards) {
-    pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w], {
-      parts: [...weightParts(shard.format, K), ...kernel.parts, ...ending.parts],
+    const quads = kernel.spans && readsQuads(shard.format) ? shard.buffer : undefined;
+    const rows = (kernel.spans ? spanParts : weightParts)(shard.format, K);
+    pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w, quads], {
+      parts: [...rows, ...kernel.parts, ...ending.parts],
       constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...kernel.constants },
       groups: kernel.groups(shard),
       flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
     });
   }
+}
+
+function chooseKernel(pass: Pass, T: number, N: number, norm: Source["norm"]): Kernel {
+  const lanes = softwareLanes(pass.gpu);
+  if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmulTiles(T, N);
+  if (lanes) return matvecLanes(T, N, norm, lanes);
+  return T === 1 ? matvec(pass, N, norm) : matvecBatch(pass, N, norm);
 }
 
 function matvec(pass: Pass, N: number, norm: Source["norm"]): Kernel {
@@ -81,6 +102,7 @@ function matvecBatch(pass: Pass, N: number, norm: Source["norm"]): Kernel {
     name: "matvec_batch",
     parts: ["step", rowLanes(pass.gpu).reduce, norm ? "inputs/norm_rows" : "inputs/direct_rows"],
     constants: { ...one.constants, COLUMNS },
+    step: true,
     groups: (shard) => {
       const [x, y = 1] = one.groups(shard);
       return [x, y, (tokens) => Math.ceil(tokens / COLUMNS)];
@@ -97,10 +119,26 @@ function quads(pass: Pass, N: number, norm: boolean): number {
   return norm ? Math.min(64, Math.max(4, Math.ceil(N / 4 / 32))) : 4;
 }
 
-function matmul(pass: Pass, N: number): Kernel {
-  const width = subgroupWidth(pass.gpu);
-  const lanes = isSoftware(pass.gpu) && width !== undefined;
-  return lanes ? matmulLanes(pass.capacity, width) : matmulTiles(pass.capacity, N);
+/**
+ * Lots of 4 · LANES rows to a workgroup: with a norm, which each workgroup computes for itself, as many as leave some
+ * workgroups for every core.
+ */
+function matvecLanes(T: number, N: number, norm: Source["norm"], LANES: number): Kernel {
+  const COLUMNS = T === 1 ? 1 : T === 2 ? 2 : 4;
+  const rows = 4 * LANES;
+  const input = !norm ? "direct_rows" : T === 1 ? "norm_staged" : "norm_rows";
+  const LOTS = norm ? Math.min(8, Math.max(1, Math.floor(N / rows / 32))) : 1;
+  return {
+    name: "matvec_lanes",
+    parts: ["step", "reduce/subgroup", `inputs/${input}`],
+    constants: { LANES, LOTS, COLUMNS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
+    spans: true,
+    step: true,
+    groups: (shard) => [
+      ...spread(Math.ceil(shard.rows / (rows * LOTS))),
+      T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
+    ],
+  };
 }
 
 function matmulLanes(T: number, LANES: number): Kernel {
@@ -109,6 +147,7 @@ function matmulLanes(T: number, LANES: number): Kernel {
   return {
     name: "matmul_lanes",
     parts: ["step"],
+    step: true,
     constants: { LANES, SPAN, SPANS },
     groups: ({ rows }) => [(tokens) => Math.ceil(tokens / (SPANS * SPAN)), Math.ceil(rows / (4 * LANES))],
   };
@@ -121,6 +160,7 @@ function matmulTiles(T: number, N: number): Kernel {
     name: "matmul",
     parts: ["step", `tiles/${side}`],
     constants: {},
+    step: true,
     groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
   };
 }

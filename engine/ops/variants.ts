@@ -13,6 +13,16 @@ export function weightParts(format: WeightFormat, K: number): string[] {
   return ["rows/eight", isBlockFormat(format) ? "rows/planes" : rowsPart(K), `weights/${format}`];
 }
 
+/** Whether spans of the format are read 16 bytes at a time, through a second binding of the same buffer. */
+export function readsQuads(format: WeightFormat): boolean {
+  return isBlockFormat(format) && format !== "q2_k" && format !== "q3_k";
+}
+
+/** The same for a kernel that takes a row by spans of 32 values. */
+export function spanParts(format: WeightFormat, K: number): string[] {
+  return [...weightParts(format, K), "rows/span", isBlockFormat(format) ? "spans/blocks" : "spans/pieces"];
+}
+
 export interface Lanes {
   readonly LANES: number;
   /** The part that sums over them. */
@@ -38,6 +48,11 @@ export function wideLanes(gpu: Gpu): Lanes {
 export function subgroupWidth(gpu: Gpu): number | undefined {
   const { min, max } = gpu.subgroupSize;
   return gpu.has.subgroups && min === max && min >= 4 && min <= 64 ? min : undefined;
+}
+
+/** The lanes of a subgroup on a software adapter, for kernels that are made for one: a workgroup is a subgroup there. */
+export function softwareLanes(gpu: Gpu): number | undefined {
+  return isSoftware(gpu) ? subgroupWidth(gpu) : undefined;
 }
 
 export function isSoftware(gpu: Gpu): boolean {

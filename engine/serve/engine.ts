@@ -101,7 +101,8 @@ class DeviceEngine implements Engine {
   #thread: DeviceThread;
   #health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
   #recovery: Promise<void> = Promise.resolve();
-  #closing: Promise<void> | undefined;
+  #over = false;
+  #closed: Promise<void> | undefined;
   #lives = 1;
   /** How long it took to read all models, ms. */
   #reloadMs = 0;
@@ -125,7 +126,7 @@ class DeviceEngine implements Engine {
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
     const text = await loadText(folder, options.quant);
-    if (this.#health.state === "failed" && !this.#closing) {
+    if (this.#health.state === "failed" && !this.#over) {
       this.#means.restarts.forget();
       this.#recover(this.#health.reason ?? "");
     }
@@ -166,8 +167,9 @@ class DeviceEngine implements Engine {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#end();
-    return this.#closing;
+    this.#over = true; // before the thread is told: its end is no loss
+    this.#closed ??= this.#end();
+    return this.#closed;
   }
 
   async #end(): Promise<void> {
@@ -180,7 +182,7 @@ class DeviceEngine implements Engine {
   #follow(thread: DeviceThread): void {
     thread.link.onFailure = ({ message }) => {
       // While it recovers, the recovery itself finds out.
-      if (thread === this.#thread && this.#health.state === "ready" && !this.#closing) this.#recover(message);
+      if (thread === this.#thread && this.#health.state === "ready" && !this.#over) this.#recover(message);
     };
   }
 
@@ -189,17 +191,17 @@ class DeviceEngine implements Engine {
   }
 
   async #restart(first: string): Promise<void> {
-    for (let reason: string | undefined = first; reason !== undefined && !this.#closing;) {
+    for (let reason: string | undefined = first; reason !== undefined && !this.#over;) {
       this.#tell({ state: "recovering", reason, losses: this.#health.losses + 1 });
       const pause = this.#means.restarts.failed(performance.now());
       this.#backAt = performance.now() + (pause ?? 0) + this.#reloadMs;
       await this.#thread.abandon();
       if (pause === undefined) return this.#giveUp(reason);
       await sleep(pause);
-      if (this.#closing) return;
+      if (this.#over) return;
       reason = await this.#live().catch((error: Error) => error.message);
     }
-    if (!this.#closing) this.#tell({ ...this.#health, state: "ready", reason: undefined });
+    if (!this.#over) this.#tell({ ...this.#health, state: "ready", reason: undefined });
   }
 
   /** A new thread with all models in it; what became of it, where it failed in turn. */

@@ -131,6 +131,8 @@ test("restarted on request, its models are read again", async () => {
   await engine.restart();
   expect(healths.map(({ state }) => state)).toEqual(["recovering", "ready"]);
   expect(await ask(model)).toBe(known.content);
+  await engine.close();
+  expect(healths.length).toBe(2); // an end that was asked for is no loss
 });
 
 test("closing while it recovers leaves no thread behind", async () => {

@@ -1,6 +1,6 @@
 // What the weights of a checkpoint will occupy, found out by loading them onto a device that only counts. The loader
 // and the model files are the very ones that load, so the figure cannot differ from theirs; no weight is read.
-import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { TensorSource } from "../formats/checkpoint.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { elements } from "../gpu/tensor.ts";
 import { Loader } from "../models/loader.ts";
@@ -18,7 +18,7 @@ export interface Weighed {
  * Errors: as of the load itself, so that a bad checkpoint is refused before anything is allocated.
  */
 export async function weigh(
-  checkpoint: Checkpoint,
+  checkpoint: TensorSource,
   like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">,
   load: (loader: Loader) => Promise<unknown>,
 ): Promise<Weighed> {
@@ -29,14 +29,13 @@ export async function weigh(
 }
 
 /** The checkpoint as its headers tell: every tensor is there, and empty. */
-export function headersOf(checkpoint: Checkpoint): Checkpoint {
-  const headers: Pick<Checkpoint, "quant" | "has" | "entry" | "expectTensor" | "readF32" | "stream"> = {
-    quant: checkpoint.quant,
+export function headersOf(checkpoint: TensorSource): TensorSource {
+  return {
+    ...{ format: checkpoint.format, quant: checkpoint.quant, folder: checkpoint.folder },
     has: (name) => checkpoint.has(name),
     entry: (name) => checkpoint.entry(name),
     expectTensor: (name, shape) => checkpoint.expectTensor(name, shape),
     readF32: async (name) => new Float32Array(elements(checkpoint.entry(name).shape)),
     stream: async () => undefined,
   };
-  return headers as Checkpoint;
 }

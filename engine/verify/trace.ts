@@ -2,7 +2,7 @@
 // what `verify` holds against a reference; it runs the same networks and kernels as serving does, in any cut, and beside
 // other sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Plan } from "../gpu/plan.ts";
+import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
 import { bufferOf, readAllF32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -76,6 +76,7 @@ export class Tracer {
     network: Network,
     config: ModelConfig,
     capacity: number,
+    exchange?: Exchange,
     format?: KvFormat,
   ): Promise<Tracer> {
     const memory = createMemory(gpu, config, { capacity, slots, snapshots: 1, format });
@@ -83,7 +84,11 @@ export class Tracer {
     const rows = Math.floor(gpu.limits.maxStorageBufferBindingSize / (4 * config.vocab));
     const pictureWidth = config.vision ? config.hidden : undefined;
     const plan = (tokens: number, batch: boolean) =>
-      record(gpu, network, memory, createEntrance(gpu, { capacity: tokens, rope, pictureWidth, batch }));
+      record(
+        ...([gpu, network, memory] as const),
+        createEntrance(gpu, { capacity: tokens, rope, pictureWidth, batch }),
+        exchange,
+      );
     const many = await plan(Math.max(1, Math.min(capacity, rows)), false);
     const one = await plan(1, false);
     return new Tracer(gpu, config.vocab, memory, rope, [many, one, await plan(slots, true)]);
@@ -169,7 +174,7 @@ export class Tracer {
 
   /** Runs it for `tokens` tokens; the first `rows` rows of what it keeps. */
   async #read({ plan, tensors, entrance }: Traced, tokens: number, rows: number): Promise<Trace> {
-    plan.submit(tokens);
+    await plan.run(tokens);
     const read = await readAllF32(this.gpu, [...tensors.values()]);
     return new Map(
       [...tensors.keys()].map((name, i) => {
@@ -210,9 +215,15 @@ export class Tracer {
   }
 }
 
-async function record(gpu: Gpu, network: Network, memory: Memory, entrance: Entrance): Promise<Traced> {
+async function record(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  entrance: Entrance,
+  exchange: Exchange | undefined,
+): Promise<Traced> {
   const { capacity, batch, step } = entrance;
-  const recording = new Recording(gpu, { capacity, batch, step, keep: true });
+  const recording = new Recording(gpu, { capacity, batch, step, keep: true, exchange });
   const logits = network.head(recording, network.body(recording, entrance.inputs, memory));
   const plan = await recording.finish([logits]);
   return { entrance, plan, tensors: new Map([...plan.kept, ["logits", logits]]) };

@@ -78,7 +78,7 @@ export async function* verifyFolder(
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
     const network = await architectures[config.modelType](loader, config);
     const longest = Math.max(...chosen.map((one) => one.input_ids.length + one.greedy_ids.length));
-    tracer = await Tracer.create(gpu, network, config, longest, options.kvCache);
+    tracer = await Tracer.create(gpu, network, config, longest, undefined, options.kvCache);
     if (chosen.some(({ images }) => images.length > 0)) {
       const visionOptions = { contextLength: longest, flopsPerSubmit: 2e10, cacheBytes: 0, keep: true };
       vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);

@@ -8,3 +8,13 @@ fn weight8(row: u32, piece: u32) -> Eight {
   let scale = half(scales + K / 64u, piece / 32u) * signedByte(scales, piece / 2u);
   return valuesOf(joined(pairs(at, piece), bits(high, piece), 2u), scale, -4.0 * scale);
 }
+
+fn block32(row: u32, block: u32) -> Coded {
+  let at = row * ROW;
+  let high = at + K / 16u;
+  let scales = high + K / 32u;
+  let both = vec2f(unpack4xI8(bytePair(scales, block)).xy) * half(scales + K / 64u, block / 8u);
+  let low = pairs32(at + 2u * block);
+  let above = bits32(high + block);
+  return Coded(low.lo | (above.lo << vec4u(2u)), low.hi | (above.hi << vec4u(2u)), both, -4.0 * both);
+}

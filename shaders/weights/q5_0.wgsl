@@ -6,3 +6,10 @@ fn weight8(row: u32, piece: u32) -> Eight {
   let d = half(high + K / 32u, piece / 4u);
   return valuesOf(joined(nibbles(at, piece), bits(high, piece), 4u), d, -16.0 * d);
 }
+
+fn block32(row: u32, block: u32) -> Coded {
+  let at = row * ROW;
+  let high = at + K / 8u;
+  let d = half(high + K / 32u, block);
+  return nibbles32(at / 4u + block, bits32(high + block), vec2f(d), vec2f(-16.0 * d));
+}

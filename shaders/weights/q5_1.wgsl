@@ -6,3 +6,10 @@ fn weight8(row: u32, piece: u32) -> Eight {
   let dm = halves(high + K / 32u, piece / 4u);
   return valuesOf(joined(nibbles(at, piece), bits(high, piece), 4u), dm.x, dm.y);
 }
+
+fn block32(row: u32, block: u32) -> Coded {
+  let at = row * ROW;
+  let high = at + K / 8u;
+  let dm = halves(high + K / 32u, block);
+  return nibbles32(at / 4u + block, bits32(high + block), dm.xx, dm.yy);
+}

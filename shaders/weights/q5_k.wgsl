@@ -10,3 +10,12 @@ fn weight8(row: u32, piece: u32) -> Eight {
   let codes = joined(nibbles(at, piece), bits(high, piece), 4u);
   return valuesOf(codes, dm.x * f32(both & 255u), -dm.y * f32(both >> 8u));
 }
+
+fn block32(row: u32, block: u32) -> Coded {
+  let at = row * ROW;
+  let high = at + K / 8u;
+  let scales = high + K / 32u;
+  let both = bytePair(scales, block);
+  let dm = halves(scales + K / 64u, block / 8u) * vec2f(f32(both & 255u), -f32(both >> 8u));
+  return nibbles32(at / 4u + block, bits32(high + block), dm.xx, dm.yy);
+}

@@ -6,3 +6,8 @@ fn weight8(row: u32, piece: u32) -> Eight {
   let word = at + 2u * piece;
   return Eight(vec4f(unpack4xI8(W[word])) * d, vec4f(unpack4xI8(W[word + 1u])) * d);
 }
+
+fn block32(row: u32, block: u32) -> Coded {
+  let at = row * ROW;
+  return bytes32(at / 4u + 2u * block, half(at + K / 4u, block));
+}

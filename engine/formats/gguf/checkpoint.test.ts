@@ -276,7 +276,7 @@ describe("files that say something else", () => {
       "an architecture that we do not have",
       () => opened({ "general.architecture": ["string", "gemma3"] }),
       "unsupported_model",
-      'metadata general.architecture is "gemma3"; supported: llama, qwen2, qwen3, qwen35',
+      'metadata general.architecture is "gemma3"; supported: llama, qwen2, qwen3, qwen3moe, qwen35, qwen35moe',
     ],
     [
       "a missing size",

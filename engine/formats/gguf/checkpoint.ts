@@ -5,7 +5,7 @@ import { bad, type TensorEntry } from "../header.ts";
 import type { TensorFile } from "../safetensors.ts";
 import { Keys, configFromGguf, generationFromGguf, layersOf } from "./config.ts";
 import { openGgufParts } from "./file.ts";
-import { architectureOf, hasVision, nameRules, type Change } from "./names.ts";
+import { architectureOf, isHybrid, nameRules, type Change } from "./names.ts";
 import { openTower, type GgufTower } from "./tower.ts";
 import type { Metadata } from "./types.ts";
 
@@ -49,7 +49,7 @@ export async function openGgufContents(path: string): Promise<GgufContents> {
     }
     const entries = new Map([...stored].map(([name, { entry }]) => [name, entry]));
     const facts = { path, metadata, tensors: entries, ropeFactors: await ropeFactors(stored) };
-    const tower = hasVision(architecture)
+    const tower = isHybrid(architecture)
       ? await openTower(path, of.number("embedding_length") ?? 0)
       : undefined;
     if (tower) files.push(tower.file);
@@ -115,6 +115,8 @@ function undone(
       return { entry: renamed, file, value: (stored) => Math.log(-stored) };
     case "squeezed":
       return { entry: { ...renamed, shape: [entry.shape[0] ?? 0, 1, ...entry.shape.slice(1)] }, file };
+    case "a row":
+      return { entry: { ...renamed, shape: [1, ...entry.shape] }, file };
     default:
       return change satisfies never;
   }

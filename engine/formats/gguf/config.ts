@@ -2,7 +2,7 @@
 // both. Nothing is guessed: a key that config.json needs and the file lacks is missing there, too.
 import { EngineError } from "../../errors.ts";
 import { bad, type TensorEntry } from "../header.ts";
-import { architectureOf, architectureTypes, type GgufArchitecture } from "./names.ts";
+import { architectureOf, architectureTypes, isHybrid, type GgufArchitecture } from "./names.ts";
 import { endTokens } from "./tokens.ts";
 import type { GgufValue, Metadata } from "./types.ts";
 
@@ -31,14 +31,15 @@ export function configFromGguf(facts: GgufFacts): Json {
     num_attention_heads: of.number("attention.head_count"),
     num_key_value_heads: of.number("attention.head_count_kv"),
     head_dim: headDim,
-    intermediate_size: of.number("feed_forward_length"),
+    intermediate_size: of.number("feed_forward_length") || undefined,
     vocab_size: tensors.get("token_embd.weight")?.shape[0],
     max_position_embeddings: of.number("context_length"),
     rms_norm_eps: of.decimal("attention.layer_norm_rms_epsilon"),
     tie_word_embeddings: !tensors.has("output.weight"),
     attention_bias: biasOf(facts, architecture),
     sliding_window: window,
-    ...(architecture === "qwen35" ? hybrid(of) : {}),
+    ...(isHybrid(architecture) ? hybrid(of) : {}),
+    ...(of.number("expert_count") ? experts(of) : {}),
     rope_parameters: rope(of, headDim, facts.ropeFactors),
     bos_token_id: metadata.get("tokenizer.ggml.bos_token_id"),
     eos_token_id: endTokens(metadata),
@@ -118,6 +119,12 @@ export class Keys {
     return this.numbers(key)?.map(shortest);
   }
 
+  flag(key: string): boolean | undefined {
+    const value = this.get(key);
+    if (value === undefined || typeof value === "boolean") return value;
+    throw this.wrong(key, "a boolean");
+  }
+
   flags(key: string): readonly boolean[] | undefined {
     const value = this.get(key);
     if (value === undefined) return undefined;
@@ -158,6 +165,17 @@ function biasOf({ path, tensors }: GgufFacts, architecture: GgufArchitecture): b
   if (q === o) return q;
   const [has, lacks] = q ? ["attn_q", "attn_output"] : ["attn_output", "attn_q"];
   throw new EngineError("unsupported_model", `${path}: has ${has}.bias, but no ${lacks}.bias`);
+}
+
+/** Which layers are dense is not said: their tensors show it, and none of our families has both. */
+function experts(of: Keys): Json {
+  return {
+    num_experts: of.number("expert_count"),
+    num_experts_per_tok: of.number("expert_used_count"),
+    moe_intermediate_size: of.number("expert_feed_forward_length"),
+    shared_expert_intermediate_size: of.number("expert_shared_feed_forward_length"),
+    norm_topk_prob: of.flag("expert_weights_norm") ?? true,
+  };
 }
 
 function hybrid(of: Keys): Json {

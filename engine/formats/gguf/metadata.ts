@@ -2,6 +2,7 @@
 import { EngineError } from "../../errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
 import { tokenKinds } from "./tokens.ts";
+import { isHybrid } from "./names.ts";
 import { wordsName } from "./tokenizer.ts";
 import type { ExportShape } from "./shape.ts";
 import type { TypedValue } from "./write.ts";
@@ -51,7 +52,7 @@ function settings({
     "rope.dimension_count": ["u32", rotary],
     "rope.freq_base": ["f32", rope["rope_theta"] as number],
     ...(rope["rope_type"] === "linear" ? linear(rope) : {}),
-    ...(architecture === "qwen35" ? hybrid(text, rope, layers) : {}),
+    ...(isHybrid(architecture) ? hybrid(text, rope, layers) : {}),
   };
   const given = Object.entries(values).filter((one): one is [string, TypedValue] => one[1] !== undefined);
   return Object.fromEntries(given.map(([key, value]) => [`${architecture}.${key}`, value]));

@@ -7,7 +7,9 @@ export const architectureTypes = {
   llama: "llama",
   qwen2: "qwen2",
   qwen3: "qwen3",
+  qwen3moe: "qwen3_moe",
   qwen35: "qwen3_5_text",
+  qwen35moe: "qwen3_5_moe_text",
 } as const;
 
 export type GgufArchitecture = keyof typeof architectureTypes;
@@ -17,8 +19,9 @@ export type GgufArchitecture = keyof typeof architectureTypes;
  * plus one: the norm is stored as what it multiplies by.
  * negative exp: −exp(A_log).
  * squeezed: [C, 1, taps] without the axis of one.
+ * a row: [1, K] as [K].
  */
-export type Change = "pairs" | "plus one" | "negative exp" | "squeezed";
+export type Change = "pairs" | "plus one" | "negative exp" | "squeezed" | "a row";
 
 /**
  * Along which axis value heads lie that GGUF has in another order: not those of one key head next to one another, but
@@ -58,6 +61,20 @@ const mlp: readonly NameRule[] = [
   { hf: "mlp.down_proj.weight", gguf: "ffn_down.weight" },
 ];
 
+/** Experts of all layers are tensors [E, rows, K]; a layer without experts has the names of `mlp`. */
+const experts: readonly NameRule[] = [
+  ...mlp,
+  { hf: "mlp.gate.weight", gguf: "ffn_gate_inp.weight" },
+  { hf: "mlp.experts.gate_proj.weight", gguf: "ffn_gate_exps.weight" },
+  { hf: "mlp.experts.up_proj.weight", gguf: "ffn_up_exps.weight" },
+  { hf: "mlp.experts.gate_up_proj", gguf: "ffn_gate_up_exps.weight" },
+  { hf: "mlp.experts.down_proj.weight", gguf: "ffn_down_exps.weight" },
+  { hf: "mlp.shared_expert.gate_proj.weight", gguf: "ffn_gate_shexp.weight" },
+  { hf: "mlp.shared_expert.up_proj.weight", gguf: "ffn_up_shexp.weight" },
+  { hf: "mlp.shared_expert.down_proj.weight", gguf: "ffn_down_shexp.weight" },
+  { hf: "mlp.shared_expert_gate.weight", gguf: "ffn_gate_inp_shexp.weight", change: "a row" },
+];
+
 const deltaNet: readonly NameRule[] = [
   { hf: "linear_attn.in_proj_qkv.weight", gguf: "attn_qkv.weight", tiled: "tail" },
   { hf: "linear_attn.in_proj_z.weight", gguf: "attn_gate.weight", tiled: "rows" },
@@ -75,7 +92,9 @@ const layerRules: Readonly<Record<GgufArchitecture, readonly NameRule[]>> = {
   llama: [...attention.map(pairsOfHeads), ...mlp],
   qwen2: [...attention, ...mlp],
   qwen3: [...attention, ...mlp],
+  qwen3moe: [...attention, ...experts],
   qwen35: [...attention, ...mlp.map(afterAttention), ...deltaNet].map(plusOne),
+  qwen35moe: [...attention, ...experts.map(afterAttention), ...deltaNet].map(plusOne),
 };
 
 function pairsOfHeads(rule: NameRule): NameRule {
@@ -94,7 +113,7 @@ function plusOne(rule: NameRule): NameRule {
 
 /** The rules with whole names, of a model of so many layers. */
 export function nameRules(architecture: GgufArchitecture, layers: number): NameRule[] {
-  const top = architecture === "qwen35" ? outer.map(plusOne) : outer;
+  const top = isHybrid(architecture) ? outer.map(plusOne) : outer;
   const ofLayer = (i: number) =>
     layerRules[architecture].map((rule) => {
       return { ...rule, hf: `model.layers.${i}.${rule.hf}`, gguf: `blk.${i}.${rule.gguf}` };
@@ -102,9 +121,9 @@ export function nameRules(architecture: GgufArchitecture, layers: number): NameR
   return [...top, ...Array.from({ length: layers }, (_, i) => ofLayer(i)).flat()];
 }
 
-/** Whether models of this kind may have a vision tower, in a file of its own. */
-export function hasVision(architecture: GgufArchitecture): boolean {
-  return architecture === "qwen35";
+/** Delta nets beside attention, norms plus one; these models may have a vision tower, too, in a file of its own. */
+export function isHybrid(architecture: GgufArchitecture): boolean {
+  return architecture === "qwen35" || architecture === "qwen35moe";
 }
 
 /** Errors: unsupported_model with the list. */

@@ -1,7 +1,7 @@
 // What a config.json says, as far as writing the same model as GGUF needs it.
 import { EngineError } from "../../errors.ts";
 import type { Checkpoint } from "../checkpoint.ts";
-import { architectureTypes, type GgufArchitecture } from "./names.ts";
+import { architectureTypes, isHybrid, type GgufArchitecture } from "./names.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -29,7 +29,7 @@ export function shapeOf({ config, configFile }: Checkpoint): ExportShape {
   if (!architecture)
     throw new EngineError("unsupported_model", `${configFile}: model_type ${type} has no GGUF form here`);
   const number = (key: string) => text[key] as number;
-  const hybrid = architecture === "qwen35";
+  const hybrid = isHybrid(architecture);
   const headDim = number("head_dim") ?? number("hidden_size") / number("num_attention_heads");
   const rope = { ...(text["rope_parameters"] as Json), ...(text["rope_scaling"] as Json | null) };
   const share = rope["partial_rotary_factor"] ?? text["partial_rotary_factor"] ?? (hybrid ? 0.25 : 1);

@@ -46,7 +46,7 @@ export function Neuron({ neuron, ids, traffic }: NeuronProps) {
 
 function stateOf({ state, draining }: NeuronReport): { kind: Kind; text: string } {
   if (state === "healthy")
-    return draining ? { kind: "busy", text: "shutting down" } : { kind: "good", text: state };
+    return draining ? { kind: "busy", text: "draining" } : { kind: "good", text: state };
   return state === "starting" ? { kind: "busy", text: state } : { kind: "bad", text: state };
 }
 

@@ -1,0 +1,106 @@
+// What a decoded token costs the host: the time of JS from a step's beginning to its last submit, and how many objects it
+// makes on the device. Measured on Dawn's null backend, which does nothing with the commands: on a device the same JS
+// runs while the one before is computed.
+import type { Checkpoint } from "../engine/formats/checkpoint.ts";
+import { openGpu, type Gpu } from "../engine/gpu/adapter.ts";
+import { parseConfig } from "../engine/models/config.ts";
+import { Loader } from "../engine/models/loader.ts";
+import { architectures } from "../engine/models/registry.ts";
+import { Sequence } from "../engine/serve/oneSequence.ts";
+import { Runner } from "../engine/serve/runner.ts";
+import { headersOf } from "../engine/serve/weigh.ts";
+import { tensorsOf } from "./shapes.ts";
+
+export interface HostTime {
+  dispatches: number;
+  /** Of JS a token: what steps took at least, and their median. */
+  leastUs: number;
+  medianUs: number;
+  /** Buffers, bind groups, pipelines, modules and the like that `steps` tokens made. */
+  objects: number;
+}
+
+/** What makes an object of the device that outlives the step. */
+const makers = [
+  "createBuffer",
+  "createBindGroup",
+  "createBindGroupLayout",
+  "createComputePipeline",
+  "createComputePipelineAsync",
+  "createPipelineLayout",
+  "createQuerySet",
+  "createSampler",
+  "createShaderModule",
+  "createTexture",
+] as const;
+
+/** Decodes `steps` tokens of a model with this config.json, whose weights are never written. */
+export async function hostTime(configJson: Record<string, unknown>, steps: number): Promise<HostTime> {
+  const gpu = await openGpu({ backend: "null" }, () => undefined);
+  try {
+    const config = parseConfig(configJson, "config.json");
+    const loader = new Loader(gpu, headersOf(emptyCheckpoint(configJson)));
+    const network = await architectures[config.modelType](loader, config);
+    const options = { contextLength: steps + 32, slots: 1, chunk: 16, flopsPerSubmit: Infinity };
+    const runner = await Runner.create(gpu, network, config, options);
+    const times: number[] = [];
+    const sequence = new Sequence(runner, { chunk: 16 });
+    await sequence.prompt([1, 2, 3], "token");
+    for (let i = 0; i < 8; i += 1) await sequence.feed(i, "token");
+    const objects = await countMade(gpu, async () => {
+      for (let i = 0; i < steps; i += 1) times.push(await timed(gpu, () => sequence.feed(i % 7, "token")));
+    });
+    times.sort((a, b) => a - b);
+    const [leastUs, medianUs] = [times[0]! * 1000, times[steps >> 1]! * 1000];
+    return { dispatches: runner.decodeKernels.length, leastUs, medianUs, objects };
+  } finally {
+    gpu.destroy();
+  }
+}
+
+/** Milliseconds until the step's last command was submitted: what follows is waiting. */
+async function timed(gpu: Gpu, step: () => Promise<unknown>): Promise<number> {
+  const { queue } = gpu.device;
+  const own = queue.submit;
+  const begun = performance.now();
+  let submitted = begun;
+  queue.submit = (commands) => {
+    own.call(queue, commands);
+    submitted = performance.now();
+  };
+  try {
+    await step();
+  } finally {
+    queue.submit = own;
+  }
+  return submitted - begun;
+}
+
+/** How many objects the device was asked for meanwhile. */
+async function countMade({ device }: Gpu, work: () => Promise<unknown>): Promise<number> {
+  let made = 0;
+  const target = device as unknown as Record<string, (...rest: unknown[]) => unknown>;
+  const own = makers.map((name) => [name, target[name]!] as const);
+  for (const [name, make] of own) {
+    target[name] = (...rest) => {
+      made += 1;
+      return make.apply(device, rest);
+    };
+  }
+  try {
+    await work();
+  } finally {
+    for (const [name, make] of own) target[name] = make;
+  }
+  return made;
+}
+
+/** A checkpoint that has the tensors of the config, empty. */
+function emptyCheckpoint(configJson: Record<string, unknown>): Checkpoint {
+  const entries = new Map(
+    tensorsOf(configJson).map(({ name, dtype, shape }) => [name, { name, dtype, shape, bytes: 0 }]),
+  );
+  const entry = (name: string) => entries.get(name)!;
+  const known = { quant: undefined, has: (name: string) => entries.has(name), entry, expectTensor: entry };
+  return known as unknown as Checkpoint;
+}

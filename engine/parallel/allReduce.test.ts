@@ -1,0 +1,99 @@
+import { Worker } from "node:worker_threads";
+import { expect, test } from "vitest";
+import { AllReduce, createMeeting, type Meeting } from "./allReduce.ts";
+
+const shapes = [1, 7, 4096, 5120 * 3];
+
+function values(rank: number, call: number, length: number): Float32Array {
+  return Float32Array.from(
+    { length },
+    (_, i) => Math.sin(1 + i * (rank + 2) + 31 * call) * 10 ** ((i % 7) - 3),
+  );
+}
+
+/** The sum in the order of the ranks, rounded to f32 after each. */
+function expected(ranks: number, call: number, length: number): Float32Array {
+  const sum = values(0, call, length);
+  for (let rank = 1; rank < ranks; rank += 1) {
+    const part = values(rank, call, length);
+    for (let i = 0; i < length; i += 1) sum[i] = sum[i]! + part[i]!;
+  }
+  return sum;
+}
+
+test.each([1, 2, 3, 4])("%d ranks get the same bits, call after call", async (ranks) => {
+  const meeting = createMeeting({ ranks, capacity: Math.max(...shapes) });
+  const run = async (rank: number) => {
+    const reduce = new AllReduce(meeting, rank);
+    for (let call = 0; call < 12; call += 1) {
+      const own = values(rank, call, shapes[call % shapes.length]!);
+      // Ranks come in any order, now one ahead, now another.
+      if ((call + rank) % 3 === 0) await new Promise((wake) => setTimeout(wake, 2 * rank));
+      await reduce.sum(own);
+      expect(Buffer.from(own.buffer).equals(Buffer.from(expected(ranks, call, own.length).buffer))).toBe(
+        true,
+      );
+    }
+    expect(reduce.times.sums).toBe(12);
+  };
+  await Promise.all(Array.from({ length: ranks }, (_, rank) => run(rank)));
+});
+
+test("in bf16 each part is rounded once, and nothing else", async () => {
+  const meeting = createMeeting({ ranks: 2, capacity: 5, wire: "bf16" });
+  const parts = [
+    Float32Array.of(1, 1.00390625, -3e38, NaN, 0.1),
+    Float32Array.of(2 ** -12, 1.01171875, 1, 1, 0.2),
+  ];
+  await Promise.all(parts.map((part, rank) => new AllReduce(meeting, rank).sum(part)));
+  // 1.00390625 lies half way and goes to the even 1, 1.01171875 to the even 1.015625.
+  expect([...parts[0]!]).toEqual([
+    1 + 2 ** -12,
+    2.015625,
+    expect.closeTo(-3e38, -36),
+    NaN,
+    0.10009765625 + 0.2001953125,
+  ]);
+  expect(parts[1]).toEqual(parts[0]);
+});
+
+test("a rank that fails frees the others, for good", async () => {
+  const meeting = createMeeting({ ranks: 3, capacity: 4 });
+  const [a, b, c] = [0, 1, 2].map((rank) => new AllReduce(meeting, rank));
+  const waiting = [a!.sum(new Float32Array(4)), b!.sum(new Float32Array(4))];
+  c!.fail();
+  for (const one of waiting)
+    await expect(one).rejects.toMatchObject({ code: "device_lost", message: /rank 2 of 3/ });
+  await expect(a!.sum(new Float32Array(1))).rejects.toThrow("rank 2 of 3 failed");
+});
+
+test("a rank that does not come is not waited for for ever", async () => {
+  const meeting = createMeeting({ ranks: 2, capacity: 4 });
+  const reduce = new AllReduce(meeting, 0, 30);
+  await expect(reduce.sum(new Float32Array(4))).rejects.toThrow(
+    "1 of 2 ranks did not come to sum 1 in 30 ms",
+  );
+  await expect(new AllReduce(meeting, 1, 30).sum(new Float32Array(4))).rejects.toThrow("rank 0 of 2 failed");
+});
+
+test("more values than there is room for is a bug", async () => {
+  const meeting = createMeeting({ ranks: 2, capacity: 4 });
+  await expect(new AllReduce(meeting, 0).sum(new Float32Array(5))).rejects.toThrow("a sum of 5 values");
+});
+
+test("threads of their own meet as well", async () => {
+  const meeting = createMeeting({ ranks: 2, capacity: 2048 });
+  const thread = new Worker(new URL("./allReduce.fixture.ts", import.meta.url), {
+    workerData: meeting satisfies Meeting,
+    execArgv: ["--import", new URL("../../test-fixtures/typescript.mjs", import.meta.url).href],
+  });
+  const reduce = new AllReduce(meeting, 0);
+  const sums: number[] = [];
+  for (let call = 0; call < 200; call += 1) {
+    const own = new Float32Array(2048).fill(call);
+    await reduce.sum(own);
+    sums.push(own[call]!);
+  }
+  await thread.terminate();
+  expect(sums).toEqual(Array.from({ length: 200 }, (_, call) => call + 1000 * call));
+});
