@@ -1,10 +1,16 @@
 // GET /openapi.json: the gateway's API as an OpenAPI document.
 
-import * as v from "valibot";
 import { openApi } from "../kit/openapi.ts";
 import type { Operation } from "../kit/openapi.ts";
-import { ChatBody, CompletionBody } from "../neuron/openai-body.ts";
-import { ChatChunk, ChatCompletion, ModelCard, ModelCards, TextCompletion } from "../neuron/openai-shapes.ts";
+import { ChatBody, CompletionBody, EmbeddingBody } from "../neuron/openai-body.ts";
+import {
+  ChatChunk,
+  ChatCompletion,
+  EmbeddingList,
+  ModelCard,
+  ModelCards,
+  TextCompletion,
+} from "../neuron/openai-shapes.ts";
 import { ErrorEnvelope, InputTokens } from "../neuron/protocol.ts";
 import { CountBody, MessagesBody } from "./dialects/messages-body.ts";
 import { InputTokensBody, ResponsesBody } from "./dialects/responses-body.ts";
@@ -13,13 +19,6 @@ import { LoadAnswer, LoadBody, PinBody, RestartAnswer, UnloadAnswer, UnloadBody 
 /** What the door (key, permission, limits) and the fleet (no such model, no room) may say to any generation. */
 const generation = [401, 403, 404, 429, 503];
 const keyed = [401, 403];
-
-const EmbeddingsBody = v.looseObject({
-  model: v.string(),
-  input: v.lazy((input) => (Array.isArray(input) ? v.array(v.string()) : v.string())),
-  dimensions: v.nullish(v.pipe(v.number(), v.integer())),
-  encoding_format: v.nullish(v.picklist(["float", "base64"])),
-});
 
 const generate: readonly Operation[] = [
   {
@@ -64,7 +63,7 @@ const generate: readonly Operation[] = [
     route: "POST /v1/embeddings",
     tag: "Generate",
     summary: "OpenAI's embeddings, where the model makes them",
-    ...{ request: EmbeddingsBody, errors: generation },
+    ...{ request: EmbeddingBody, response: EmbeddingList, errors: generation },
   },
 ];
 

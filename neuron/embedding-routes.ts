@@ -1,7 +1,6 @@
 // POST /v1/embeddings, as OpenAI's clients ask for them.
 
 import type { FastifyInstance } from "fastify";
-import * as v from "valibot";
 import { EngineError } from "../engine/errors.ts";
 import type { EmbeddingRequest, Embeddings } from "../engine/serve/types.ts";
 import { failure } from "./answers.ts";
@@ -11,25 +10,8 @@ import type { Metrics } from "./metrics.ts";
 import { shuttingDown } from "./models.ts";
 import type { Models } from "./models.ts";
 import { classify, closedSignal, principalOf } from "./openai-routes.ts";
+import { EmbeddingBody } from "./openai-body.ts";
 import { refusal } from "./refusals.ts";
-
-const Token = v.pipe(v.number(), v.integer(), v.minValue(0));
-
-/** A text, token ids, or a list of either. */
-const Input = v.lazy((input) => {
-  if (!Array.isArray(input)) return v.string();
-  if (typeof input[0] === "number") return v.array(Token);
-  return v.array(Array.isArray(input[0]) ? v.array(Token) : v.string());
-});
-
-const Body = v.looseObject({
-  model: v.string(),
-  input: Input,
-  dimensions: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
-  encoding_format: v.nullish(v.picklist(["float", "base64"])),
-  user: v.nullish(v.string()),
-});
-type Body = v.InferOutput<typeof Body>;
 
 /** What other servers know and would change the vectors without a word. */
 const unknown = ["input_type", "task", "instruction", "normalize", "truncate", "truncate_prompt_tokens"];
@@ -43,7 +25,7 @@ export interface EmbeddingDeps {
 
 export function embeddingRoutes(app: FastifyInstance, { models, metrics, stop }: EmbeddingDeps): void {
   app.post("/v1/embeddings", async (request, reply) => {
-    const body = check(Body, request.body);
+    const body = check(EmbeddingBody, request.body);
     for (const name of unknown)
       if (body[name] !== undefined && body[name] !== null) throw refusal(name, body[name]);
     const entry = models.get(body.model);
@@ -71,7 +53,7 @@ export function embeddingRoutes(app: FastifyInstance, { models, metrics, stop }:
   });
 }
 
-function toEmbedding({ input, dimensions }: Body): EmbeddingRequest {
+function toEmbedding({ input, dimensions }: EmbeddingBody): EmbeddingRequest {
   if (input.length === 0) throw new EngineError("bad_request", "input: is empty", { param: "input" });
   const inputs = typeof input === "string" || typeof input[0] === "number" ? [input] : input;
   return {
@@ -80,7 +62,7 @@ function toEmbedding({ input, dimensions }: Body): EmbeddingRequest {
   };
 }
 
-function toAnswer({ model, encoding_format: format }: Body, { vectors, promptTokens }: Embeddings) {
+function toAnswer({ model, encoding_format: format }: EmbeddingBody, { vectors, promptTokens }: Embeddings) {
   return {
     object: "list" as const,
     data: vectors.map((vector, index) => ({

@@ -1,4 +1,4 @@
-// The bodies of /v1/chat/completions and /v1/completions. Unknown keys pass, as OpenAI's clients send many; a key that
+// The bodies of /v1/chat/completions, /v1/completions and /v1/embeddings. Unknown keys pass, as OpenAI's clients send many; a key that
 // we know is checked here, and refused in refusals.ts when it asks for what we do not do. Null stands for "not said".
 
 import * as v from "valibot";
@@ -139,3 +139,19 @@ export const CompletionBody = v.looseObject({
   suffix: v.nullish(Text),
 });
 export type CompletionBody = v.InferOutput<typeof CompletionBody>;
+
+const EmbeddingInput = v.lazy((input) => {
+  if (!Array.isArray(input)) return Text;
+  if (typeof input[0] === "number") return v.array(Token);
+  return v.array(Array.isArray(input[0]) ? v.array(Token) : Text);
+});
+
+export const EmbeddingBody = v.looseObject({
+  model: Text,
+  /** A text, token ids, or a list of either. */
+  input: EmbeddingInput,
+  dimensions: v.nullish(v.pipe(Integer, v.minValue(1))),
+  encoding_format: v.nullish(v.picklist(["float", "base64"])),
+  user: v.nullish(Text),
+});
+export type EmbeddingBody = v.InferOutput<typeof EmbeddingBody>;

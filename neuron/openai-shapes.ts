@@ -79,3 +79,17 @@ export const ModelCard = v.looseObject({
 });
 
 export const ModelCards = v.looseObject({ object: v.literal("list"), data: v.array(ModelCard) });
+
+export const EmbeddingList = v.looseObject({
+  object: v.literal("list"),
+  model: Text,
+  data: v.array(
+    v.looseObject({
+      object: v.literal("embedding"),
+      index: Count,
+      /** Numbers, or their bytes as float32 in base64. */
+      embedding: v.union([v.array(v.number()), Text]),
+    }),
+  ),
+  usage: v.looseObject({ prompt_tokens: Count, total_tokens: Count }),
+});

@@ -2,8 +2,15 @@
 
 import { openApi } from "../kit/openapi.ts";
 import type { Operation } from "../kit/openapi.ts";
-import { ChatBody, CompletionBody } from "./openai-body.ts";
-import { ChatChunk, ChatCompletion, ModelCard, ModelCards, TextCompletion } from "./openai-shapes.ts";
+import { ChatBody, CompletionBody, EmbeddingBody } from "./openai-body.ts";
+import {
+  ChatChunk,
+  ChatCompletion,
+  EmbeddingList,
+  ModelCard,
+  ModelCards,
+  TextCompletion,
+} from "./openai-shapes.ts";
 import * as protocol from "./protocol.ts";
 import { version } from "./version.ts";
 
@@ -31,6 +38,12 @@ export const operations: readonly Operation[] = [
     tag: "Generate",
     summary: "Text completions, without a template",
     ...{ request: CompletionBody, response: TextCompletion, stream: TextCompletion, errors: busy },
+  },
+  {
+    route: "POST /v1/embeddings",
+    tag: "Generate",
+    summary: "OpenAI's embeddings, where the model makes them",
+    ...{ request: EmbeddingBody, response: EmbeddingList, errors: busy },
   },
   { route: "GET /v1/models", tag: "Models", summary: "The loaded models", response: ModelCards },
   { route: "GET /v1/models/*", tag: "Models", summary: "One model", response: ModelCard, errors: [404] },
