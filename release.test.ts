@@ -26,7 +26,10 @@ function repository(script: string): void {
   const lock = { name: "scratch", version: "0.1.0", lockfileVersion: 3, packages: { "": manifest } };
   writeFileSync(join(folder, "package-lock.json"), JSON.stringify(lock));
   writeFileSync(join(folder, "CHANGELOG.md"), "# Changelog\n\n## 0.2.0 (2026-12-01)\n");
-  writeFileSync(join(folder, "deploy/kubernetes/kustomization.yaml"), "images:\n  - name: x\n    newTag: 0.1.0\n");
+  writeFileSync(
+    join(folder, "deploy/kubernetes/kustomization.yaml"),
+    "images:\n  - name: x\n    newTag: 0.1.0\n",
+  );
   writeFileSync(join(folder, ".gitignore"), "*.tgz\n.npm\n.gitconfig\n");
   sh("git", "init", "-q");
   sh("git", "config", "user.email", "someone@example.org");

@@ -8,6 +8,7 @@ import { grammar } from "./grammar.ts";
 import { kernels } from "./kernels.ts";
 import { load } from "./load.ts";
 import { defaultModels, folderOf, models, synthFolder, type Phase } from "./models.ts";
+import { parallelBench } from "./parallel.ts";
 import { peerFolder, peers } from "./peers/index.ts";
 import { report } from "./report.ts";
 import { serving } from "./serving/main.ts";
@@ -24,6 +25,7 @@ const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]         
        npm run bench -- vision [--adapter NAME]
        npm run bench -- grammar FOLDER
        npm run bench -- gateway [--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)
+       npm run bench -- parallel [--adapter NAME]  sums over devices, and what they leave of a large model's rate
        npm run bench -- serving [--seconds N] [--adapter NAME]
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})
 MODEL is a folder, a GGUF file or a shape, which is then written to ${synthFolder} first.
@@ -61,7 +63,7 @@ async function main(): Promise<void> {
   }
   if (command === "serving") return serving({ seconds: Number(values.seconds), adapter: values.adapter });
   const phases = phasesOf[command ?? ""] ?? [];
-  const alone = command === "vision" || command === "formats" || (command === "load" && first);
+  const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
   if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter });
   const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
@@ -72,6 +74,7 @@ async function main(): Promise<void> {
   for (const model of command === "all" ? wanted : []) await load(gpu, await folderOf(model), quant);
   if (command === "vision") await vision(gpu);
   else if (command === "formats") await formats(gpu, first);
+  else if (command === "parallel") await parallelBench(gpu);
   else if (command === "load") await load(gpu, first!, quant);
   gpu.destroy();
 }

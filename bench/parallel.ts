@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { createBuffer } from "../engine/gpu/tensor.ts";
 import { AllReduce, createMeeting, type Meeting, type Wire } from "../engine/parallel/allReduce.ts";
+import { originOf, saveRows } from "./results.ts";
 
 export interface ParallelRow {
   hidden: number;
@@ -29,7 +30,18 @@ export interface Rehearsal {
 const hiddens = [2048, 4096, 5120];
 const tokenCounts = [1, 32, 512];
 
-export async function parallel(gpu: Gpu, wire: Wire = "f32"): Promise<ParallelRow[]> {
+/** Measures, prints and keeps the rows. */
+export async function parallelBench(gpu: Gpu): Promise<void> {
+  const rows = await parallel(gpu);
+  printParallel(rows);
+  const file = saveRows(
+    originOf(gpu, "parallel"),
+    rows.map((row) => ({ ...row })),
+  );
+  console.log(`rows added to ${file}`);
+}
+
+async function parallel(gpu: Gpu, wire: Wire = "f32"): Promise<ParallelRow[]> {
   const bandwidth = hostBandwidth();
   console.log(`host memory: ${(bandwidth / 1e9).toFixed(1)} GB/s copied (read and written)`);
   const rows: ParallelRow[] = [];
@@ -104,7 +116,7 @@ async function timeRoundTrip({ device, ...gpu }: Gpu, values: number): Promise<n
   return 1000 * median(times.slice(8));
 }
 
-export interface Modelled {
+interface Modelled {
   /** Bytes of weights that a token reads, on all devices together. */
   weightBytes: number;
   layers: number;
@@ -113,7 +125,7 @@ export interface Modelled {
 }
 
 /** Tokens a second of decode: each device reads its part of the weights, and two sums a layer wait for one another. */
-export function decodeRate(row: ParallelRow, { weightBytes, layers, deviceBandwidth }: Modelled): number {
+function decodeRate(row: ParallelRow, { weightBytes, layers, deviceBandwidth }: Modelled): number {
   const reading = weightBytes / row.ranks / deviceBandwidth;
   return 1 / (reading + 2 * layers * (row.sumUs + row.roundTripUs) * 1e-6);
 }
@@ -122,7 +134,7 @@ export function decodeRate(row: ParallelRow, { weightBytes, layers, deviceBandwi
 const large = { layers: 64, deviceBandwidth: 0.8 * 1.79e12 };
 const formats = { bf16: 54e9, q8_0: 28.7e9, q4_k: 15.2e9 };
 
-export function printParallel(rows: readonly ParallelRow[]): void {
+function printParallel(rows: readonly ParallelRow[]): void {
   console.log("hidden tokens ranks      sum   of host copies   device and back");
   for (const { hidden, tokens, ranks, sumUs, bandwidthShare, roundTripUs } of rows) {
     const cells = [
