@@ -32,7 +32,7 @@ export function withTable(text: string, table: string): string {
   return `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`;
 }
 
-/** Of models and of mat-vec and matmul; walls and small kernels are not for the front page. */
+/** Of models, of mat-vec for one token and of matmul for 512: the rest is not for the front page. */
 export function shareOf(row: Origin & Row): Share[] {
   const { adapter, date, commit, share } = row;
   if (typeof share !== "number") return [];
@@ -42,7 +42,7 @@ export function shareOf(row: Origin & Row): Share[] {
     return [{ ...from, label, figure: `${(row["tokensPerSecond"] as number).toFixed(1)} tokens/s` }];
   }
   const label = String(row["name"]);
-  if (row.bench !== "kernels" || !/^mat(vec|mul) /.test(label)) return [];
+  if (row.bench !== "kernels" || !/^(matvec \S+ \d+×\d+|matmul \S+ 512·\d+×\d+)$/.test(label)) return [];
   return [{ ...from, label, figure: `${(row["rate"] as number).toFixed(1)} ${row["unit"]}` }];
 }
 

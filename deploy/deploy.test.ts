@@ -101,7 +101,7 @@ describe("kubernetes", () => {
     ["gateway.yaml", gatewayRoutes],
     ["neuron.yaml", neuronRoutes],
   ])("%s asks routes that exist, on ports that are open", (file, routes) => {
-    const [{ tree }] = documents.filter((d) => d.file === file) as [{ tree: Tree }];
+    const { tree } = documents.find((document) => document.file === file)!;
     const [container] = tree.spec.template.spec.containers;
     for (const probe of [container.readinessProbe, container.livenessProbe]) {
       expect(routes.map(({ route }) => route)).toContain(`GET ${probe.httpGet.path}`);

@@ -1,6 +1,7 @@
 // docs/reference/metrics.md: what Prometheus reads of both daemons, from their registries.
 
 import type { Registry } from "prom-client";
+import { Breakers } from "../../gateway/breaker.ts";
 import { Fleet } from "../../gateway/fleet.ts";
 import { Journal } from "../../gateway/journal.ts";
 import { createLog } from "../../gateway/log.ts";
@@ -27,7 +28,10 @@ export function metricLines(): { cortex: MetricLine[]; neuron: MetricLine[] } {
 
 /** With what the journal of the fleet counts. */
 function gatewayRegistry(): Registry {
-  const { registry } = new Metrics(new Fleet(3));
+  const { registry } = new Metrics(
+    new Fleet(3),
+    new Breakers({ failures: 5, pauseMs: 5000, longestPauseMs: 60_000 }, () => 0),
+  );
   new Journal(createLog({ level: "error", format: "text" }), registry, () => 0);
   return registry;
 }

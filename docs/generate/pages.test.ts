@@ -18,13 +18,17 @@ test("comments of a schema are found by the path of their key", () => {
   );
 });
 
-test("results become tables, whatever their columns", () => {
-  const rows = [
-    { name: "a|b", ms: 1.23456 },
-    { name: "c", share: 2 },
-  ];
-  const page = performancePage([{ file: "x.json", result: { bench: "decode", device: "GPU", rows } }]);
-  expect(page).toContain("| name | ms | share |\n|---|---|---|\n| a\\|b | 1.235 |  |\n| c |  | 2 |");
-  expect(page).toContain("on GPU (`x.json`)");
+test("results become tables, whatever their columns, the newest first", () => {
+  const origin = { bench: "decode", date: "2026-01-02", commit: "abc", adapter: "GPU", driver: "1.0" };
+  const page = performancePage([
+    { ...origin, date: "2026-01-01", name: "old" },
+    { ...origin, name: "a|b", ms: 1.23456 },
+    { ...origin, name: "c", ttft_ms: { p50: 2 } },
+  ]);
+  expect(page).toContain(
+    "| commit | name | ms | ttft_ms.p50 |\n|---|---|---|---|\n| abc | a\\|b | 1.235 |  |\n| abc | c |  | 2 |",
+  );
+  expect(page).toContain("## decode, 2026-01-02\n\nGPU (1.0)");
+  expect(page.indexOf("2026-01-02")).toBeLessThan(page.indexOf("2026-01-01"));
   expect(performancePage([])).toContain("No results are kept yet");
 });

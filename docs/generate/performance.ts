@@ -1,61 +1,57 @@
-// docs/performance.md: what bench/results holds, newest first; each file is the last line of a `npm run bench`.
+// docs/performance.md: every row of bench/results, newest first, a table for each bench, adapter and day.
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readRows, type Origin, type Row } from "../../bench/results.ts";
 
-interface Result {
-  bench: string;
-  commit?: string;
-  device?: string;
-  rows?: Record<string, unknown>[];
-}
+type Kept = Origin & Row;
 
-const folder = join(import.meta.dirname, "../../bench/results");
-
-export function performancePage(results = readResults()): string {
+export function performancePage(rows: readonly Kept[] = readRows()): string {
   return [
     "# Performance",
     "",
-    "Measured by `npm run bench`, which prints a table for people and, as its last line, JSON; the lines that were kept",
-    "under `bench/results` are the tables below. `bench/LOG.md` tells what was tried, won and lost. On your own device:",
+    "Measured by `npm run bench`; the rows that it kept under `bench/results` are the tables below. `share` is of the",
+    "adapter's own ceiling, which the same run measures through plain WGSL. On software adapters time is processor time.",
+    "`bench/LOG.md` tells what was tried, won and lost. On your own device:",
     "",
     "```console",
     "$ npm run bench -- kernels",
     "```",
     "",
-    ...(results.length === 0
-      ? [
-          "No results are kept yet: nothing has been measured on a device that is worth comparing with yours.",
-          "",
-        ]
-      : results.flatMap(section)),
+    ...(rows.length === 0 ? ["No results are kept yet.", ""] : groups(rows).flatMap(section)),
   ].join("\n");
 }
 
-function readResults(): { file: string; result: Result }[] {
-  if (!existsSync(folder)) return [];
-  const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
-  return files
-    .sort()
-    .reverse()
-    .map((file) => ({ file, result: JSON.parse(readFileSync(join(folder, file), "utf8")) as Result }));
+/** Rows that belong in one table, the newest tables first. */
+function groups(rows: readonly Kept[]): Kept[][] {
+  const found = new Map<string, Kept[]>();
+  for (const row of rows) {
+    const key = `${row.date} ${row.bench} ${row.adapter}`;
+    found.set(key, [...(found.get(key) ?? []), row]);
+  }
+  return [...found].sort(([a], [b]) => (a < b ? 1 : -1)).map(([, group]) => group);
 }
 
-function section({ file, result }: { file: string; result: Result }): string[] {
-  const { bench, device, commit, rows = [] } = result;
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const cells = (row: Record<string, unknown>) => columns.map((column) => cell(row[column])).join(" | ");
-  const about = [device && `on ${device}`, commit && `at ${commit.slice(0, 10)}`, `(\`${file}\`)`];
-  const table =
-    columns.length === 0
-      ? []
-      : [
-          `| ${columns.join(" | ")} |`,
-          `|${"---|".repeat(columns.length)}`,
-          ...rows.map((row) => `| ${cells(row)} |`),
-          "",
-        ];
-  return [`## ${bench}`, "", about.filter(Boolean).join(" "), "", ...table];
+function section(rows: readonly Kept[]): string[] {
+  const { bench, adapter, driver, date } = rows[0]!;
+  const flat = rows.map(figuresOf);
+  const columns = [...new Set(flat.flatMap((row) => Object.keys(row)))];
+  return [
+    ...[`## ${bench}, ${date}`, "", `${adapter} (${driver})`, ""],
+    `| ${columns.join(" | ")} |`,
+    `|${"---|".repeat(columns.length)}`,
+    ...flat.map((row) => `| ${columns.map((column) => cell(row[column])).join(" | ")} |`),
+    "",
+  ];
+}
+
+/** What a row says besides where it comes from; figures of one thing side by side: `ttft_ms.p50`. */
+function figuresOf({ bench: _, date: _day, adapter: _on, driver: _with, ...row }: Kept): Row {
+  return Object.fromEntries(
+    Object.entries(row).flatMap(([name, value]) =>
+      typeof value === "object" && value !== null
+        ? Object.entries(value).map(([part, figure]) => [`${name}.${part}`, figure] as const)
+        : [[name, value] as const],
+    ),
+  );
 }
 
 function cell(value: unknown): string {
