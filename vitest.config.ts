@@ -28,12 +28,26 @@ function lavapipeAnswers(): boolean {
 if (!existsSync("/usr/bin/chromium"))
   console.log("The page's tests in a browser are skipped; .ci/install-chromium adds Chromium on Debian");
 
-function gpuProject(adapter: string) {
+/**
+ * What is above the kernels behaves alike on every adapter, and SwiftShader takes minutes for it: where lavapipe runs
+ * these too, once is enough. SwiftShader alone runs all.
+ */
+const onceIsEnough = [
+  ...["neuron/structured.gpu.test.ts", "engine/serve/recovery.gpu.test.ts", "engine/serve/stuck.gpu.test.ts"],
+  ...[
+    "engine/serve/formats.gpu.test.ts",
+    "engine/verify/formats.gpu.test.ts",
+    "gateway/cold-load.gpu.test.ts",
+  ],
+];
+
+function gpuProject(adapter: string, _: number, all: readonly string[]) {
+  const spared = adapter === "swiftshader" && all.includes("lavapipe") ? onceIsEnough : [];
   return {
     test: {
       name: adapter,
       include: ["**/*.gpu.test.ts"],
-      exclude,
+      exclude: [...exclude, ...spared],
       pool: "forks" as const,
       env: { NEURON_TEST_ADAPTER: adapter },
       execArgv: ["--import", "./test-fixtures/typescript.mjs"], // for the threads that tests start
