@@ -48,7 +48,9 @@ export async function findAnswer(
   for (let attempts = 1; attempts <= mostAttempts;) {
     const shut = breakers.shut(fleet.neurons.map(({ name }) => name));
     const barred = new Set([...tried, ...shut]);
+    const choosing = exchange.trace?.phase("route");
     const decision = route(fleet.neurons, sending.model, barred, sending.affinity);
+    choosing?.end();
     if (decision.kind !== "send") {
       if (failure && isLost(failure) && (await hasLost(gateway, exchange))) {
         tried.delete(exchange.neuron); // it may well have the model again

@@ -32,6 +32,7 @@ test("the caller's trace goes on through the gateway to the neuron, with the fir
   await gateway.stop();
   const root = spans.find(({ name }) => name === "POST /v1/chat/completions")!;
   const asked = spans.find(({ name }) => name === "neuron")!;
+  expect(spans.map(({ name }) => name)).toEqual(["route", "neuron", root.name]);
   expect(root).toMatchObject({
     ...{
       traceId: caller.split("-")[1],

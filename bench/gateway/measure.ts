@@ -77,7 +77,7 @@ export async function firstBytes(
 export async function cpuPerRequest(contender: Contender, count: number, asked: Ask = {}): Promise<number> {
   const pool = openPool(contender, 8);
   const one = () => ask(pool, contender, asked);
-  await inParallel(8, 200, one);
+  await inParallel(8, Math.min(200, count), one);
   const before = contender.program.cpuUs;
   await inParallel(8, count, one);
   const spent = contender.program.cpuUs - before;
