@@ -54,6 +54,7 @@ describe.each([
   ["qwen3-tiny-tied", [3, 1]],
   ["llama3-tiny-ropescaled", [1, 1, 1, 1]],
   ["qwen2-tiny-sharded", [1, 1]],
+  ["qwen3_5_moe-tiny", [1, 1]],
 ])("%s over %j", (name, weights) => {
   test("the reference's logits, on every rank the same bits", { timeout: 300_000 }, async () => {
     const folder = join(packageRoot, "test-fixtures/reference", name);
