@@ -2,6 +2,7 @@
 // adds them up in the order of the ranks. So every rank gets the same bits, and two runs agree. Two areas are used by
 // turns: who writes to one again has seen all ranks arrive at the other, and so be done with this one.
 import { EngineError } from "../errors.ts";
+import { waitForChange } from "./wait.ts";
 
 /** What sums are sent as: bf16 halves the bytes and rounds each rank's part. */
 export type Wire = "f32" | "bf16";
@@ -122,20 +123,6 @@ export class AllReduce {
     const text = `${missing} of ${this.ranks} ranks did not come to sum ${this.#calls} in ${this.#limitMs} ms`;
     return new EngineError("device_lost", text);
   }
-}
-
-/** Node has it; TypeScript's library for its version does not say so. */
-interface WaitAsync {
-  waitAsync(
-    array: Int32Array,
-    index: number,
-    value: number,
-    timeout: number,
-  ): { value: string | Promise<string> };
-}
-
-async function waitForChange(control: Int32Array, index: number, value: number, ms: number): Promise<void> {
-  await (Atomics as unknown as WaitAsync).waitAsync(control, index, value, ms).value;
 }
 
 function addUp(areas: readonly Float32Array[], out: Float32Array): void {
