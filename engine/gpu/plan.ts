@@ -70,17 +70,21 @@ interface Step {
   readonly kernel: string;
 }
 
-export interface RecordOptions {
+/** The other devices of a model, as one of them meets them: one or the other, or none. */
+export interface Peers {
+  /** Where every layer is spread over several devices. */
+  exchange?: Exchange | undefined;
+  /** Where other devices have other layers. */
+  relay?: Relay | undefined;
+}
+
+export interface RecordOptions extends Peers {
   capacity: number;
   step: Tensor;
   /** Each token of a run is of a sequence of its own. */
   batch?: boolean;
   /** Keep the tensors named by `Pass.keep` readable after a run. */
   keep?: boolean;
-  /** Where every layer is spread over several devices. */
-  exchange?: Exchange | undefined;
-  /** Where other devices have other layers. */
-  relay?: Relay | undefined;
 }
 
 export class Recording implements Pass {

@@ -1,10 +1,13 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
+import { exportGguf } from "../formats/gguf/export.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { elements } from "../gpu/tensor.ts";
 import { packageRoot } from "../root.ts";
-import { sharesOf, type RankShare, type Slice } from "./slices.ts";
+import { blockOf, sharesOf, type RankShare, type Slice } from "./slices.ts";
 import { sliced } from "./sliced.ts";
 import { deal } from "./split.ts";
 
@@ -177,4 +180,20 @@ test("value heads that lie in rounds are cut where blocks end", () => {
   const [first] = sharesOf(config as unknown as ModelConfig, [3, 1], 256);
   const columns = first!.sliceOf("model.layers.0.linear_attn.out_proj.weight")?.columns?.spans;
   expect(columns).toEqual([0, 4, 8].map((head) => ({ from: 128 * head, to: 128 * (head + 2) })));
+});
+
+test("columns that are no whole blocks are refused, before anything is read", async () => {
+  const plain = await openCheckpoint(join(packageRoot, "test-fixtures/reference/qwen3_5-tiny-text"));
+  const folder = mkdtempSync(join(tmpdir(), "slices-"));
+  await exportGguf(plain, join(folder, "q4_k.gguf"), { dtype: "Q4_K" });
+  await plain.close();
+  const file = await openCheckpoint(join(folder, "q4_k.gguf"));
+  const shares = sharesOf(parseConfig(file.config, file.configFile), [1, 1], blockOf(file));
+  const entry = (part: string) => sliced(file, shares[1]!).entry(`model.layers.${part}.weight`);
+  expect(entry("3.self_attn.o_proj")).toMatchObject({ dtype: "Q4_K", shape: [64, 512], bytes: 64 * 2 * 144 });
+  expect(() => entry("0.linear_attn.out_proj")).toThrow(
+    "columns 128 to 255 of model.layers.0.linear_attn.out_proj.weight are not whole Q4_K blocks of 256",
+  );
+  await file.close();
+  rmSync(folder, { recursive: true });
 });
