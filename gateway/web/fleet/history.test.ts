@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { FleetReport } from "../../fleet-protocol.ts";
+import type { FleetReport } from "../../fleet/protocol.ts";
 import type { Sample } from "./history.ts";
 import { counts, firstTokens, remember, sampleOf, span, spanOf, speeds } from "./history.ts";
 

@@ -1,6 +1,6 @@
 // One neuron: its state, the memory of its devices as bars, and its models.
 
-import type { DeviceReport, NeuronReport, PlacedModel, TrafficReport } from "../../fleet-protocol.ts";
+import type { DeviceReport, NeuronReport, PlacedModel, TrafficReport } from "../../fleet/protocol.ts";
 import type { Kind } from "../view/picker.tsx";
 import { Dot, Progress } from "../view/picker.tsx";
 import { memory, number, seconds } from "../view/words.ts";
