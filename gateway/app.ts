@@ -66,9 +66,10 @@ export async function openMetricsApp(metrics: Metrics): Promise<FastifyInstance>
 const open = { config: { access: "open" as const } };
 
 async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
-  const { fleet, models, version, startedAt, page, traffic, residency } = gateway;
+  const { fleet, models, version, startedAt, page, traffic, residency, breakers } = gateway;
   const uptimeS = () => (Date.now() - startedAt) / 1000;
-  const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS() });
+  const circuitOf = (neuron: string) => breakers.stateOf(neuron);
+  const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS(), circuitOf });
   app.get("/", open, async (request, reply) => {
     reply.header("vary", "accept");
     return page && wantsPage(request) ? sendPage(page, request, reply) : health();
@@ -81,7 +82,7 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
     const isPinned = (neuron: string, model: string) => residency.stays.isPinned(neuron, model);
     const loadable = residency.loadable();
     const now = { uptimeS: uptimeS(), traffic: traffic.report(), loadable, ...residency.report() };
-    return fleetReport(fleet, { version, models, isPinned, ...now });
+    return fleetReport(fleet, { version, models, isPinned, circuitOf, ...now });
   });
 }
 

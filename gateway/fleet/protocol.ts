@@ -23,6 +23,8 @@ export interface NeuronReport {
   kind: "neuron" | "openai";
   state: "starting" | "healthy" | "unreachable";
   draining: boolean;
+  /** As in /health: "open" and "half_open" while its last requests have failed. */
+  circuit: "closed" | "open" | "half_open";
   /** Why the last poll failed. */
   reason?: string;
   hostname?: string;

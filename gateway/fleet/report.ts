@@ -12,6 +12,7 @@ import type {
   TrafficReport,
 } from "./protocol.ts";
 import type { Fleet, ModelView, NeuronView } from "./fleet.ts";
+import type { CircuitOf } from "./health.ts";
 import { statusOf } from "./health.ts";
 
 export interface About {
@@ -21,6 +22,7 @@ export interface About {
   traffic: TrafficReport[];
   loads: LoadReport[];
   happenings: Happening[];
+  circuitOf: CircuitOf;
   isPinned(neuron: string, model: string): boolean;
   loadable: Loadable;
 }
@@ -28,17 +30,17 @@ export interface About {
 export function fleetReport({ neurons }: Fleet, about: About): FleetReport {
   const { version, uptimeS, models, traffic, loads, happenings } = about;
   return {
-    ...{ version, uptime_secs: Math.floor(uptimeS), status: statusOf(neurons) },
+    ...{ version, uptime_secs: Math.floor(uptimeS), status: statusOf(neurons, about.circuitOf) },
     neurons: neurons.map((neuron) => neuronReport(neuron, about)),
     models: modelItems(neurons, models, 0, about.loadable),
     ...{ traffic, loads, happenings },
   };
 }
 
-function neuronReport(neuron: NeuronView, { isPinned }: About): NeuronReport {
+function neuronReport(neuron: NeuronView, { isPinned, circuitOf }: About): NeuronReport {
   const { name, kind, state, draining, reason, hostname, version } = neuron;
   return {
-    ...{ name, kind, state, draining },
+    ...{ name, kind, state, draining, circuit: circuitOf(name) },
     ...(reason !== undefined && { reason }),
     ...(hostname !== undefined && { hostname }),
     ...(version !== undefined && { version }),

@@ -58,10 +58,15 @@ export function statusText(base: string, { health, models }: Status): string {
   return [[head], fleet, modelsTable(models)].map((lines) => lines.join("\n")).join("\n\n");
 }
 
+const circuits: Partial<Record<string, string>> = {
+  open: ", left alone: its last requests failed",
+  half_open: ", to be tried again",
+};
+
 function neuronRow(neuron: NeuronHealth): string[] {
   const sum = (key: "in_flight" | "queue_depth") => String(neuron.models.reduce((n, m) => n + m[key], 0));
   const loaded = neuron.models.filter(({ status }) => status === "loaded");
-  const state = neuron.draining ? "draining" : neuron.state;
+  const state = (neuron.draining ? "draining" : neuron.state) + (circuits[neuron.circuit] ?? "");
   return [
     neuron.name,
     neuron.reason === undefined ? state : `${state} (${neuron.reason})`,

@@ -11,6 +11,8 @@ import {
   samples,
   until,
 } from "../fixtures/gateway.fixture.ts";
+import type { TestGateway } from "../fixtures/gateway.fixture.ts";
+import { status } from "../inspect/status.ts";
 import { createLog } from "../telemetry/log.ts";
 import { delta, done, finish, json, openStream, role, usageChunk } from "../fixtures/mock-neuron.fixture.ts";
 import { MemoryStore } from "../store/store.ts";
@@ -103,6 +105,10 @@ test("usage: an admin sees everybody, others see themselves, and only an admin m
   expect([await drain({}), await drain(alice.headers), await drain(root.headers)]).toEqual([401, 403, 200]);
 });
 
+async function health(gateway: TestGateway): Promise<unknown> {
+  return (await fetch(`${gateway.url}/health`)).json();
+}
+
 test("a neuron that breaks off again and again is left alone, tried once, and taken back", async () => {
   const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
   a.answer = (_, response) => {
@@ -127,9 +133,17 @@ test("a neuron that breaks off again and again is left alone, tried once, and ta
     '{neuron="a"}': 1,
     '{neuron="b"}': 0,
   });
+  expect(await health(gateway)).toMatchObject({
+    ...{
+      status: "degraded",
+      fleet: [{ name: "a", state: "healthy", circuit: "open" }, { circuit: "closed" }],
+    },
+  });
+  expect((await status({ endpoint: gateway.url }, false)).text).toMatch(/^a +healthy, left alone: /m);
   expect(a.requests.length).toBe(3);
   a.answer = b.answer;
   await new Promise((wake) => setTimeout(wake, 450));
+  expect(await health(gateway)).toMatchObject({ status: "ok", fleet: [{ circuit: "half_open" }, {}] });
   expect(await stream()).toEqual(["a", true]);
   await until(() => gateway.logs.some(({ event }) => event === "neuron is asked again"));
   expect(await samples(gateway, "cortex_neuron_circuit_open")).toEqual({

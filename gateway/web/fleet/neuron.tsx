@@ -44,7 +44,10 @@ export function Neuron({ neuron, ids, traffic }: NeuronProps) {
   );
 }
 
-function stateOf({ state, draining }: NeuronReport): { kind: Kind; text: string } {
+function stateOf({ state, draining, circuit }: NeuronReport): { kind: Kind; text: string } {
+  if (state === "healthy" && circuit === "open")
+    return { kind: "bad", text: "left alone: its last requests failed" };
+  if (state === "healthy" && circuit === "half_open") return { kind: "busy", text: "to be tried again" };
   if (state === "healthy")
     return draining ? { kind: "busy", text: "draining" } : { kind: "good", text: state };
   return state === "starting" ? { kind: "busy", text: state } : { kind: "bad", text: state };
