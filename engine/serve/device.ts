@@ -103,7 +103,9 @@ async function buildModel(
       flopsPerSubmit,
       pictures,
     };
-    return { vision, runner: await Runner.create(gpu, network, config, runnerOptions) };
+    const runner = await Runner.create(gpu, network, config, runnerOptions);
+    await runner.warmUp();
+    return { vision, runner };
   });
   onProgress({ ...progress, phase: "ready" });
   const destroy = () => {

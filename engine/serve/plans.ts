@@ -1,6 +1,6 @@
 // The plans of a model that serves: a prompt's chunk with its last row's head, and decoding for 1, 2, 4, … sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Plan } from "../gpu/plan.ts";
+import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Memory, Network } from "../models/network.ts";
 import * as op from "../ops/index.ts";
@@ -43,6 +43,8 @@ export interface PlanOptions {
   slots: number;
   /** The residual stream's width, where prompts may have pictures in them. */
   pictureWidth: number | undefined;
+  /** Where the model is spread over several devices. */
+  exchange?: Exchange | undefined;
 }
 
 /** Records and compiles them all. */
@@ -51,18 +53,19 @@ export async function recordPlans(
   network: Network,
   memory: Memory,
   rope: Tensor,
-  { chunk, slots, pictureWidth }: PlanOptions,
+  { chunk, slots, pictureWidth, exchange }: PlanOptions,
 ): Promise<Plans> {
   const prefill = await recordPrefill(
     gpu,
     network,
     memory,
     createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
+    exchange,
   );
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
-    decode.push(await recordDecode(gpu, network, memory, entrance));
+    decode.push(await recordDecode(gpu, network, memory, entrance, exchange));
   }
   return { prefill, decode };
 }
@@ -94,13 +97,14 @@ async function recordPrefill(
   network: Network,
   memory: Memory,
   entrance: Entrance,
+  exchange: Exchange | undefined,
 ): Promise<PrefillPlan> {
   const { capacity, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, step });
+  const recording = new Recording(gpu, { capacity, step, exchange });
   const x = network.body(recording, inputs, memory);
   const last = op.lastRow(recording, x);
   const body = await recording.finish([last]);
-  const tail = new Recording(gpu, { capacity: 1, step });
+  const tail = new Recording(gpu, { capacity: 1, step, exchange });
   const outputs = recordHead(tail, network, last);
   return { entrance, body, head: await tail.finish([outputs.logits, outputs.next]), outputs };
 }
@@ -110,9 +114,10 @@ async function recordDecode(
   network: Network,
   memory: Memory,
   entrance: Entrance,
+  exchange: Exchange | undefined,
 ): Promise<DecodePlan> {
   const { capacity, batch, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, batch, step });
+  const recording = new Recording(gpu, { capacity, batch, step, exchange });
   const outputs = recordHead(recording, network, network.body(recording, inputs, memory));
   return { entrance, plan: await recording.finish([outputs.logits, outputs.next]), outputs };
 }

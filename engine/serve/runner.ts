@@ -3,6 +3,7 @@
 // ahead of each run; a plan itself never changes.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
+import type { Exchange } from "../gpu/plan.ts";
 import { bufferOf, readRanges, type Range } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
@@ -33,6 +34,8 @@ export interface RunnerOptions {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
+  /** Where the model is spread over several devices: they take the same turns. */
+  exchange?: Exchange | undefined;
 }
 
 /** What a sequence wants of the token that follows: nothing yet, the likeliest one, or all logits. */
@@ -52,12 +55,34 @@ export interface PrefillRun {
   feed: Feed;
   from: number;
   to: number;
+  /** Tokens of the sequence ahead of the feed; default: none. */
+  past?: number;
   want: Want;
   /** Where to save the state behind it. */
   snapshot?: number | undefined;
 }
 
-export class Runner {
+/** What a model's sequences are computed by: a runner, or one that others on other devices follow. */
+export interface TurnTaker {
+  readonly contextLength: number;
+  readonly slots: number;
+  readonly pages: number;
+  readonly snapshots: number;
+  /** Of a page, and of a state, in all layers. */
+  readonly pageBytes: number;
+  readonly stateBytes: number;
+  /** Says where the rows of a sequence lie; ordered with the runs. */
+  tell(write: TableWrite): void;
+  /** Ordered with the runs. */
+  copy(copy: Copy): void;
+  /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */
+  turn(
+    tokens: readonly DecodeToken[],
+    prefill?: PrefillRun,
+  ): Promise<{ decoded: Outcome[]; prefilled: Outcome }>;
+}
+
+export class Runner implements TurnTaker {
   readonly contextLength: number;
   readonly slots: number;
   readonly pages: number;
@@ -81,7 +106,8 @@ export class Runner {
   }
 
   /**
-   * Records and compiles the plans and allocates memory, caches and scratch: nothing is allocated afterwards.
+   * Records and compiles the plans and allocates memory, caches and scratch: nothing is allocated afterwards. To be
+   * warmed up before it serves.
    * Errors: bad_request for too many slots, out_of_memory.
    */
   static async create(
@@ -90,7 +116,7 @@ export class Runner {
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const { contextLength, slots, pages, snapshots, kvFormat: format, chunk, pictures } = options;
+    const { contextLength, slots, pages, snapshots, kvFormat: format, chunk, pictures, exchange } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
       throw new EngineError("bad_request", text);
@@ -99,14 +125,15 @@ export class Runner {
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
-    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth });
-    const runner = new Runner(gpu, options, memory, rope, plans);
-    await runner.#warmUp();
-    return runner;
+    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth, exchange });
+    return new Runner(gpu, options, memory, rope, plans);
   }
 
-  /** Some drivers compile a kernel when it first runs: that belongs to loading, not to somebody's first answer. */
-  async #warmUp(): Promise<void> {
+  /**
+   * Some drivers compile a kernel when it first runs: that belongs to loading, not to somebody's first answer. Devices
+   * that share the model do it together.
+   */
+  async warmUp(): Promise<void> {
     const feed = createFeed([0, 0], [], 0);
     await this.turn([], { slot: 0, feed, from: 0, to: Math.min(2, this.contextLength), want: "token" });
     for (const { entrance } of this.#plans.decode) {
@@ -133,7 +160,6 @@ export class Runner {
     return this.#memory.bytes;
   }
 
-  /** Of a page, and of a state, in all layers. */
   get pageBytes(): number {
     return this.#memory.pageBytes;
   }
@@ -146,19 +172,16 @@ export class Runner {
     return scratchBytesOf(this.#plans);
   }
 
-  /** Says where the rows of a sequence lie; ordered with the runs. */
   tell({ slot, first, pages }: TableWrite): void {
     writeTable(this.#gpu, this.#memory, slot, first, pages);
   }
 
-  /** Ordered with the runs. */
   copy(copy: Copy): void {
     if (copy.kind === "page") copyPage(this.#gpu, this.#memory, copy.from, copy.to);
     else if (copy.kind === "clear") clearState(this.#gpu, this.#memory, copy.slot);
     else restoreState(this.#gpu, this.#memory, copy.snapshot, copy.slot);
   }
 
-  /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */
   async turn(
     tokens: readonly DecodeToken[],
     prefill?: PrefillRun,
@@ -166,11 +189,11 @@ export class Runner {
     const ranges: Range[] = [];
     const wants: Want[] = tokens.map(({ want }) => want);
     if (tokens.length > 0) {
-      const outputs = this.#decode(tokens);
+      const outputs = await this.#decode(tokens);
       for (const [row, want] of wants.entries()) ranges.push(...rangeOf(outputs, row, want));
     }
     if (prefill) {
-      const outputs = this.#prefill(prefill);
+      const outputs = await this.#prefill(prefill);
       wants.push(prefill.want);
       ranges.push(...rangeOf(outputs, 0, prefill.want));
     }
@@ -189,22 +212,22 @@ export class Runner {
     freeMemory(this.#memory);
   }
 
-  #decode(tokens: readonly DecodeToken[]): Outputs {
+  async #decode(tokens: readonly DecodeToken[]): Promise<Outputs> {
     for (const { row, slot } of tokens) this.#check(slot, row + 1);
     const chosen = this.#plans.decode.find(({ entrance }) => entrance.capacity >= tokens.length);
     if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
     writeBatch(this.#gpu, chosen.entrance, tokens);
-    chosen.plan.submit(tokens.length, this.#options.flopsPerSubmit);
+    await chosen.plan.run(tokens.length, this.#options.flopsPerSubmit);
     return chosen.outputs;
   }
 
-  #prefill({ slot, feed, from, to, want, snapshot }: PrefillRun): Outputs {
-    this.#check(slot, to);
+  async #prefill({ slot, feed, from, to, past = 0, want, snapshot }: PrefillRun): Promise<Outputs> {
+    this.#check(slot, past + to);
     const { entrance, body, head, outputs } = this.#plans.prefill;
-    writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: from, slot });
-    body.submit(to - from, this.#options.flopsPerSubmit);
+    writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
+    await body.run(to - from, this.#options.flopsPerSubmit);
     if (snapshot !== undefined) saveState(this.#gpu, this.#memory, slot, snapshot);
-    if (want !== "nothing") head.submit(1, this.#options.flopsPerSubmit);
+    if (want !== "nothing") await head.run(1, this.#options.flopsPerSubmit);
     return outputs;
   }
 

@@ -2,7 +2,7 @@
 // the runner computes it, each request draws from what it got. Between two turns the thread hears its messages, so a
 // request comes and goes with the next turn. While nobody is there the loop stands still.
 import type { Grammars } from "../grammar/matcher.ts";
-import type { Outcome, Runner } from "./runner.ts";
+import type { Outcome, TurnTaker } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
 import { Pulse } from "./pulse.ts";
 import { Scheduler, type Drawn, type SchedulerStats, type Step } from "./scheduler.ts";
@@ -27,7 +27,7 @@ export interface TurnsOptions {
 }
 
 export class Turns {
-  readonly #runner: Runner;
+  readonly #runner: TurnTaker;
   readonly #vision: Vision | undefined;
   readonly #scheduler: Scheduler;
   readonly #onStep: (step: Step) => void;
@@ -40,7 +40,7 @@ export class Turns {
   #grammars: Grammars | undefined;
 
   constructor(
-    runner: Runner,
+    runner: TurnTaker,
     vision: Vision | undefined,
     { onStep = () => undefined, pulse = new Pulse(), ...options }: TurnsOptions,
   ) {
