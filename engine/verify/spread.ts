@@ -22,6 +22,9 @@ export interface Spread {
   weights: readonly number[];
 }
 
+/** Parts that share a device wait for one another's work, on software for long, ms. */
+const limitMs = 300_000;
+
 /** What one device builds, and how it meets the others. */
 interface Rank {
   config: ModelConfig;
@@ -125,13 +128,13 @@ function ranksOf(
     return stages.map((own, i) => ({
       config: own,
       source: checkpoint,
-      peers: { relay: new SharedRelay(ring, i) },
+      peers: { relay: new SharedRelay(ring, i, limitMs) },
     }));
   }
   const meeting = createMeeting({ ranks: weights.length, capacity: config.hidden * capacity });
   return sharesOf(config, weights, blockOf(checkpoint)).map((share) => ({
     config: share.config,
     source: sliced(checkpoint, share),
-    peers: { exchange: new AllReduce(meeting, share.rank) },
+    peers: { exchange: new AllReduce(meeting, share.rank, limitMs) },
   }));
 }
