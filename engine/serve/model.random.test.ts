@@ -24,10 +24,12 @@ const info: DeviceModelInfo = {
   },
   ...{ maxInFlight: 3, parameters: 1, weightBytes: 1, cacheBytes: 1, scratchBytes: 1 },
   ...{ dispatchesPerToken: 1, vision: undefined },
-  plan: {
-    ...{ model: "m", contextLength: 64, slots: 3, pages: 3, pagesPerSequence: 1, snapshots: 0 },
-    ...{ parts: [], totalBytes: 1, budget: undefined },
-  },
+  plans: [
+    {
+      ...{ model: "m", contextLength: 64, slots: 3, pages: 3, pagesPerSequence: 1, snapshots: 0 },
+      ...{ parts: [], totalBytes: 1, budget: undefined },
+    },
+  ],
 };
 const usage: Usage = {
   ...{ promptTokens: 1, completionTokens: 1, reasoningTokens: 0, cachedTokens: 0, prefillMs: 1, decodeMs: 1 },
