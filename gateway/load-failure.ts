@@ -24,6 +24,7 @@ const lasting: Record<string, string> = {
 const passing: Record<string, string> = {
   download_failed: "its files could not be downloaded",
   device_lost: "the device was lost",
+  load_stalled: "it came no further, and was given up",
   unreachable: "the neuron could not be reached",
   timeout: "it took too long",
   cancelled: "it was cancelled",

@@ -1,11 +1,11 @@
 // From a checkpoint to a model on the device, ready to run; or on several, where this one leads.
-import { openCheckpoint } from "../formats/checkpoint.ts";
 import type { Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { unwatched, type Watch } from "./loadWatch.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
-import { figuresOf, loadPart, type Part, type PartFigures } from "./part.ts";
+import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "./part.ts";
 import { budgetFor, pace, planModel } from "./planModel.ts";
 import type { Pulse } from "./pulse.ts";
 import type { Runner, TurnTaker } from "./runner.ts";
@@ -32,6 +32,8 @@ export interface LoadHooks {
   onProgress?: (progress: LoadProgress) => void;
   /** What repacks and quantises; default: this thread. */
   converter?: Converter;
+  /** Ends it when it no longer comes forward; default: nobody. */
+  watch?: Watch;
   /** Counts the model's steps for a watchdog. */
   pulse?: Pulse;
   /** Hears each turn before it runs. */
@@ -40,45 +42,52 @@ export interface LoadHooks {
   promised?: number;
 }
 
+/** Of a model that other devices have shares of. */
+export interface TeamHooks extends LoadHooks {
+  /** Hears that a turn has failed, so that the devices no longer agree. */
+  lost: (error: unknown) => void;
+  /** For tests: runs ahead of what this device takes of a sum. */
+  onSum?: (() => Promise<void>) | undefined;
+}
+
 /**
  * Reads a checkpoint onto the device and prepares to run it, by a plan of its memory. Nothing stays allocated when it
- * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint.
+ * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint; those of the watch.
  */
-export async function loadModel(
+export function loadModel(
   gpu: Gpu,
   folder: string,
   options: LoadOptions,
   hooks: LoadHooks = {},
 ): Promise<DeviceModel> {
-  const checkpoint = await openCheckpoint(folder, options.quant);
-  try {
-    const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
-    const plan = await planModel(gpu, checkpoint, options, budget);
+  const { watch = unwatched } = hooks;
+  return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
+    const planning = async () => {
+      const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
+      return planModel(gpu, checkpoint, options, budget);
+    };
+    const plan = await watch.during("planning its memory", planning());
     const part = await loadPart(gpu, checkpoint, { options, plan, ...hooks });
     const info = infoOf(part, [plan], [figuresOf(part)], part.loader.parameters);
     return modelOf(gpu, part, part.runner, info, options, hooks);
-  } finally {
-    await checkpoint.close();
-  }
+  });
 }
 
 /** The same of a model that this device leads, while others have their shares of it. Errors: also device_lost. */
-export async function loadTeam(
+export function loadTeam(
   gpu: Gpu,
   folder: string,
   options: LoadOptions,
   settings: TeamSettings,
-  hooks: LoadHooks & { lost: (error: unknown) => void },
+  hooks: TeamHooks,
 ): Promise<DeviceModel> {
-  const checkpoint = await openCheckpoint(folder, options.quant);
-  try {
+  const { watch = unwatched } = hooks;
+  return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
     const team = await gather(gpu, checkpoint, { folder, options, settings, hooks });
     const info = infoOf(team.part, team.plans, team.figures, team.parameters);
     const model = modelOf(gpu, team.part, team.leader, info, options, hooks);
     return { ...model, dismiss: () => team.followers.unload() };
-  } finally {
-    await checkpoint.close();
-  }
+  });
 }
 
 function modelOf(

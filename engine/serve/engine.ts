@@ -1,20 +1,30 @@
-// A device as the rest of the process sees it: the thread that owns it, whichever life that is in, and its models. When
-// the device is lost, or the thread crashes or hangs, what ran fails, a new thread is started, and the models are read
-// again; who asks meanwhile is told when to come back.
+// A device, or several, as the rest of the process sees them: the threads that own them, whichever life they are in, and
+// their models. When a device is lost, or its thread crashes or hangs, what ran fails, new threads are started, and the
+// models are read again; who asks meanwhile is told when to come back.
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../errors.ts";
 import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { Wire } from "../parallel/allReduce.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { faultsOfLife, parseFaults, type Fault } from "./faults.ts";
+import { DeviceGroup, type GroupOptions } from "./group.ts";
 import { LoadedModel, type ModelOptions } from "./model.ts";
 import { Resident } from "./resident.ts";
 import { defaultRestarts, Restarts, type RestartLimits } from "./restarts.ts";
+import { checkSpread } from "./spread.ts";
 import { loadText } from "./text.ts";
-import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
 export interface EngineOptions extends GpuOptions {
+  /** In place of `device`: several, over which models may be spread; one named twice is two, for trying that out. */
+  devices?: readonly number[] | undefined;
+  /** For loads that do not say it themselves: LoadOptions.tensorParallel; default: all devices. */
+  tensorParallel?: number | undefined;
+  /** How much of a model each device gets, in proportion to the others; default: all the same. */
+  weights?: readonly number[] | undefined;
+  /** As what sums over devices are sent: exactly (default), or in half the bytes. */
+  wire?: Wire;
   /** How many requests may wait for one model, and of how many prompt tokens; default: 64, and no limit. */
   maxQueue?: number;
   maxQueueTokens?: number | undefined;
@@ -32,6 +42,8 @@ export interface EngineOptions extends GpuOptions {
   images?: Partial<ImageLimits>;
   /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
   stepLimitMs?: number | undefined;
+  /** A load without progress for so long is given up, ms; default: as for a step. */
+  loadLimitMs?: number | undefined;
   /** How often a lost device is opened again; default: restarts.ts. */
   restarts?: RestartLimits;
   /** For tests only: what shall fail (faults.ts). */
@@ -45,7 +57,8 @@ interface ModelDefaults extends ModelOptions {
   kvCache: NonNullable<LoadOptions["kvCache"]>;
 }
 
-const defaultStepLimitMs = { hardware: 120_000, software: 600_000 };
+/** Of a step, and of a load without progress. */
+const defaultLimitMs = { hardware: 120_000, software: 600_000 };
 /** Answers to "when shall I come back", s. */
 const [leastWait, mostWait] = [1, 120];
 
@@ -61,30 +74,41 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     memoryLimitMb,
     images,
     stepLimitMs,
+    loadLimitMs,
     restarts = defaultRestarts,
     faults,
+    devices,
+    tensorParallel,
+    weights,
+    wire = "f32",
     ...gpu
   } = options;
-  const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
   const modelOptions = {
-    ...limits,
+    ...{ maxQueue, maxQueueTokens, maxPerPrincipal },
     maxInFlight,
     memoryLimitMb,
     prefixCache,
     kvCache,
     images: { ...defaultImageLimits, ...images },
   };
-  const stepLimits =
-    stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
-  const threads = { gpu, stepLimitMs: stepLimits };
+  const limit = (ms: number | undefined) =>
+    ms === undefined ? defaultLimitMs : { hardware: ms, software: ms };
+  const gpus = devices?.map((device) => ({ ...gpu, device })) ?? [gpu];
+  const spread = { tensorParallel, weights };
+  checkSpread(spread, gpus.length);
+  const limits = { stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
+  const threads = { gpus, spread, wire, ...limits };
   const planned = parseFaults(faults ?? "");
-  const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
-  return new DeviceEngine(thread, threads, {
+  const group = await DeviceGroup.start({ ...threads, faults: faultsOfLife(planned, 1) });
+  return new DeviceEngine(group, threads, {
     modelOptions,
     restarts: new Restarts(restarts),
     faults: planned,
   });
 }
+
+/** What all lives of the threads have in common. */
+type Threads = Omit<GroupOptions, "faults" | "expected">;
 
 interface Means {
   modelOptions: ModelDefaults;
@@ -93,12 +117,12 @@ interface Means {
 }
 
 class DeviceEngine implements Engine {
-  readonly device: DeviceReport;
+  readonly devices: readonly DeviceReport[];
   onChange: (health: DeviceHealth) => void = () => undefined;
   readonly #means: Means;
-  readonly #threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">;
+  readonly #threads: Threads;
   readonly #residents = new Set<Resident>();
-  #thread: DeviceThread;
+  #group: DeviceGroup;
   #health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
   #recovery: Promise<void> = Promise.resolve();
   #over = false;
@@ -108,12 +132,17 @@ class DeviceEngine implements Engine {
   #reloadMs = 0;
   #backAt = 0;
 
-  constructor(thread: DeviceThread, threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">, means: Means) {
-    this.device = thread.report;
+  constructor(group: DeviceGroup, threads: Threads, means: Means) {
+    this.devices = group.reports;
     this.#threads = threads;
     this.#means = means;
-    this.#thread = thread;
-    this.#follow(thread);
+    this.#group = group;
+    this.#follow(group);
+    if (group.failure) this.#recover(group.failure.message);
+  }
+
+  get device(): DeviceReport {
+    return this.devices[0]!;
   }
 
   get health(): DeviceHealth {
@@ -125,7 +154,8 @@ class DeviceEngine implements Engine {
     options: LoadOptions,
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
-    const text = await loadText(folder, options.quant);
+    const limitMs = this.#threads.loadLimitMs[this.device.kind];
+    const text = await withinLimit(loadText(folder, options.quant), limitMs, folder);
     if (this.#health.state === "failed" && !this.#over) {
       this.#means.restarts.forget();
       this.#recover(this.#health.reason ?? "");
@@ -144,9 +174,9 @@ class DeviceEngine implements Engine {
     };
     const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
     const begun = performance.now();
-    const { link } = this.#thread;
-    await resident.load(link, onProgress);
-    if (link.failure) throw link.failure; // between its last message and now
+    const group = this.#group;
+    await resident.load(group, onProgress);
+    if (group.failure) throw group.failure; // between its last message and now
     this.#reloadMs += performance.now() - begun;
     this.#residents.add(resident);
     return new LoadedModel(resident, text, this.#means.modelOptions, () => this.#residents.delete(resident));
@@ -160,7 +190,7 @@ class DeviceEngine implements Engine {
     await this.#recovery;
     this.#means.restarts.forget();
     if (this.#health.state === "failed") this.#recover("restarted");
-    else this.#thread.link.fail(new EngineError("device_lost", "the device is restarted on request"));
+    else this.#group.fail(new EngineError("device_lost", "the device is restarted on request"));
     await this.#recovery;
     if (this.#health.state !== "ready")
       throw new EngineError("device_lost", this.#health.reason ?? "closing");
@@ -173,16 +203,16 @@ class DeviceEngine implements Engine {
   }
 
   async #end(): Promise<void> {
-    const thread = this.#thread;
-    await thread.close();
+    const group = this.#group;
+    await group.close();
     await this.#recovery;
-    if (this.#thread !== thread) await this.#thread.close();
+    if (this.#group !== group) await this.#group.close();
   }
 
-  #follow(thread: DeviceThread): void {
-    thread.link.onFailure = ({ message }) => {
+  #follow(group: DeviceGroup): void {
+    group.onFailure = ({ message }) => {
       // While it recovers, the recovery itself finds out.
-      if (thread === this.#thread && this.#health.state === "ready" && !this.#over) this.#recover(message);
+      if (group === this.#group && this.#health.state === "ready" && !this.#over) this.#recover(message);
     };
   }
 
@@ -195,7 +225,7 @@ class DeviceEngine implements Engine {
       this.#tell({ state: "recovering", reason, losses: this.#health.losses + 1 });
       const pause = this.#means.restarts.failed(performance.now());
       this.#backAt = performance.now() + (pause ?? 0) + this.#reloadMs;
-      await this.#thread.abandon();
+      await this.#group.abandon();
       if (pause === undefined) return this.#giveUp(reason);
       await sleep(pause);
       if (this.#over) return;
@@ -204,26 +234,26 @@ class DeviceEngine implements Engine {
     if (!this.#over) this.#tell({ ...this.#health, state: "ready", reason: undefined });
   }
 
-  /** A new thread with all models in it; what became of it, where it failed in turn. */
+  /** New threads with all models in them; what became of it, where it failed in turn. */
   async #live(): Promise<string | undefined> {
     this.#lives += 1;
     const faults = faultsOfLife(this.#means.faults, this.#lives);
-    const thread = await startThread({ ...this.#threads, faults, expected: this.device });
-    this.#thread = thread;
-    this.#follow(thread);
+    const group = await DeviceGroup.start({ ...this.#threads, faults, expected: this.devices });
+    this.#group = group;
+    this.#follow(group);
     const begun = performance.now();
     for (const resident of this.#residents) {
       try {
-        await resident.load(thread.link, () => undefined);
+        await resident.load(group, () => undefined);
       } catch (error) {
-        if (thread.link.failure) return thread.link.failure.message;
+        if (group.failure) return group.failure.message;
         this.#residents.delete(resident);
         resident.down("failed", `it could not be read again: ${(error as Error).message}`);
       }
       if (!this.#residents.has(resident)) await resident.unload(); // meanwhile, or just above
     }
     this.#reloadMs = performance.now() - begun;
-    return thread.link.failure?.message;
+    return group.failure?.message;
   }
 
   #giveUp(reason: string): void {
@@ -243,4 +273,14 @@ class DeviceEngine implements Engine {
     const seconds = Math.ceil((this.#backAt - performance.now()) / 1000);
     return Math.min(mostWait, Math.max(leastWait, seconds));
   }
+}
+
+/** A disk that hangs is met here first: the tokenizer is read before the device is asked. */
+async function withinLimit<T>(reading: Promise<T>, limitMs: number, folder: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = `${folder}: given up after ${limitMs / 1000} s in reading its tokenizer`;
+    timer = setTimeout(() => reject(new EngineError("load_stalled", text)), limitMs);
+  });
+  return Promise.race([reading, late]).finally(() => clearTimeout(timer));
 }

@@ -1,19 +1,25 @@
 // Faults on purpose, for tests: what a driver does once in a month happens at the step that the test names. Nothing of
 // it runs unless EngineOptions.faults (the daemon: NEURON_FAULTS) is set; no setting of a file reaches it.
 //
-//   lost@decode:5 hang@prefill:2*
+//   lost@decode:5 hang@prefill:2* crash@sum:9/1
 //
-// KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached. The device's thread is started anew
-// after most of them; a fault with * happens in every life of the thread, others in the first alone.
+// KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached; with /R behind it on the device at place R
+// of the engine's devices (default: 0). The threads of the devices are started anew after most of them; a fault with *
+// happens in every life of the thread, others in the first alone.
 import { EngineError } from "../errors.ts";
 
 /**
- * lost: the device is destroyed while it computes. hang: the step never ends. stuck: nor does the thread ever hear
+ * lost: the device is destroyed while it computes. hang: what was begun never ends. stuck: nor does the thread ever hear
  * anything again. crash: an exception that nobody catches. bug: an exception in the step. memory: no memory is left.
  */
 const kinds = ["lost", "hang", "stuck", "crash", "bug", "memory"] as const;
-/** load: when all is on the device. */
-const points = ["load", "prefill", "decode"] as const;
+/**
+ * In a load: read, a piece of the checkpoint; compile, a kernel; upload, a wait for the queue; load, when all is there.
+ * sum: a device takes a sum over devices.
+ */
+const points = ["read", "compile", "upload", "load", "prefill", "decode", "sum"] as const;
+/** What can happen in the midst of a load, where each is a wait. */
+const waits: readonly FaultPoint[] = ["read", "compile", "upload"];
 
 export type FaultKind = (typeof kinds)[number];
 export type FaultPoint = (typeof points)[number];
@@ -22,6 +28,8 @@ export interface Fault {
   kind: FaultKind;
   point: FaultPoint;
   at: number;
+  /** Which of the engine's devices. */
+  place: number;
   always: boolean;
 }
 
@@ -31,17 +39,22 @@ export function parseFaults(text: string): Fault[] {
     .split(/[\s,]+/)
     .filter((word) => word !== "")
     .map((word) => {
-      const [, kind, point, at = "1", star] = /^(\w+)@(\w+)(?::([1-9]\d*))?(\*)?$/.exec(word) ?? [];
-      const known = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
-      if (!known || (point === "load" && (kind === "hang" || kind === "stuck"))) {
-        const form = `KIND@POINT[:N][*] with ${kinds.join(", ")} at ${points.join(", ")} (no hang or stuck load)`;
-        throw new EngineError("bad_config", `faults: "${word}" is not ${form}`);
+      const form = /^(\w+)@(\w+)(?::([1-9]\d*))?(?:\/(\d+))?(\*)?$/;
+      const [, kind, point, at = "1", place = "0", star] = form.exec(word) ?? [];
+      const isKnown = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
+      const fits = waits.includes(point as FaultPoint)
+        ? kind === "hang"
+        : kind !== "hang" || point !== "load";
+      if (!isKnown || !fits) {
+        const known = `KIND@POINT[:N][/PLACE][*] with ${kinds.join(", ")} at ${points.join(", ")}`;
+        const but = `(only hang at ${waits.join(", ")}; all but hang at load)`;
+        throw new EngineError("bad_config", `faults: "${word}" is not ${known} ${but}`);
       }
-      return { kind, point, at: Number(at), always: star !== undefined } as Fault;
+      return { kind, point, at: Number(at), place: Number(place), always: star !== undefined } as Fault;
     });
 }
 
-/** Those of the first life of a device's thread, or of every later one. */
+/** Those of the first life of the threads, or of every later one. */
 export function faultsOfLife(faults: readonly Fault[], life: number): Fault[] {
   return faults.filter(({ always }) => always || life === 1);
 }
@@ -59,6 +72,28 @@ export class Faults {
 
   constructor(faults: readonly Fault[] = []) {
     this.#faults = faults;
+  }
+
+  /** Counts a wait of a load; resolves at once, or never. */
+  async pass(point: FaultPoint): Promise<void> {
+    let hangs = false;
+    this.reach(point, { destroyDevice: () => undefined, hang: () => (hangs = true) });
+    if (hangs) await new Promise(() => undefined);
+  }
+
+  /** Makes the device's own waits pass here. */
+  obstruct(device: GPUDevice): void {
+    const { queue } = device;
+    const compile = device.createComputePipelineAsync.bind(device);
+    const wait = queue.onSubmittedWorkDone.bind(queue);
+    device.createComputePipelineAsync = async (kernel) => {
+      await this.pass("compile");
+      return compile(kernel);
+    };
+    queue.onSubmittedWorkDone = async () => {
+      await this.pass("upload");
+      return wait();
+    };
   }
 
   /** Counts the point, and does what is due there. Throws for bug and memory. */

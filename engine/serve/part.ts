@@ -1,5 +1,5 @@
 // What one device has of a model, ready to run: all of it, or one rank's share.
-import type { Checkpoint, TensorSource } from "../formats/checkpoint.ts";
+import { openCheckpoint, type Checkpoint, type TensorSource } from "../formats/checkpoint.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Exchange } from "../gpu/plan.ts";
@@ -12,6 +12,7 @@ import type { Network } from "../models/network.ts";
 import { architectures } from "../models/registry.ts";
 import { sliced } from "../parallel/sliced.ts";
 import type { RankShare } from "../parallel/slices.ts";
+import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWatch.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { pace } from "./planModel.ts";
 import { Runner } from "./runner.ts";
@@ -57,15 +58,34 @@ export interface PartOptions {
   onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** What repacks and quantises; default: this thread. */
   converter?: Converter | undefined;
+  /** Ends the load when it no longer comes forward; default: nobody. */
+  watch?: Watch | undefined;
+}
+
+/** Opens a checkpoint for `work`, and closes it. Errors: those of the watch, of opening it, of the work. */
+export async function withCheckpoint<T>(
+  folder: string,
+  quant: string | undefined,
+  watch: Watch,
+  work: (checkpoint: Checkpoint) => Promise<T>,
+): Promise<T> {
+  const opening = openCheckpoint(folder, quant);
+  try {
+    return await work(await watch.during("opening its files", opening));
+  } finally {
+    const closed = opening.then((checkpoint) => checkpoint.close()).catch(() => undefined);
+    if (!watch.error) await closed; // a file that hangs does not close either
+  }
 }
 
 /** Reads it onto the device. Nothing stays allocated when it throws. Errors: out_of_memory; those of a bad checkpoint. */
 export function loadPart(gpu: Gpu, checkpoint: Checkpoint, options: PartOptions): Promise<Part> {
-  return allocating(gpu, () => buildPart(gpu, checkpoint, options));
+  const { watch = unwatched } = options;
+  return allocating(gpu, () => watch.guard(buildPart(gpu, checkpoint, { ...options, watch })));
 }
 
 async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): Promise<Part> {
-  const { member, onProgress = () => undefined, converter = serialConverter } = parts;
+  const { member, onProgress = () => undefined, converter = serialConverter, watch = unwatched } = parts;
   const source = member ? sliced(checkpoint, member.share) : checkpoint;
   const progress = startProgress(checkpoint, source);
   const onBytes = (bytes: number, tensor?: string) => {
@@ -73,7 +93,9 @@ async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): 
     if (tensor) progress.tensors += 1;
     onProgress({ ...progress });
   };
-  const loader = new Loader(gpu, source, { onBytes, converter });
+  const loader = new Loader(gpu, watchedSource(source, watch), {
+    ...{ onBytes, converter: watchedConverter(converter, watch) },
+  });
   const config = member?.share.config ?? (await configOf(checkpoint));
   const network = await architectures[config.modelType](loader, config);
   // The weights flow while kernels compile.

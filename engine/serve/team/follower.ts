@@ -2,25 +2,34 @@
 // ends the turn of all: whoever waits for a sum is told.
 import type { MessagePort } from "node:worker_threads";
 import { toPlainError } from "../../errors.ts";
-import { openCheckpoint } from "../../formats/checkpoint.ts";
 import type { Converter } from "../../formats/quantise/pool.ts";
 import type { Gpu } from "../../gpu/adapter.ts";
 import { configOf } from "../../models/pooling.ts";
 import { AllReduce } from "../../parallel/allReduce.ts";
 import { sharesOf } from "../../parallel/slices.ts";
 import type { FedPicture } from "../entrance.ts";
-import { figuresOf, loadPart, type Part, type PartFigures } from "../part.ts";
+import type { Watch } from "../loadWatch.ts";
+import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "../part.ts";
 import type { PrefillRun, Runner } from "../runner.ts";
+import { heard } from "./heard.ts";
 import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollower } from "./messages.ts";
+
+/** What a load is done with. */
+export interface LoadMeans {
+  watch: Watch;
+  converter: Converter;
+}
 
 /** What a follower's thread does for it. */
 export interface FollowerMeans {
   /** Runs a load when no other is under way: error scopes are a stack of the whole device. */
-  load<T>(work: (converter: Converter) => Promise<T>): Promise<T>;
+  load<T>(folder: string, work: (means: LoadMeans) => Promise<T>): Promise<T>;
   /** Counts a step for the watchdog. */
   step<T>(work: () => Promise<T>): Promise<T>;
   /** Hears what is about to run, and when all is loaded. Throws what is to fail. */
   reached(point: "load" | "prefill" | "decode", runner: Runner | undefined): void;
+  /** For tests: runs ahead of what it takes of a sum. */
+  onSum?: (() => Promise<void>) | undefined;
 }
 
 export class Follower {
@@ -72,7 +81,7 @@ export class Follower {
   ): Promise<{ figures: PartFigures } | undefined> {
     switch (message.type) {
       case "load":
-        return { figures: await this.#means.load((converter) => this.#load(message.order, converter)) };
+        return { figures: await this.#means.load(message.order.folder, (m) => this.#load(message.order, m)) };
       case "warmUp":
         await this.#means.step(() => this.#runner.warmUp());
         return undefined;
@@ -87,19 +96,16 @@ export class Follower {
     }
   }
 
-  async #load(order: RankOrder, converter: Converter): Promise<PartFigures> {
+  #load(order: RankOrder, { watch, converter }: LoadMeans): Promise<PartFigures> {
     const { folder, options, rank, weights, meeting, limitMs, plan } = order;
-    const checkpoint = await openCheckpoint(folder, options.quant);
-    try {
+    this.#exchange = new AllReduce(meeting, rank, limitMs);
+    return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
       const share = sharesOf(await configOf(checkpoint), weights)[rank]!;
-      this.#exchange = new AllReduce(meeting, rank, limitMs);
-      const member = { share, exchange: this.#exchange };
-      this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter });
+      const member = { share, exchange: heard(this.#exchange!, this.#means.onSum) };
+      this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter, watch });
       this.#means.reached("load", undefined);
       return figuresOf(this.#part);
-    } finally {
-      await checkpoint.close();
-    }
+    });
   }
 
   async #turn({ tokens, prefill }: AnnouncedTurn): Promise<void> {

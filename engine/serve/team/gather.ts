@@ -9,15 +9,18 @@ import { architectures } from "../../models/registry.ts";
 import { visionTower } from "../../models/vision.ts";
 import { AllReduce, createMeeting, type Wire } from "../../parallel/allReduce.ts";
 import { sharesOf, type RankShare } from "../../parallel/slices.ts";
-import type { LoadHooks } from "../device.ts";
+import type { TeamHooks } from "../device.ts";
 import type { MemoryBudget, MemoryPlan } from "../memoryPlan.ts";
 import { figuresOf, loadPart, type Part, type PartFigures } from "../part.ts";
 import { budgetFor, pace, planPlaces } from "../planModel.ts";
 import type { LoadOptions } from "../types.ts";
 import { towerOf } from "../vision.ts";
+import { unwatched } from "../loadWatch.ts";
+import { Pulse } from "../pulse.ts";
 import { weigh } from "../weigh.ts";
 import { Followers } from "./followers.ts";
 import { Leader } from "./leader.ts";
+import { heard } from "./heard.ts";
 import type { RankOrder } from "./messages.ts";
 import { together } from "./together.ts";
 
@@ -56,7 +59,7 @@ export interface Gathering {
   folder: string;
   options: LoadOptions;
   settings: TeamSettings;
-  hooks: LoadHooks & { lost: (error: unknown) => void };
+  hooks: TeamHooks;
 }
 
 /**
@@ -68,7 +71,9 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   const followers = new Followers(settings.ports);
   try {
     const shares = await dealt(checkpoint, settings.places);
-    const plans = await planTeam(checkpoint, gathering.options, settings.places, shares);
+    const planning = planTeam(checkpoint, gathering.options, settings.places, shares);
+    const { watch = unwatched } = gathering.hooks;
+    const plans = await watch.during("planning its memory", planning);
     return await load(gpu, checkpoint, gathering, { followers, shares, plans });
   } catch (error) {
     await followers.unload();
@@ -118,6 +123,7 @@ interface Ready {
 
 async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, ready: Ready): Promise<Team> {
   const { folder, options, settings, hooks } = gathering;
+  const { pulse = new Pulse() } = hooks;
   const { followers, shares, plans } = ready;
   const { limitMs, wire, places } = settings;
   const capacity = pace(gpu.report.kind).chunk * shares[0]!.config.hidden;
@@ -127,16 +133,19 @@ async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, read
   const order = (rank: number): RankOrder => ({
     ...{ folder, options, rank, weights, meeting, limitMs, plan: plans[rank]! },
   });
-  const { onProgress, converter } = hooks;
-  const member = { share: shares[0]!, exchange };
-  const own = loadPart(gpu, checkpoint, { options, plan: plans[0]!, member, onProgress, converter });
+  const member = { share: shares[0]!, exchange: heard(exchange, hooks.onSum) };
+  // What follows is up to the others, whose own threads watch them.
+  const own = loadPart(gpu, checkpoint, { options, plan: plans[0]!, member, ...hooks }).finally(() =>
+    hooks.watch?.end(),
+  );
   try {
     const others = followers.load(order);
     await together([own, ...others], () => undefined);
     const part = await own;
-    await together([part.runner.warmUp(), ...followers.ask({ type: "warmUp" })], (rank) =>
-      exchange.fail(rank),
-    );
+    await pulse.beat(() => {
+      const works = [part.runner.warmUp(), ...followers.ask({ type: "warmUp" })];
+      return together(works, (rank) => exchange.fail(rank));
+    });
     const figures = [figuresOf(part), ...(await Promise.all(others)).map((one) => one!)];
     const leader = new Leader({ gpu, runner: part.runner, followers, exchange, lost: hooks.lost });
     const parameters = await parametersOf(gpu, checkpoint);
