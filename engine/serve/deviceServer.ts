@@ -299,6 +299,6 @@ async function endModel(model: DeviceModel): Promise<void> {
 /** Whatever a device could not do while others waited for it, all of them begin anew. */
 function asLoss(error: unknown): EngineError {
   if (error instanceof EngineError && error.code === "device_lost") return error;
-  const text = `a turn failed on one of several devices: ${error instanceof Error ? error.message : String(error)}`;
-  return new EngineError("device_lost", text, {}, { cause: error });
+  const [what] = (error instanceof Error ? error.message : String(error)).split("\n"); // no stack, where there is one
+  return new EngineError("device_lost", `a turn of several devices failed: ${what}`, {}, { cause: error });
 }

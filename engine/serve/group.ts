@@ -1,7 +1,7 @@
 // The threads of an engine's devices, in one life of theirs: a model may be on several of them, so they fail together and
 // are started anew together.
 import { MessageChannel } from "node:worker_threads";
-import { EngineError } from "../errors.ts";
+import type { EngineError } from "../errors.ts";
 import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { Wire } from "../parallel/allReduce.ts";

@@ -24,6 +24,9 @@ import { heard } from "./heard.ts";
 import type { RankOrder } from "./messages.ts";
 import { together } from "./together.ts";
 
+/** Of what a rank may let the others wait for a sum: what they may take to end their turn when one has failed. */
+const drainShare = 1 / 6;
+
 /** A device that takes part. */
 export interface TeamPlace {
   report: DeviceReport;
@@ -144,10 +147,11 @@ async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, read
     const part = await own;
     await pulse.beat(() => {
       const works = [part.runner.warmUp(), ...followers.ask({ type: "warmUp" })];
-      return together(works, (rank) => exchange.fail(rank));
+      return together(works, (rank) => exchange.fail(rank), limitMs * drainShare);
     });
     const figures = [figuresOf(part), ...(await Promise.all(others)).map((one) => one!)];
-    const leader = new Leader({ gpu, runner: part.runner, followers, exchange, lost: hooks.lost });
+    const drainMs = limitMs * drainShare;
+    const leader = new Leader({ gpu, runner: part.runner, followers, exchange, drainMs, lost: hooks.lost });
     const parameters = await parametersOf(gpu, checkpoint);
     return { leader, followers, part, plans, figures, parameters };
   } catch (error) {

@@ -10,14 +10,13 @@ import type { Followers } from "./followers.ts";
 import type { AnnouncedPicture, AnnouncedPrefill } from "./messages.ts";
 import { together } from "./together.ts";
 
-/** How long, ms, the other ranks may take to notice that one has failed, before they are no longer waited for. */
-const drainMs = 2000;
-
 export interface LeaderParts {
   gpu: Gpu;
   runner: Runner;
   followers: Followers;
   exchange: AllReduce;
+  /** How long the other ranks may take to end when one has failed, before they are no longer waited for, ms. */
+  drainMs: number;
   /** Hears that the team is over. */
   lost: (error: unknown) => void;
 }
@@ -67,7 +66,7 @@ export class Leader implements TurnTaker {
 
   /** Errors: device_lost and others of any rank; then `lost` has heard it. */
   async turn(tokens: readonly DecodeToken[], prefill?: PrefillRun): ReturnType<TurnTaker["turn"]> {
-    const { followers, exchange, lost } = this.#parts;
+    const { followers, exchange, drainMs, lost } = this.#parts;
     try {
       const announced = {
         tokens: tokens.map(({ id, position, row, slot }) => ({ id, position, row, slot })),
