@@ -99,9 +99,15 @@ export async function openGpu(
   if (chosen.backend !== "null") log(deviceLine(report));
   const warning = softwareWarning(report);
   if (warning) log(warning);
-  const has = (feature: string) => (requiredFeatures as string[]).includes(feature);
+  return { device, ...capabilitiesOf(report), lost: device.lost, destroy: () => device.destroy() };
+}
+
+/** What an open device can do, for those who only know its report. */
+export function capabilitiesOf(
+  report: DeviceReport,
+): Pick<Gpu, "report" | "has" | "subgroupSize" | "limits"> {
+  const has = (feature: string) => report.features.includes(feature);
   return {
-    device,
     report,
     has: {
       f16: has("shader-f16"),
@@ -111,8 +117,6 @@ export async function openGpu(
     },
     subgroupSize: report.subgroups ?? { min: 1, max: 1 },
     limits: report.limits as GpuLimits,
-    lost: device.lost,
-    destroy: () => device.destroy(),
   };
 }
 
