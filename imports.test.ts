@@ -16,7 +16,10 @@ const allowed: Record<string, readonly string[]> = {
   "engine/reference": ["engine/errors.ts", "engine/ops"], // types of the ops they mirror
   "engine/ops": ["engine/errors.ts", "engine/gpu"],
   "engine/models": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/image", "engine/ops"],
-  "engine/serve/types.ts": ["engine/gpu/report.ts", "engine/grammar/grammar.ts", "engine/image/settings.ts"],
+  "engine/serve/types.ts": [
+    ...["engine/gpu/report.ts", "engine/grammar/grammar.ts"],
+    ...["engine/image/settings.ts", "engine/parallel/choice.ts"],
+  ],
   "engine/serve": ["engine"],
   "engine/verify": [
     "engine/errors.ts",

@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { createBuffer } from "../engine/gpu/tensor.ts";
 import { AllReduce, createMeeting, type Wire } from "../engine/parallel/allReduce.ts";
+import { tokenMs } from "../engine/parallel/choice.ts";
 import { sumWith, type Rehearsal } from "./rehearsal.ts";
 import { originOf, saveRows } from "./results.ts";
 
@@ -117,10 +118,17 @@ interface Modelled {
   deviceBandwidth: number;
 }
 
-/** Tokens a second of decode: each device reads its part of the weights, and two sums a layer wait for one another. */
-function decodeRate(row: ParallelRow, { weightBytes, layers, deviceBandwidth }: Modelled): number {
-  const reading = weightBytes / row.ranks / deviceBandwidth;
-  return 1 / (reading + 2 * layers * (row.sumUs + row.roundTripUs) * 1e-6);
+/**
+ * Tokens a second of decode: in parts of every layer, each device reads its own at once, and they meet twice a layer; in
+ * runs of layers, one reads after the other, and a token goes on from each once.
+ */
+function decodeRates(row: ParallelRow, { weightBytes, layers, deviceBandwidth }: Modelled) {
+  const readMs = (1000 * weightBytes) / deviceBandwidth;
+  const times = tokenMs({
+    ...{ devices: row.ranks, layers, readMs },
+    sumMs: (row.sumUs + row.roundTripUs) / 1000,
+  });
+  return { tensor: 1000 / times.tensor, pipeline: 1000 / times.pipeline };
 }
 
 /** Qwen3.5-27B's shape on cards of an RTX 5090's bandwidth (1.79 TB/s, of which kernels reach about 80 %). */
@@ -140,9 +148,10 @@ function printParallel(rows: readonly ParallelRow[]): void {
   }
   for (const row of rows.filter(({ hidden, tokens }) => hidden === 5120 && tokens === 1))
     for (const [format, weightBytes] of Object.entries(formats)) {
-      const rate = decodeRate(row, { ...large, weightBytes });
+      const { tensor, pipeline } = decodeRates(row, { ...large, weightBytes });
+      const shape = `27B, 64 layers, ${format}, ${row.ranks} cards of 1.79 TB/s`;
       console.log(
-        `modelled: 27B, 64 layers, ${format}, ${row.ranks} cards of 1.79 TB/s: ${rate.toFixed(1)} tokens/s`,
+        `modelled: ${shape}: ${tensor.toFixed(1)} tokens/s by tensor, ${pipeline.toFixed(1)} by pipeline`,
       );
     }
 }

@@ -90,6 +90,7 @@ const info: ModelInfo = {
   scratchBytes: 1,
   dispatchesPerToken: 40,
   devices: [0],
+  spread: undefined,
   plans: [
     {
       ...{ model: "fake", contextLength: 4096, slots: 1, pages: 64, pagesPerSequence: 64, snapshots: 0 },

@@ -2,8 +2,6 @@ import { expect, test } from "vitest";
 import type { ModelConfig } from "../models/config.ts";
 import { divideLayers, stagesOf } from "./stages.ts";
 
-const mib = 2 ** 20;
-
 test.each<[string, number[], number, number[], number[]]>([
   ["equal devices, equal layers", [1, 1, 1, 1, 1, 1], 0, [10, 10], [3, 3]],
   ["what is before and behind them counts", [1, 1, 1, 1, 1, 1], 2, [10, 10], [2, 4]],
@@ -42,13 +40,9 @@ test("no division of a hundred random ones is better than the one that was found
   }
 });
 
-test("what does not fit is told with the figures, and so are too many devices", () => {
-  const layers = [4 * mib, 4 * mib, 4 * mib];
-  expect(() => divideLayers({ layers, ends: mib }, [6 * mib, 6 * mib])).toThrow(
-    "the layers do not fit; device 0: 1 layers, 5 MiB of 6 MiB; device 1: 2 layers, 8 MiB of 6 MiB",
-  );
+test("fewer layers than devices", () => {
   expect(() => divideLayers({ layers: [1, 1], ends: 0 }, [9, 9, 9])).toThrow(
-    "2 layers cannot be divided over 3",
+    "2 layers cannot be divided over 3 devices",
   );
 });
 

@@ -12,9 +12,9 @@ export interface StageCosts {
 }
 
 /**
- * Runs of layers for devices of these budgets, bytes, so that the fullest is as empty as it can be; each at least one.
+ * Runs of layers for devices of these budgets, bytes (or in proportion), so that the fullest is as empty as it can be; each at least one.
  * Of equally good divisions that with the later layers on the first devices' side.
- * Errors: unsupported_model with fewer layers than devices; out_of_memory with the sums where no division fits.
+ * Whether it fits is for the plan of each to say. Errors: unsupported_model with fewer layers than devices.
  */
 export function divideLayers({ layers, ends }: StageCosts, budgets: readonly number[]): Span[] {
   const stages = budgets.length;
@@ -36,14 +36,12 @@ export function divideLayers({ layers, ends }: StageCosts, budgets: readonly num
     cuts.push(chosen.map(({ from }) => from));
     best = chosen.map(({ fullest }) => fullest);
   }
-  const fullest = best[layers.length]!;
   const spans: Span[] = [];
   for (let stage = stages - 1, to = layers.length; stage >= 0; stage -= 1) {
     const from = stage === 0 ? 0 : cuts[stage - 1]![to]!;
     spans.unshift({ from, to });
     to = from;
   }
-  if (fullest > 1) throw refusal({ layers, ends }, budgets, spans);
   return spans;
 }
 
@@ -55,23 +53,6 @@ function bestCut(best: readonly number[], to: number, fill: (from: number) => nu
     if (fullest <= chosen.fullest) chosen = { from, fullest };
   }
   return chosen;
-}
-
-function refusal(
-  { layers, ends }: StageCosts,
-  budgets: readonly number[],
-  spans: readonly Span[],
-): EngineError {
-  const sums = spans.map(({ from, to }, i) =>
-    layers.slice(from, to).reduce((sum, bytes) => sum + bytes, i === 0 ? ends : 0),
-  );
-  const needed = sums.reduce((sum, bytes) => sum + bytes, 0);
-  const available = budgets.reduce((sum, bytes) => sum + bytes, 0);
-  const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  const each = sums.map(
-    (bytes, i) => `device ${i}: ${length(spans[i]!)} layers, ${mib(bytes)} of ${mib(budgets[i]!)}`,
-  );
-  return new EngineError("out_of_memory", `the layers do not fit; ${each.join("; ")}`, { needed, available });
 }
 
 /** The model of each stage; its tensors have the checkpoint's own names. */

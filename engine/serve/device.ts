@@ -4,15 +4,14 @@ import type { Gpu } from "../gpu/adapter.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { unwatched, type Watch } from "./loadWatch.ts";
 import type { DeviceModelInfo } from "./messages.ts";
-import type { MemoryPlan } from "./memoryPlan.ts";
 import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "./part.ts";
 import { budgetFor, pace, planModel } from "./planModel.ts";
 import type { Pulse } from "./pulse.ts";
 import type { Runner, TurnTaker } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
-import { gather, type TeamSettings } from "./team/gather.ts";
+import { gather, type Team, type TeamSettings } from "./team/gather.ts";
 import { Turns } from "./turns.ts";
-import type { LoadOptions, LoadProgress } from "./types.ts";
+import type { LoadOptions, LoadProgress, ModelSpread } from "./types.ts";
 import type { Vision } from "./vision.ts";
 
 export interface DeviceModel {
@@ -68,7 +67,12 @@ export function loadModel(
     };
     const plan = await watch.during("planning its memory", planning());
     const part = await loadPart(gpu, checkpoint, { options, plan, ...hooks });
-    const info = infoOf(part, [plan], [figuresOf(part)], part.loader.parameters);
+    const info = infoOf(part, {
+      plans: [plan],
+      figures: [figuresOf(part)],
+      parameters: part.loader.parameters,
+      spread: undefined,
+    });
     return modelOf(gpu, part, part.runner, info, options, hooks);
   });
 }
@@ -84,7 +88,7 @@ export function loadTeam(
   const { watch = unwatched } = hooks;
   return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
     const team = await gather(gpu, checkpoint, { folder, options, settings, hooks });
-    const info = infoOf(team.part, team.plans, team.figures, team.parameters);
+    const info = infoOf(team.part, team);
     const model = modelOf(gpu, team.part, team.leader, info, options, hooks);
     return { ...model, dismiss: () => team.followers.unload() };
   });
@@ -107,12 +111,12 @@ function modelOf(
   return { config, runner, vision, turns, info, dismiss: () => Promise.resolve(), destroy };
 }
 
-/** `plans`, `figures`: of all ranks; `parameters`: of the whole model. */
+/** Of all ranks; `spread` is undefined where there is but one. */
+type Loaded = Pick<Team, "plans" | "figures" | "parameters"> & { spread: ModelSpread | undefined };
+
 function infoOf(
   { config, loader, runner, vision }: Part,
-  plans: readonly MemoryPlan[],
-  figures: readonly PartFigures[],
-  parameters: number,
+  { plans, figures, parameters, spread }: Loaded,
 ): DeviceModelInfo {
   const total = (figure: keyof PartFigures) => figures.reduce((sum, one) => sum + one[figure], 0);
   return {
@@ -129,6 +133,7 @@ function infoOf(
     scratchBytes: total("scratchBytes"),
     dispatchesPerToken: runner.decodeKernels.length,
     vision: vision?.info,
+    spread,
     plans,
   };
 }

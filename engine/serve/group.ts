@@ -7,7 +7,7 @@ import type { DeviceReport } from "../gpu/report.ts";
 import type { Wire } from "../parallel/allReduce.ts";
 import type { DeviceLink } from "./link.ts";
 import type { DeviceModelInfo } from "./messages.ts";
-import { choosePlaces, type Chosen, type Spread } from "./spread.ts";
+import { choosePlaces, wayOf, type Chosen, type Spread } from "./spread.ts";
 import { expectAlike, type TeamSettings } from "./team/gather.ts";
 import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
 import type { LoadOptions, LoadProgress } from "./types.ts";
@@ -103,7 +103,8 @@ export class DeviceGroup {
     expectAlike(chosen.map(({ place }) => this.reports[place]!));
     const [leads, ...others] = chosen.map(({ place }) => this.#threads[place]!.link);
     const promised = this.#promisedOn(chosen[0]!.place);
-    const team = chosen.length > 1 ? this.#teamOf(chosen, others) : undefined;
+    const by = wayOf(this.#options.spread, options);
+    const team = chosen.length > 1 ? this.#teamOf(chosen, others, by) : undefined;
     const { model, info } = await leads!.load({ folder, options, promised, team }, onProgress);
     const take = (sign: 1 | -1) => {
       for (const [rank, { place }] of chosen.entries())
@@ -120,7 +121,7 @@ export class DeviceGroup {
   }
 
   /** Tells the others whom to follow. */
-  #teamOf(chosen: readonly Chosen[], others: readonly DeviceLink[]): TeamSettings {
+  #teamOf(chosen: readonly Chosen[], others: readonly DeviceLink[], by: TeamSettings["by"]): TeamSettings {
     const ports = others.map((link) => {
       const { port1, port2 } = new MessageChannel();
       link.follow(port2);
@@ -130,7 +131,7 @@ export class DeviceGroup {
       ...{ report: this.reports[place]!, promised: this.#promisedOn(place), weight },
     }));
     const limitMs = sumShare * this.#options.stepLimitMs[this.reports[0]!.kind];
-    return { places, ports, wire: this.#options.wire, limitMs };
+    return { places, ports, wire: this.#options.wire, by, limitMs };
   }
 
   /** By all places that are the same device. */

@@ -9,7 +9,14 @@ import type { Fault } from "./faults.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import type { PulseMemory } from "./pulse.ts";
 import type { TeamSettings } from "./team/gather.ts";
-import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionInfo } from "./types.ts";
+import type {
+  GenerateEvent,
+  GenerateRequest,
+  LoadOptions,
+  LoadProgress,
+  ModelSpread,
+  VisionInfo,
+} from "./types.ts";
 
 /** What a device's thread is started with. */
 export interface ThreadData {
@@ -38,6 +45,7 @@ export interface DeviceModelInfo {
   scratchBytes: number;
   dispatchesPerToken: number;
   vision: VisionInfo | undefined;
+  spread: ModelSpread | undefined;
   /** Of each device that has a part of it. */
   plans: readonly MemoryPlan[];
 }

@@ -25,6 +25,7 @@ const info: DeviceModelInfo = {
   },
   ...{ maxInFlight: 3, parameters: 1, weightBytes: 1, cacheBytes: 1, scratchBytes: 1 },
   ...{ dispatchesPerToken: 1, vision: undefined },
+  spread: undefined,
   plans: [
     {
       ...{ model: "m", contextLength: 64, slots: 3, pages: 3, pagesPerSequence: 1, snapshots: 0 },

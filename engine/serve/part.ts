@@ -2,7 +2,7 @@
 import { openCheckpoint, type Checkpoint, type TensorSource } from "../formats/checkpoint.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Exchange } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/plan.ts";
 import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -47,7 +47,7 @@ export function figuresOf({ loader, runner, vision }: Part): PartFigures {
 /** A rank's share of a model, and how it meets the others. */
 export interface Membership {
   share: RankShare;
-  exchange: Exchange;
+  peers: Peers;
 }
 
 export interface PartOptions {
@@ -149,7 +149,7 @@ function createRunner(
   const { contextLength, slots, pages, snapshots } = plan;
   return Runner.create(gpu, network, config, {
     ...{ contextLength, slots, pages, snapshots, pictures },
-    ...{ kvFormat: options.kvCache ?? "f32", exchange: member?.exchange },
+    ...{ kvFormat: options.kvCache ?? "f32", ...member?.peers },
     ...pace(gpu.report.kind),
   });
 }

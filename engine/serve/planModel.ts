@@ -5,7 +5,7 @@ import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
 import { deviceMemory } from "../gpu/memory.ts";
 import { mostSequences } from "../gpu/step.ts";
-import type { Exchange } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -148,7 +148,7 @@ interface Sizes {
   like: DeviceLike;
   budget: MemoryBudget | undefined;
   rank: number;
-  exchange: Exchange | undefined;
+  peers: Peers;
   config: ModelConfig;
   network: Network;
   weightBytes: number;
@@ -184,7 +184,7 @@ async function sizesOf(
   if (rank === 0) await loadVision(tower.gpu, checkpoint, loader, config, visionOptions);
   return {
     name: share ? `${checkpoint.folder}, rank ${rank} on ${like.report.name}` : checkpoint.folder,
-    exchange: share && countingExchange(rank, pace(like.report.kind).chunk * config.hidden),
+    peers: share ? countingPeers(rank, config, pace(like.report.kind).chunk) : {},
     ...{ like, budget, rank, hasPictures, config, network, asked: options.contextLength, contextLength },
     ...{ weightBytes: weights.counted.bytes, towerBytes: tower.counted.bytes },
     pictureBytes: hasPictures && rank === 0 ? cacheBytes : 0,
@@ -194,12 +194,13 @@ async function sizesOf(
 }
 
 /** Of a rank whose plans are only counted. */
-function countingExchange(rank: number, capacity: number): Exchange {
+function countingPeers(rank: number, { hidden, stage }: ModelConfig, chunk: number): Peers {
   const never = () => {
-    throw new Error("a sum on a device that only counts");
+    throw new Error("a meeting on a device that only counts");
   };
+  if (stage) return { relay: { send: never, receive: never } };
   const times = { sums: 0, computingMs: 0, readbackMs: 0, waitingMs: 0, reducingMs: 0 };
-  return { rank, slice: sliceFor(capacity), times, give: never, take: never };
+  return { exchange: { rank, slice: sliceFor(hidden * chunk), times, give: never, take: never } };
 }
 
 async function planSlots(model: Sizes, slots: number): Promise<MemoryPlan> {
@@ -234,7 +235,7 @@ async function requestOf(model: Sizes, slots: number, contextLength: number): Pr
 
 /** What a run reads and writes besides weights and memory, and what pages are copied through. */
 async function runBytes(
-  { like, config, network, exchange, hasPictures, kvFormat }: Sizes,
+  { like, config, network, peers, hasPictures, kvFormat }: Sizes,
   slots: number,
   contextLength: number,
 ): Promise<number> {
@@ -246,7 +247,7 @@ async function runBytes(
   const { gpu, counted } = countingGpu(like);
   const { chunk } = pace(like.report.kind);
   await recordPlans(gpu, network, memory, rope, {
-    ...{ chunk, slots, exchange, pictureWidth: hasPictures ? config.hidden : undefined },
+    ...{ chunk, slots, ...peers, pictureWidth: hasPictures ? config.hidden : undefined },
   });
   return counted.bytes + memory.bounce.storage.buffer!.size;
 }

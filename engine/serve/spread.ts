@@ -4,8 +4,10 @@ import type { LoadOptions } from "./types.ts";
 
 /** For loads that do not say it themselves. */
 export interface Spread {
-  /** Over how many devices; default: all. */
+  /** Over how many devices, with a part of every layer on each; default: all. */
   tensorParallel?: number | undefined;
+  /** Over how many devices, with some of the layers on each. */
+  pipelineParallel?: number | undefined;
   /** Of each of the engine's devices; default: all the same. */
   weights?: readonly number[] | undefined;
 }
@@ -25,14 +27,22 @@ export function choosePlaces(
   indices: readonly number[],
   promised: readonly number[],
   spread: Spread,
-  { devices, tensorParallel, weights }: Pick<LoadOptions, "devices" | "tensorParallel" | "weights">,
+  options: Pick<LoadOptions, "devices" | "tensorParallel" | "pipelineParallel" | "weights">,
 ): Chosen[] {
-  const count = tensorParallel ?? devices?.length ?? spread.tensorParallel ?? indices.length;
+  const { devices, tensorParallel, pipelineParallel, weights } = options;
+  if (tensorParallel !== undefined && pipelineParallel !== undefined)
+    throw refusal(
+      "pipeline_parallel",
+      `${pipelineParallel}, and tensor_parallel ${tensorParallel}: one or the other`,
+    );
+  const configured = spread.tensorParallel ?? spread.pipelineParallel;
+  const count = tensorParallel ?? pipelineParallel ?? devices?.length ?? configured ?? indices.length;
+  const param = pipelineParallel === undefined ? "tensor_parallel" : "pipeline_parallel";
   if (devices && devices.length !== count) {
-    throw refusal("tensor_parallel", `${count}, and ${devices.length} devices are named`);
+    throw refusal(param, `${count}, and ${devices.length} devices are named`);
   }
   if (count > indices.length) {
-    throw refusal("tensor_parallel", `${count}, and this neuron has ${counted(indices.length)}`);
+    throw refusal(param, `${count}, and this neuron has ${counted(indices.length)}`);
   }
   if (weights && weights.length !== count) {
     throw refusal("weights", `${weights.length} for ${counted(count)}`);
@@ -41,13 +51,24 @@ export function choosePlaces(
   return places.map((place, i) => ({ place, weight: weights?.[i] ?? spread.weights?.[place] ?? 1 }));
 }
 
+/** What somebody said of how; undefined: whatever is quicker. */
+export function wayOf(
+  spread: Spread,
+  { tensorParallel, pipelineParallel }: Pick<LoadOptions, "tensorParallel" | "pipelineParallel">,
+): "tensor" | "pipeline" | undefined {
+  if (pipelineParallel !== undefined) return "pipeline";
+  if (tensorParallel !== undefined || spread.tensorParallel !== undefined) return "tensor";
+  return spread.pipelineParallel === undefined ? undefined : "pipeline";
+}
+
 /** Errors: bad_config. */
-export function checkSpread({ tensorParallel, weights }: Spread, devices: number): void {
-  if (tensorParallel !== undefined && tensorParallel > devices)
-    throw new EngineError(
-      "bad_config",
-      `tensor_parallel: ${tensorParallel}, and there are ${counted(devices)}`,
-    );
+export function checkSpread({ tensorParallel, pipelineParallel, weights }: Spread, devices: number): void {
+  const asked = { tensor_parallel: tensorParallel, pipeline_parallel: pipelineParallel };
+  for (const [name, count] of Object.entries(asked))
+    if (count !== undefined && count > devices)
+      throw new EngineError("bad_config", `${name}: ${count}, and there are ${counted(devices)}`);
+  if (tensorParallel !== undefined && pipelineParallel !== undefined)
+    throw new EngineError("bad_config", "tensor_parallel and pipeline_parallel: one or the other");
   if (weights && weights.length !== devices)
     throw new EngineError("bad_config", `weights: ${weights.length} for ${counted(devices)}`);
 }

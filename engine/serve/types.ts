@@ -2,8 +2,9 @@
 import type { DeviceReport } from "../gpu/report.ts";
 import type { NamedGrammar } from "../grammar/grammar.ts";
 import type { ImageSettings } from "../image/settings.ts";
+import type { ModelSpread } from "../parallel/choice.ts";
 
-export type { DeviceReport, ImageSettings };
+export type { DeviceReport, ImageSettings, ModelSpread };
 
 /** How the next token is chosen; every field has its neutral value, so none is optional. */
 export interface Sampling {
@@ -235,6 +236,8 @@ export interface ModelInfo {
   dispatchesPerToken: number;
   /** Indices of the devices that it is on, the one that leads first; one may stand there twice. */
   devices: readonly number[];
+  /** Undefined on one device. */
+  spread: ModelSpread | undefined;
   /** Where the memory of each went. */
   plans: readonly MemoryPlan[];
   /** "text", and "vision" where the checkpoint has a tower; or "embeddings" alone. */
@@ -306,8 +309,10 @@ export interface LoadOptions {
   quant?: string;
   /** Indices of the devices over which it is spread, the one that leads first. Default: `tensorParallel` of them. */
   devices?: readonly number[];
-  /** Over how many devices; default: as many as `devices`, else what EngineOptions says. */
+  /** Over how many devices, with a part of every layer on each; default: as many as `devices`, else what EngineOptions says. */
   tensorParallel?: number;
+  /** Over how many devices, with some of the layers on each. With neither, whatever is quicker by what was measured. */
+  pipelineParallel?: number;
   /** How much each device gets, in proportion to the others; default: what EngineOptions says, else all the same. */
   weights?: readonly number[];
 }

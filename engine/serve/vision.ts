@@ -107,6 +107,7 @@ export class Vision {
 
 /** What a checkpoint says of its tower; undefined where it has none. Errors: bad_checkpoint, unsupported_model. */
 export function towerOf(checkpoint: Checkpoint, config: ModelConfig): VisionConfig | undefined {
+  if (config.stage && config.stage.number > 0) return undefined; // pictures enter with the tokens
   return checkpoint.has(towerTensor) ? visionConfig(config, checkpoint.configFile) : undefined;
 }
 

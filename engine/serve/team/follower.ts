@@ -5,8 +5,10 @@ import { toPlainError } from "../../errors.ts";
 import type { Converter } from "../../formats/quantise/pool.ts";
 import type { Gpu } from "../../gpu/adapter.ts";
 import { configOf } from "../../models/pooling.ts";
-import { AllReduce } from "../../parallel/allReduce.ts";
-import { sharesOf } from "../../parallel/slices.ts";
+import { rehearseSum } from "../../parallel/rehearsal.ts";
+import { sharesIn } from "../../parallel/shares.ts";
+import { blockOf } from "../../parallel/slices.ts";
+import { takeSeat, type Seat } from "../../parallel/table.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { Watch } from "../loadWatch.ts";
 import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "../part.ts";
@@ -39,7 +41,7 @@ export class Follower {
   readonly #port: MessagePort;
   readonly #means: FollowerMeans;
   #part: Part | undefined;
-  #exchange: AllReduce | undefined;
+  #seat: Seat | undefined;
   /** What went wrong where nobody waits for a reply; the next turn fails with it. */
   #fault: Error | undefined;
   #chain = Promise.resolve();
@@ -61,7 +63,7 @@ export class Follower {
   /** Something happened to the device: the turn that runs, or the next, fails on all ranks. */
   fail(error: Error): void {
     this.#fault ??= error;
-    this.#exchange?.fail();
+    this.#seat?.fail();
   }
 
   async #receive(message: ToFollower): Promise<void> {
@@ -70,7 +72,7 @@ export class Follower {
       else if (message.type === "copy") this.#runner.copy(message.copy);
       else this.#reply({ type: "done", ...(await this.#do(message)) });
     } catch (error) {
-      this.#exchange?.fail();
+      this.#seat?.fail();
       if (message.type === "tell" || message.type === "copy") this.#fault ??= error as Error;
       else this.#reply({ type: "failed", error: toPlainError(error) });
     }
@@ -82,6 +84,9 @@ export class Follower {
     switch (message.type) {
       case "load":
         return { figures: await this.#means.load(message.order.folder, (m) => this.#load(message.order, m)) };
+      case "rehearse":
+        await this.#means.step(() => this.#rehearse(message));
+        return undefined;
       case "warmUp":
         await this.#means.step(() => this.#runner.warmUp());
         return undefined;
@@ -97,15 +102,25 @@ export class Follower {
   }
 
   #load(order: RankOrder, { watch, converter }: LoadMeans): Promise<PartFigures> {
-    const { folder, options, rank, weights, meeting, limitMs, plan } = order;
-    this.#exchange = new AllReduce(meeting, rank, limitMs);
+    const { folder, options, rank, split, table, limitMs, plan } = order;
+    const seat = (this.#seat = takeSeat(table, rank, limitMs));
     return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
-      const share = sharesOf(await configOf(checkpoint), weights)[rank]!;
-      const member = { share, exchange: heard(this.#exchange!, this.#means.onSum) };
+      const share = sharesIn(await configOf(checkpoint), split, blockOf(checkpoint))[rank]!;
+      const member = { share, peers: heard(seat.peers, this.#means.onSum) };
       this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter, watch });
       this.#means.reached("load", undefined);
       return figuresOf(this.#part);
     });
+  }
+
+  async #rehearse({
+    table,
+    rank,
+    limitMs,
+    hidden,
+  }: Extract<ToFollower, { type: "rehearse" }>): Promise<void> {
+    this.#seat = takeSeat(table, rank, limitMs);
+    await rehearseSum(this.#gpu, this.#seat.peers.exchange!, hidden);
   }
 
   async #turn({ tokens, prefill }: AnnouncedTurn): Promise<void> {
@@ -131,11 +146,11 @@ export class Follower {
   }
 }
 
-function prefillRun({ slot, past, ids, positions, pictures, snapshot }: AnnouncedPrefill): PrefillRun {
+function prefillRun({ slot, past, ids, positions, pictures, snapshot, ends }: AnnouncedPrefill): PrefillRun {
   const fed = pictures.map(({ at, tokens, values }): FedPicture => ({
     ...{ at, rows: tokens, columns: 1 },
     embedding: { shape: [tokens, values.length / tokens], values },
   }));
   const feed = { ids, positions, pictures: fed, delta: 0 };
-  return { slot, feed, past, from: 0, to: ids.length, want: "nothing", snapshot };
+  return { slot, feed, past, from: 0, to: ids.length, want: ends ? "token" : "nothing", snapshot };
 }

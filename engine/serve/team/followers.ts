@@ -53,6 +53,11 @@ export class Followers {
     return this.#lines.map((line, i) => line.ask({ type: "load", order: order(i + 1) }));
   }
 
+  /** `message` says what the one of a rank is asked. */
+  askEach(message: (rank: number) => ToFollower): Promise<unknown>[] {
+    return this.#lines.map((line, i) => line.ask(message(i + 1)));
+  }
+
   ask(message: Exclude<ToFollower, { type: "load" }>): Promise<unknown>[] {
     return this.#lines.map((line) => line.ask(message));
   }

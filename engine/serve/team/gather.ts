@@ -4,16 +4,20 @@ import { EngineError } from "../../errors.ts";
 import type { Checkpoint } from "../../formats/checkpoint.ts";
 import { capabilitiesOf, type Gpu } from "../../gpu/adapter.ts";
 import type { DeviceReport } from "../../gpu/report.ts";
+import type { ModelConfig } from "../../models/config.ts";
 import { configOf } from "../../models/pooling.ts";
 import { architectures } from "../../models/registry.ts";
 import { visionTower } from "../../models/vision.ts";
-import { AllReduce, createMeeting, type Wire } from "../../parallel/allReduce.ts";
-import { sharesOf, type RankShare } from "../../parallel/slices.ts";
+import type { Wire } from "../../parallel/allReduce.ts";
+import { sharesIn, type Split } from "../../parallel/shares.ts";
+import { blockOf, type RankShare } from "../../parallel/slices.ts";
+import { length } from "../../parallel/split.ts";
+import { createTable, takeSeat } from "../../parallel/table.ts";
 import type { TeamHooks } from "../device.ts";
 import type { MemoryBudget, MemoryPlan } from "../memoryPlan.ts";
 import { figuresOf, loadPart, type Part, type PartFigures } from "../part.ts";
 import { budgetFor, pace, planPlaces } from "../planModel.ts";
-import type { LoadOptions } from "../types.ts";
+import type { LoadOptions, ModelSpread } from "../types.ts";
 import { towerOf } from "../vision.ts";
 import { unwatched } from "../loadWatch.ts";
 import { Pulse } from "../pulse.ts";
@@ -22,6 +26,8 @@ import { Followers } from "./followers.ts";
 import { Leader } from "./leader.ts";
 import { heard } from "./heard.ts";
 import type { RankOrder } from "./messages.ts";
+import { rehearse } from "./rehearse.ts";
+import { decideSplit, type Decided } from "./split.ts";
 import { together } from "./together.ts";
 
 /** Of what a rank may let the others wait for a sum: what they may take to end their turn when one has failed. */
@@ -42,7 +48,9 @@ export interface TeamSettings {
   /** To the others. */
   ports: readonly MessagePort[];
   wire: Wire;
-  /** How long a rank may let the others wait for a sum, ms. */
+  /** By parts of every layer, or by layers; undefined: whatever is quicker. */
+  by: Split["by"] | undefined;
+  /** How long a rank may let the others wait for it, ms. */
   limitMs: number;
 }
 
@@ -56,6 +64,7 @@ export interface Team {
   figures: PartFigures[];
   /** Of the whole model. */
   parameters: number;
+  spread: ModelSpread;
 }
 
 export interface Gathering {
@@ -73,22 +82,36 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   const { settings } = gathering;
   const followers = new Followers(settings.ports);
   try {
-    const shares = await dealt(checkpoint, settings.places);
-    const planning = planTeam(checkpoint, gathering.options, settings.places, shares);
     const { watch = unwatched } = gathering.hooks;
+    const config = await configOf(checkpoint);
+    const deciding = decided(gpu, checkpoint, config, gathering, followers);
+    const { split, why } = await watch.during("deciding how it is spread", deciding);
+    const shares = sharesIn(config, split, blockOf(checkpoint));
+    const planning = planTeam(checkpoint, gathering.options, settings.places, shares);
     const plans = await watch.during("planning its memory", planning);
-    return await load(gpu, checkpoint, gathering, { followers, shares, plans });
+    return await load(gpu, checkpoint, gathering, { followers, split, why, shares, plans });
   } catch (error) {
     await followers.unload();
     throw error;
   }
 }
 
-async function dealt(checkpoint: Checkpoint, places: readonly TeamPlace[]): Promise<RankShare[]> {
-  return sharesOf(
-    await configOf(checkpoint),
-    places.map(({ weight }) => weight),
-  );
+async function decided(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+  { options, settings, hooks }: Gathering,
+  followers: Followers,
+): Promise<Decided> {
+  const { pulse = new Pulse() } = hooks;
+  const places = settings.places.map(async (place) => ({
+    weight: place.weight,
+    budget: await budgetFor(place, options.memoryLimitMb, place.promised),
+  }));
+  return decideSplit(gpu, checkpoint, config, {
+    ...{ options, places: await Promise.all(places), by: settings.by },
+    rehearse: (hidden) => pulse.beat(() => rehearse(gpu, followers, settings, hidden)),
+  });
 }
 
 /** Of each rank. Errors: out_of_memory with the arithmetic and the rank. */
@@ -120,6 +143,8 @@ function partOfBudget(
 
 interface Ready {
   followers: Followers;
+  split: Split;
+  why: string;
   shares: readonly RankShare[];
   plans: MemoryPlan[];
 }
@@ -127,16 +152,15 @@ interface Ready {
 async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, ready: Ready): Promise<Team> {
   const { folder, options, settings, hooks } = gathering;
   const { pulse = new Pulse() } = hooks;
-  const { followers, shares, plans } = ready;
+  const { followers, split, shares, plans } = ready;
   const { limitMs, wire, places } = settings;
   const capacity = pace(gpu.report.kind).chunk * shares[0]!.config.hidden;
-  const meeting = createMeeting({ ranks: places.length, capacity, wire });
-  const exchange = new AllReduce(meeting, 0, limitMs);
-  const weights = places.map(({ weight }) => weight);
+  const table = createTable({ by: split.by, ranks: places.length, capacity, wire });
+  const seat = takeSeat(table, 0, limitMs);
   const order = (rank: number): RankOrder => ({
-    ...{ folder, options, rank, weights, meeting, limitMs, plan: plans[rank]! },
+    ...{ folder, options, rank, split, table, limitMs, plan: plans[rank]! },
   });
-  const member = { share: shares[0]!, exchange: heard(exchange, hooks.onSum) };
+  const member = { share: shares[0]!, peers: heard(seat.peers, hooks.onSum) };
   // What follows is up to the others, whose own threads watch them.
   const own = loadPart(gpu, checkpoint, { options, plan: plans[0]!, member, ...hooks }).finally(() =>
     hooks.watch?.end(),
@@ -147,13 +171,13 @@ async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, read
     const part = await own;
     await pulse.beat(() => {
       const works = [part.runner.warmUp(), ...followers.ask({ type: "warmUp" })];
-      return together(works, (rank) => exchange.fail(rank), limitMs * drainShare);
+      return together(works, (rank) => seat.fail(rank), limitMs * drainShare);
     });
     const figures = [figuresOf(part), ...(await Promise.all(others)).map((one) => one!)];
     const drainMs = limitMs * drainShare;
-    const leader = new Leader({ gpu, runner: part.runner, followers, exchange, drainMs, lost: hooks.lost });
+    const leader = new Leader({ gpu, runner: part.runner, followers, seat, drainMs, lost: hooks.lost });
     const parameters = await parametersOf(gpu, checkpoint);
-    return { leader, followers, part, plans, figures, parameters };
+    return { leader, followers, part, plans, figures, parameters, spread: spreadOf(ready) };
   } catch (error) {
     await own.then(
       (part) => part.destroy(),
@@ -161,6 +185,11 @@ async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, read
     );
     throw error;
   }
+}
+
+function spreadOf({ split, why }: Ready): ModelSpread {
+  if (split.by === "tensor") return { by: split.by, why };
+  return { by: split.by, why, layers: split.spans.map(length) };
 }
 
 /** Of the whole model, whoever has them. */

@@ -2,7 +2,7 @@
 // A turn that fails on one rank has failed on all: their memories no longer agree, so the team is over.
 import type { Gpu } from "../../gpu/adapter.ts";
 import { bufferOf, readRanges, type Range } from "../../gpu/readback.ts";
-import type { AllReduce } from "../../parallel/allReduce.ts";
+import type { Seat } from "../../parallel/table.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { DecodeToken, PrefillRun, Runner, TurnTaker } from "../runner.ts";
 import type { Copy, TableWrite } from "../schedulerTypes.ts";
@@ -14,7 +14,7 @@ export interface LeaderParts {
   gpu: Gpu;
   runner: Runner;
   followers: Followers;
-  exchange: AllReduce;
+  seat: Seat;
   /** How long the other ranks may take to end when one has failed, before they are no longer waited for, ms. */
   drainMs: number;
   /** Hears that the team is over. */
@@ -66,7 +66,7 @@ export class Leader implements TurnTaker {
 
   /** Errors: device_lost and others of any rank; then `lost` has heard it. */
   async turn(tokens: readonly DecodeToken[], prefill?: PrefillRun): ReturnType<TurnTaker["turn"]> {
-    const { followers, exchange, drainMs, lost } = this.#parts;
+    const { followers, seat, drainMs, lost } = this.#parts;
     try {
       const announced = {
         tokens: tokens.map(({ id, position, row, slot }) => ({ id, position, row, slot })),
@@ -74,7 +74,7 @@ export class Leader implements TurnTaker {
       };
       const others = followers.ask({ type: "turn", turn: announced });
       const own = this.#runner.turn(tokens, prefill);
-      await together([own, ...others], (rank) => exchange.fail(rank), drainMs);
+      await together([own, ...others], (rank) => seat.fail(rank), drainMs);
       return await own;
     } catch (error) {
       lost(error);
@@ -82,14 +82,19 @@ export class Leader implements TurnTaker {
     }
   }
 
-  /** Pictures go along as what the tower made of them, so that the tower is on this device alone. */
-  async #announced({ feed, slot, from, to, snapshot }: PrefillRun): Promise<AnnouncedPrefill> {
+  /**
+   * Pictures go along as what the tower made of them, so that the tower is on this device alone; where layers are
+   * divided, they enter here with the tokens.
+   */
+  async #announced({ feed, slot, from, to, snapshot, want }: PrefillRun): Promise<AnnouncedPrefill> {
+    const staged = this.#parts.seat.by === "pipeline";
     const T = feed.ids.length;
     const positions = new Uint32Array(3 * (to - from));
     for (let axis = 0; axis < 3; axis += 1)
       positions.set(feed.positions.subarray(axis * T + from, axis * T + to), axis * (to - from));
-    const pictures = await this.#picturesWithin(feed.pictures, from, to);
-    return { slot, past: from, ids: feed.ids.slice(from, to), positions, pictures, snapshot };
+    const pictures = staged ? [] : await this.#picturesWithin(feed.pictures, from, to);
+    const ends = staged && want !== "nothing";
+    return { slot, past: from, ids: feed.ids.slice(from, to), positions, pictures, snapshot, ends };
   }
 
   async #picturesWithin(

@@ -1,7 +1,8 @@
 // What the rank that leads a model and one that follows say to each other, over a port of the model's own. Every request
 // has one reply, in the order in which they were made; what tells where pages lie, and copies, have none.
 import type { PlainError } from "../../errors.ts";
-import type { Meeting } from "../../parallel/allReduce.ts";
+import type { Split } from "../../parallel/shares.ts";
+import type { Table } from "../../parallel/table.ts";
 import type { BatchToken } from "../entrance.ts";
 import type { MemoryPlan } from "../memoryPlan.ts";
 import type { PartFigures } from "../part.ts";
@@ -13,10 +14,10 @@ export interface RankOrder {
   folder: string;
   options: LoadOptions;
   rank: number;
-  /** Of all ranks: how much of the model each has. */
-  weights: readonly number[];
-  meeting: Meeting;
-  /** How long a rank may let the others wait for a sum, ms. */
+  /** What each rank has. */
+  split: Split;
+  table: Table;
+  /** How long a rank may let the others wait for it, ms. */
   limitMs: number;
   plan: MemoryPlan;
 }
@@ -31,6 +32,8 @@ export interface AnnouncedPrefill {
   positions: Uint32Array<ArrayBuffer>;
   pictures: readonly AnnouncedPicture[];
   snapshot: number | undefined;
+  /** What follows its last token is wanted, and has to come to the rank that leads. */
+  ends: boolean;
 }
 
 /** What a picture puts in the place of tokens from `at` on: [tokens, H]. */
@@ -47,6 +50,8 @@ export interface AnnouncedTurn {
 
 export type ToFollower =
   | { type: "load"; order: RankOrder }
+  /** Sums of a token's hidden state, ahead of a load: what they take. */
+  | { type: "rehearse"; table: Table; rank: number; limitMs: number; hidden: number }
   /** Together with all other ranks. */
   | { type: "warmUp" }
   | { type: "tell"; write: TableWrite }

@@ -50,7 +50,7 @@ async function ask(model: Model, { messages }: DemoCase = known): Promise<string
 
 test("the answers of one device, alone and side by side, with pictures, behind a prefix", async () => {
   const engine = await start();
-  const model = await load(engine, { contextLength: 1024 });
+  const model = await load(engine, { contextLength: 1024, tensorParallel: 2 });
   const { plans, devices, weightBytes, parameters } = model.info;
   expect([devices.length, plans.length]).toEqual([2, 2]);
   expect(await Promise.all([ask(model), ask(model, pictured), ask(model)])).toEqual([
@@ -66,4 +66,26 @@ test("the answers of one device, alone and side by side, with pictures, behind a
   expect(weightBytes).toBeLessThan(1.7 * alone.info.weightBytes); // what both have: embedding, norms
   await model.unload();
   expect(await ask(alone)).toBe(known.content);
+});
+
+test("the same where layers are divided, and where what is quicker was measured", async () => {
+  const engine = await start();
+  const staged = await load(engine, { contextLength: 1024, pipelineParallel: 2 });
+  const { spread, weightBytes } = staged.info;
+  expect(spread).toMatchObject({ by: "pipeline", why: "layers are divided: as asked" });
+  expect(spread!.layers!.every((own) => own > 0)).toBe(true);
+  expect(await Promise.all([ask(staged), ask(staged, pictured), ask(staged)])).toEqual([
+    known.content,
+    pictured.content,
+    known.content,
+  ]);
+  expect(staged.cache!.reusedTokens).toBeGreaterThan(0);
+  await staged.unload();
+  const chosen = await load(engine);
+  expect(chosen.info.spread?.why).toMatch(
+    /a sum over 2 devices takes .* ms, reading the model .* ms; a token about/,
+  );
+  expect(await ask(chosen)).toBe(known.content);
+  if (chosen.info.spread!.by === "pipeline") expect(chosen.info.weightBytes).toBe(weightBytes);
+  else expect(chosen.info.weightBytes).toBeGreaterThan(weightBytes); // both have the embedding
 });
