@@ -102,8 +102,15 @@ async function buildModel(
   // The weights flow while kernels compile.
   const { vision, runner } = await loader.fillBeside(async () => {
     const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
-    const filled = () => onProgress({ ...progress, phase: "compiling" });
-    loader.fill().then(filled, () => undefined);
+    const compiling = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(compiling, () => undefined);
+    const tuning = {
+      begin: async () => {
+        await loader.fill(); // what is measured must have the device to itself
+        onProgress({ ...progress, phase: "tuning" });
+      },
+      end: compiling,
+    };
     const pictures = vision !== undefined;
     const runnerOptions = {
       contextLength,
@@ -114,6 +121,7 @@ async function buildModel(
       chunk,
       flopsPerSubmit,
       pictures,
+      tuning,
     };
     const runner = await Runner.create(gpu, network, config, runnerOptions);
     await runner.warmUp();

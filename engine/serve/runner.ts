@@ -14,7 +14,8 @@ import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
-import { freePlans, recordPlans, scratchBytesOf, type Outputs, type Plans } from "./plans.ts";
+import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
+import type { Outputs, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
 export interface RunnerOptions {
@@ -34,6 +35,8 @@ export interface RunnerOptions {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
+  /** What the device's tuning does not know is measured before; default: it is guessed. */
+  tuning?: TuningHooks;
   /** Where the model is spread over several devices: they take the same turns. */
   exchange?: Exchange | undefined;
 }
@@ -116,7 +119,17 @@ export class Runner implements TurnTaker {
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const { contextLength, slots, pages, snapshots, kvFormat: format, chunk, pictures, exchange } = options;
+    const {
+      contextLength,
+      slots,
+      pages,
+      snapshots,
+      kvFormat: format,
+      chunk,
+      pictures,
+      exchange,
+      tuning,
+    } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
       throw new EngineError("bad_request", text);
@@ -125,6 +138,7 @@ export class Runner implements TurnTaker {
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
+    if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, exchange }, tuning);
     const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth, exchange });
     return new Runner(gpu, options, memory, rope, plans);
   }
