@@ -12,6 +12,7 @@ import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWa
 import type { DeviceModelInfo } from "./messages.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { budgetFor, pace, planModel } from "./planModel.ts";
+import type { TuningHooks } from "./plans.ts";
 import type { Pulse } from "./pulse.ts";
 import { Runner } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
@@ -104,13 +105,7 @@ async function buildModel(
     const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
     const compiling = () => onProgress({ ...progress, phase: "compiling" });
     loader.fill().then(compiling, () => undefined);
-    const tuning = {
-      begin: async () => {
-        await loader.fill(); // what is measured must have the device to itself
-        onProgress({ ...progress, phase: "tuning" });
-      },
-      end: compiling,
-    };
+    const tuning = tuningHooks(loader, onProgress, progress);
     const pictures = vision !== undefined;
     const runnerOptions = {
       contextLength,
@@ -136,6 +131,21 @@ async function buildModel(
   const states = config.layerTypes.includes("linear_attention");
   const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...hears });
   return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision, plan), destroy };
+}
+
+/** What is measured must have the device to itself: the weights are there before. */
+function tuningHooks(
+  loader: Loader,
+  tell: (progress: LoadProgress) => void,
+  progress: LoadProgress,
+): TuningHooks {
+  return {
+    begin: async () => {
+      await loader.fill();
+      tell({ ...progress, phase: "tuning" });
+    },
+    end: () => tell({ ...progress, phase: "compiling" }),
+  };
 }
 
 function infoOf(
