@@ -4,13 +4,12 @@ import type { MessagePort } from "node:worker_threads";
 import { toPlainError } from "../../errors.ts";
 import type { Converter } from "../../formats/quantise/pool.ts";
 import type { Gpu } from "../../gpu/adapter.ts";
-import { configOf } from "../../models/pooling.ts";
 import { AllReduce } from "../../parallel/allReduce.ts";
-import { sharesOf } from "../../parallel/slices.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { Watch } from "../loadWatch.ts";
 import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "../part.ts";
 import type { PrefillRun, Runner } from "../runner.ts";
+import { dealt } from "./gather.ts";
 import { heard } from "./heard.ts";
 import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollower } from "./messages.ts";
 
@@ -100,7 +99,7 @@ export class Follower {
     const { folder, options, rank, weights, meeting, limitMs, plan } = order;
     this.#exchange = new AllReduce(meeting, rank, limitMs);
     return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
-      const share = sharesOf(await configOf(checkpoint), weights)[rank]!;
+      const share = (await dealt(checkpoint, weights))[rank]!;
       const member = { share, exchange: heard(this.#exchange!, this.#means.onSum) };
       this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter, watch });
       this.#means.reached("load", undefined);

@@ -8,7 +8,7 @@ import { configOf } from "../../models/pooling.ts";
 import { architectures } from "../../models/registry.ts";
 import { visionTower } from "../../models/vision.ts";
 import { AllReduce, createMeeting, type Wire } from "../../parallel/allReduce.ts";
-import { sharesOf, type RankShare } from "../../parallel/slices.ts";
+import { blockOf, sharesOf, type RankShare } from "../../parallel/slices.ts";
 import type { TeamHooks } from "../device.ts";
 import type { MemoryBudget, MemoryPlan } from "../memoryPlan.ts";
 import { figuresOf, loadPart, type Part, type PartFigures } from "../part.ts";
@@ -73,7 +73,8 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   const { settings } = gathering;
   const followers = new Followers(settings.ports);
   try {
-    const shares = await dealt(checkpoint, settings.places);
+    const weights = settings.places.map(({ weight }) => weight);
+    const shares = await dealt(checkpoint, weights);
     const planning = planTeam(checkpoint, gathering.options, settings.places, shares);
     const { watch = unwatched } = gathering.hooks;
     const plans = await watch.during("planning its memory", planning);
@@ -84,11 +85,9 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   }
 }
 
-async function dealt(checkpoint: Checkpoint, places: readonly TeamPlace[]): Promise<RankShare[]> {
-  return sharesOf(
-    await configOf(checkpoint),
-    places.map(({ weight }) => weight),
-  );
+/** Errors: as sharesOf, configOf. */
+export async function dealt(checkpoint: Checkpoint, weights: readonly number[]): Promise<RankShare[]> {
+  return sharesOf(await configOf(checkpoint), weights, blockOf(checkpoint));
 }
 
 /** Of each rank. Errors: out_of_memory with the arithmetic and the rank. */
