@@ -75,7 +75,7 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   try {
     const weights = settings.places.map(({ weight }) => weight);
     const shares = await dealt(checkpoint, weights);
-    const planning = planTeam(checkpoint, gathering.options, settings.places, shares);
+    const planning = planTeam(gpu, checkpoint, gathering.options, settings.places, shares);
     const { watch = unwatched } = gathering.hooks;
     const plans = await watch.during("planning its memory", planning);
     return await load(gpu, checkpoint, gathering, { followers, shares, plans });
@@ -92,13 +92,14 @@ export async function dealt(checkpoint: Checkpoint, weights: readonly number[]):
 
 /** Of each rank. Errors: out_of_memory with the arithmetic and the rank. */
 export async function planTeam(
+  { tuning }: Pick<Gpu, "tuning">,
   checkpoint: Checkpoint,
   options: LoadOptions,
   places: readonly TeamPlace[],
   shares: readonly RankShare[],
 ): Promise<MemoryPlan[]> {
   const all = places.map(async (place, i) => ({
-    like: capabilitiesOf(place.report),
+    like: { ...capabilitiesOf(place.report), tuning },
     budget: partOfBudget(place, places, await budgetFor(place, options.memoryLimitMb, place.promised)),
     share: shares[i]!,
   }));
