@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../errors.ts";
 import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import type { Wire } from "../parallel/allReduce.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { faultsOfLife, parseFaults, type Fault } from "./faults.ts";
@@ -16,7 +17,7 @@ import { checkSpread } from "./spread.ts";
 import { loadText } from "./text.ts";
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
-export interface EngineOptions extends GpuOptions {
+export interface EngineOptions extends GpuOptions, TuningOptions {
   /** In place of `device`: several, over which models may be spread; one named twice is two, for trying that out. */
   devices?: readonly number[] | undefined;
   /** For loads that do not say it themselves: LoadOptions.tensorParallel; default: all devices. */
@@ -81,13 +82,15 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     tensorParallel,
     weights,
     wire = "f32",
+    strict,
+    autotune,
     ...gpu
   } = options;
   const modelOptions = {
     ...{ maxQueue, maxQueueTokens, maxPerPrincipal },
     maxInFlight,
     memoryLimitMb,
-    prefixCache,
+    prefixCache: prefixCache && !strict, // what one request left would be read by another, in other sums' bits
     kvCache,
     images: { ...defaultImageLimits, ...images },
   };
@@ -97,7 +100,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const spread = { tensorParallel, weights };
   checkSpread(spread, gpus.length);
   const limits = { stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
-  const threads = { gpus, spread, wire, ...limits };
+  const threads = { gpus, spread, wire, tuning: { strict, autotune }, ...limits };
   const planned = parseFaults(faults ?? "");
   const group = await DeviceGroup.start({ ...threads, faults: faultsOfLife(planned, 1) });
   return new DeviceEngine(group, threads, {

@@ -63,11 +63,11 @@ export class DeviceGroup {
   /** Starts them one after another: which drivers are seen is decided for one at a time. Errors: as startThread. */
   static async start(options: GroupOptions): Promise<DeviceGroup> {
     const threads: DeviceThread[] = [];
-    const { gpus, expected, faults, stepLimitMs, loadLimitMs } = options;
+    const { gpus, expected, faults, stepLimitMs, loadLimitMs, tuning } = options;
     try {
       for (const [place, gpu] of gpus.entries()) {
         const own = faults.filter((fault) => fault.place === place);
-        const like = { gpu, faults: own, stepLimitMs, loadLimitMs, expected: expected?.[place] };
+        const like = { gpu, faults: own, stepLimitMs, loadLimitMs, tuning, expected: expected?.[place] };
         threads.push(await startThread(like));
       }
       return new DeviceGroup(threads, options);

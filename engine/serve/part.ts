@@ -15,6 +15,7 @@ import type { RankShare } from "../parallel/slices.ts";
 import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWatch.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { pace } from "./planModel.ts";
+import type { TuningHooks } from "./plans.ts";
 import { Runner } from "./runner.ts";
 import type { LoadOptions, LoadProgress } from "./types.ts";
 import { loadVision, towerOf, type Vision } from "./vision.ts";
@@ -101,10 +102,11 @@ async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): 
   // The weights flow while kernels compile.
   const { vision, runner } = await loader.fillBeside(async () => {
     const vision = await visionOf(gpu, checkpoint, loader, config, parts);
-    const filled = () => onProgress({ ...progress, phase: "compiling" });
-    loader.fill().then(filled, () => undefined);
+    const compiling = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(compiling, () => undefined);
+    const tuning = tuningHooks(loader, onProgress, progress);
     const pictures = towerOf(checkpoint, config) !== undefined;
-    const runner = await createRunner(gpu, network, config, pictures, parts);
+    const runner = await createRunner(gpu, network, config, { ...parts, pictures, tuning });
     if (!member) await runner.warmUp();
     return { vision, runner };
   });
@@ -143,13 +145,27 @@ function createRunner(
   gpu: Gpu,
   network: Network,
   config: ModelConfig,
-  pictures: boolean,
-  { options, plan, member }: PartOptions,
+  { options, plan, member, pictures, tuning }: PartOptions & { pictures: boolean; tuning: TuningHooks },
 ): Promise<Runner> {
   const { contextLength, slots, pages, snapshots } = plan;
   return Runner.create(gpu, network, config, {
-    ...{ contextLength, slots, pages, snapshots, pictures },
+    ...{ contextLength, slots, pages, snapshots, pictures, tuning },
     ...{ kvFormat: options.kvCache ?? "f32", ...member?.peers },
     ...pace(gpu.report.kind),
   });
+}
+
+/** What is measured must have the device to itself: the weights are there before. */
+function tuningHooks(
+  loader: Loader,
+  tell: (progress: LoadProgress) => void,
+  progress: LoadProgress,
+): TuningHooks {
+  return {
+    begin: async () => {
+      await loader.fill();
+      tell({ ...progress, phase: "tuning" });
+    },
+    end: () => tell({ ...progress, phase: "compiling" }),
+  };
 }

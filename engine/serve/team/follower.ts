@@ -4,15 +4,13 @@ import type { MessagePort } from "node:worker_threads";
 import { toPlainError } from "../../errors.ts";
 import type { Converter } from "../../formats/quantise/pool.ts";
 import type { Gpu } from "../../gpu/adapter.ts";
-import { configOf } from "../../models/pooling.ts";
 import { rehearseSum } from "../../parallel/rehearsal.ts";
-import { sharesIn } from "../../parallel/shares.ts";
-import { blockOf } from "../../parallel/slices.ts";
 import { takeSeat, type Seat } from "../../parallel/table.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { Watch } from "../loadWatch.ts";
 import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "../part.ts";
 import type { PrefillRun, Runner } from "../runner.ts";
+import { dealt } from "./gather.ts";
 import { heard } from "./heard.ts";
 import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollower } from "./messages.ts";
 
@@ -105,7 +103,7 @@ export class Follower {
     const { folder, options, rank, split, table, limitMs, plan } = order;
     const seat = (this.#seat = takeSeat(table, rank, limitMs));
     return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
-      const share = sharesIn(await configOf(checkpoint), split, blockOf(checkpoint))[rank]!;
+      const share = (await dealt(checkpoint, split))[rank]!;
       const member = { share, peers: heard(seat.peers, this.#means.onSum) };
       this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter, watch });
       this.#means.reached("load", undefined);

@@ -86,8 +86,8 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
     const config = await configOf(checkpoint);
     const deciding = decided(gpu, checkpoint, config, gathering, followers);
     const { split, why } = await watch.during("deciding how it is spread", deciding);
-    const shares = sharesIn(config, split, blockOf(checkpoint));
-    const planning = planTeam(checkpoint, gathering.options, settings.places, shares);
+    const shares = await dealt(checkpoint, split);
+    const planning = planTeam(gpu, checkpoint, gathering.options, settings.places, shares);
     const plans = await watch.during("planning its memory", planning);
     return await load(gpu, checkpoint, gathering, { followers, split, why, shares, plans });
   } catch (error) {
@@ -114,15 +114,21 @@ async function decided(
   });
 }
 
+/** What each has. Errors: as sharesIn, configOf. */
+export async function dealt(checkpoint: Checkpoint, split: Split): Promise<RankShare[]> {
+  return sharesIn(await configOf(checkpoint), split, blockOf(checkpoint));
+}
+
 /** Of each rank. Errors: out_of_memory with the arithmetic and the rank. */
 export async function planTeam(
+  { tuning }: Pick<Gpu, "tuning">,
   checkpoint: Checkpoint,
   options: LoadOptions,
   places: readonly TeamPlace[],
   shares: readonly RankShare[],
 ): Promise<MemoryPlan[]> {
   const all = places.map(async (place, i) => ({
-    like: capabilitiesOf(place.report),
+    like: { ...capabilitiesOf(place.report), tuning },
     budget: partOfBudget(place, places, await budgetFor(place, options.memoryLimitMb, place.promised)),
     share: shares[i]!,
   }));
