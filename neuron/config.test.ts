@@ -52,6 +52,7 @@ test("the example is valid, shows the defaults, and its comments hold valid keys
     adapter: "radeon",
     context_length: 8192,
     step_limit_s: 120,
+    load_limit_s: 120,
     max_per_principal: 4,
     memory_limit_mb: 20_000,
     images: { budget_pixels: 1_048_576 },

@@ -46,6 +46,8 @@ export const Config = v.strictObject({
   memory_limit_mb: v.exactOptional(v.pipe(Count, v.minValue(1))),
   /** A step of the device that takes longer is taken for a hang; default: 120, on a software adapter 600. */
   step_limit_s: v.exactOptional(Seconds),
+  /** A load that gives nothing for so long, from disk, compiler or device, is given up; default: 120, on a software adapter 600. */
+  load_limit_s: v.exactOptional(Seconds),
   log_level: v.optional(v.picklist(levels), "info"),
   log_format: v.optional(v.picklist(["text", "json"]), "text"),
   http: v.optional(

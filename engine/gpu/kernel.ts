@@ -39,9 +39,23 @@ export class Kernels {
   readonly #gpu: Gpu;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #modules = new Map<string, Promise<GPUShaderModule>>();
+  /** What is under way, by its key, as a message would call it; the first one first. */
+  readonly #compiling = new Map<string, string>();
+  #compiled = 0;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
+  }
+
+  /** How many compiled so far, and the one that has been compiling for longest. */
+  get progress(): { compiled: number; compiling: string | undefined } {
+    return { compiled: this.#compiled, compiling: this.#compiling.values().next().value };
+  }
+
+  /** Whoever asks for what is under way now will have it compiled anew. */
+  forgetUnfinished(): void {
+    for (const key of this.#compiling.keys()) this.#pipelines.delete(key);
+    this.#compiling.clear();
   }
 
   /** The pipeline for a kernel; equal requests share one. */
@@ -49,7 +63,11 @@ export class Kernels {
     const key = JSON.stringify([request.name, request.parts, request.constants]);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.#compile(request);
+      this.#compiling.set(key, `${request.name} [${request.parts.join(", ")}]`);
+      pipeline = this.#compile(request).finally(() => {
+        this.#compiling.delete(key);
+        this.#compiled += 1;
+      });
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;

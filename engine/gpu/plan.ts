@@ -43,11 +43,29 @@ export interface Pass {
   keep(name: string, tensor: Tensor): Tensor;
 }
 
-/** The devices that share a model, as one of them meets the others (parallel/allReduce.ts). */
+/** The devices that share a model, as one of them meets the others (parallel/allReduce.ts), slice by slice. */
 export interface Exchange {
   readonly rank: number;
-  /** values ← Σ over the devices, in place. */
-  sum(values: Float32Array): Promise<void>;
+  /** Most values of a slice. */
+  readonly slice: number;
+  readonly times: SumTimes;
+  /** This device's part of a slice, at most one ahead of what was taken; the values are read before it returns. */
+  give(values: Float32Array): void;
+  /** out ← the parts of the next slice that was given, added up over the devices. */
+  take(out: Float32Array): Promise<void>;
+}
+
+/** Sums over devices so far, and where their time went, ms. */
+export interface SumTimes {
+  sums: number;
+  /** From handing the work before a sum to the device until its first slice is on the host. */
+  computingMs: number;
+  /** Reading it there, and waiting for the device's further slices. */
+  readbackMs: number;
+  /** For other devices. */
+  waitingMs: number;
+  /** Adding up, and handing the sum to the device. */
+  reducingMs: number;
 }
 
 interface Recorded {

@@ -107,25 +107,34 @@ export function permanent(
   return { shape: [...shape], format, storage: { label, bytes, buffer } };
 }
 
-const allocations = new AsyncLocalStorage<Set<GPUBuffer>>();
+interface Allocations {
+  readonly buffers: Set<GPUBuffer>;
+  /** Why nothing more may be made. */
+  over: Error | undefined;
+}
+
+const allocations = new AsyncLocalStorage<Allocations>();
 
 /**
  * Runs `make`, which creates buffers. If it throws, or the device had no room (Dawn tells that to an error scope, not
- * where it happens), every buffer that it made is destroyed. One at a time on a device: error scopes are a stack.
+ * where it happens), every buffer that it made is destroyed, and what still runs of it can make no more. One at a time on
+ * a device: error scopes are a stack.
  * Errors: what `make` throws; out_of_memory.
  */
 export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
-  const made = new Set<GPUBuffer>();
+  const made: Allocations = { buffers: new Set(), over: undefined };
   gpu.device.pushErrorScope("out-of-memory");
   const outcome = await allocations.run(made, make).then(
     (value) => ({ value }),
-    (error: unknown) => ({ error }),
+    (error: Error) => ({ error }),
   );
   const scope = await gpu.device.popErrorScope();
   if ("value" in outcome && !scope) return outcome.value;
-  for (const buffer of made) buffer.destroy();
-  if (scope) throw new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`);
-  throw (outcome as { error: unknown }).error;
+  for (const buffer of made.buffers) buffer.destroy();
+  made.over = scope
+    ? new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`)
+    : (outcome as { error: Error }).error;
+  throw made.over;
 }
 
 /** Storage (or, where a kernel is short of storage bindings, uniform) which can be copied from and to. */
@@ -133,9 +142,11 @@ const storage = () =>
   GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
 export function createBuffer(gpu: Gpu, label: string, bytes: number, usage = storage()): GPUBuffer {
+  const within = allocations.getStore();
+  if (within?.over) throw within.over;
   const size = Math.max(16, Math.ceil(bytes / 16) * 16);
   const buffer = gpu.device.createBuffer({ label, size, usage });
-  allocations.getStore()?.add(buffer);
+  within?.buffers.add(buffer);
   return buffer;
 }
 

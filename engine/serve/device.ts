@@ -8,6 +8,7 @@ import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
+import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWatch.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { budgetFor, pace, planModel } from "./planModel.ts";
@@ -32,6 +33,8 @@ export interface LoadHooks {
   onProgress?: (progress: LoadProgress) => void;
   /** What repacks and quantises; default: this thread. */
   converter?: Converter;
+  /** Ends it when it no longer comes forward; default: nobody. */
+  watch?: Watch;
   /** Counts the model's steps for a watchdog. */
   pulse?: Pulse;
   /** Hears each turn before it runs. */
@@ -42,7 +45,7 @@ export interface LoadHooks {
 
 /**
  * Reads a checkpoint onto the device and prepares to run it, by a plan of its memory. Nothing stays allocated when it
- * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint.
+ * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint; those of the watch.
  */
 export async function loadModel(
   gpu: Gpu,
@@ -50,13 +53,20 @@ export async function loadModel(
   options: LoadOptions,
   hooks: LoadHooks = {},
 ): Promise<DeviceModel> {
-  const checkpoint = await openCheckpoint(folder, options.quant);
+  const { watch = unwatched } = hooks;
+  const opening = openCheckpoint(folder, options.quant);
+  const ended = () => opening.then((checkpoint) => checkpoint.close()).catch(() => undefined);
   try {
-    const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
-    const plan = await planModel(gpu, checkpoint, options, budget);
-    return await allocating(gpu, () => buildModel(gpu, checkpoint, plan, options, hooks));
+    const checkpoint = await watch.during("opening its files", opening);
+    const planning = async () => {
+      const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
+      return planModel(gpu, checkpoint, options, budget);
+    };
+    const plan = await watch.during("planning its memory", planning());
+    return await allocating(gpu, () => watch.guard(buildModel(gpu, checkpoint, plan, options, hooks)));
   } finally {
-    await checkpoint.close();
+    const closed = ended();
+    if (!watch.error) await closed; // a file that hangs does not close either
   }
 }
 
@@ -65,7 +75,7 @@ async function buildModel(
   checkpoint: Checkpoint,
   plan: MemoryPlan,
   options: LoadOptions,
-  { onProgress = () => undefined, converter = serialConverter, ...watch }: LoadHooks,
+  { onProgress = () => undefined, converter = serialConverter, watch = unwatched, ...hears }: LoadHooks,
 ): Promise<DeviceModel> {
   const progress: LoadProgress = {
     phase: "reading",
@@ -81,7 +91,9 @@ async function buildModel(
   };
   const { contextLength, slots, pages, snapshots } = plan;
   const { chunk, flopsPerSubmit } = pace(gpu.report.kind);
-  const loader = new Loader(gpu, checkpoint, { onBytes, converter });
+  const loader = new Loader(gpu, watchedSource(checkpoint, watch), {
+    ...{ onBytes, converter: watchedConverter(converter, watch) },
+  });
   const config = await configOf(checkpoint);
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
@@ -114,7 +126,7 @@ async function buildModel(
     loader.dispose();
   };
   const states = config.layerTypes.includes("linear_attention");
-  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...watch });
+  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...hears });
   return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision, plan), destroy };
 }
 

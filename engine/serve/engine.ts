@@ -32,6 +32,8 @@ export interface EngineOptions extends GpuOptions {
   images?: Partial<ImageLimits>;
   /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
   stepLimitMs?: number | undefined;
+  /** A load without progress for so long is given up, ms; default: as for a step. */
+  loadLimitMs?: number | undefined;
   /** How often a lost device is opened again; default: restarts.ts. */
   restarts?: RestartLimits;
   /** For tests only: what shall fail (faults.ts). */
@@ -45,7 +47,8 @@ interface ModelDefaults extends ModelOptions {
   kvCache: NonNullable<LoadOptions["kvCache"]>;
 }
 
-const defaultStepLimitMs = { hardware: 120_000, software: 600_000 };
+/** Of a step, and of a load without progress. */
+const defaultLimitMs = { hardware: 120_000, software: 600_000 };
 /** Answers to "when shall I come back", s. */
 const [leastWait, mostWait] = [1, 120];
 
@@ -61,6 +64,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     memoryLimitMb,
     images,
     stepLimitMs,
+    loadLimitMs,
     restarts = defaultRestarts,
     faults,
     ...gpu
@@ -74,9 +78,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     kvCache,
     images: { ...defaultImageLimits, ...images },
   };
-  const stepLimits =
-    stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
-  const threads = { gpu, stepLimitMs: stepLimits };
+  const limit = (ms: number | undefined) =>
+    ms === undefined ? defaultLimitMs : { hardware: ms, software: ms };
+  const threads = { gpu, stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
   const planned = parseFaults(faults ?? "");
   const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
   return new DeviceEngine(thread, threads, {
@@ -85,6 +89,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     faults: planned,
   });
 }
+
+/** What all lives of the thread have in common. */
+type Threads = Pick<ThreadOptions, "gpu" | "stepLimitMs" | "loadLimitMs">;
 
 interface Means {
   modelOptions: ModelDefaults;
@@ -96,7 +103,7 @@ class DeviceEngine implements Engine {
   readonly device: DeviceReport;
   onChange: (health: DeviceHealth) => void = () => undefined;
   readonly #means: Means;
-  readonly #threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">;
+  readonly #threads: Threads;
   readonly #residents = new Set<Resident>();
   #thread: DeviceThread;
   #health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
@@ -108,7 +115,7 @@ class DeviceEngine implements Engine {
   #reloadMs = 0;
   #backAt = 0;
 
-  constructor(thread: DeviceThread, threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">, means: Means) {
+  constructor(thread: DeviceThread, threads: Threads, means: Means) {
     this.device = thread.report;
     this.#threads = threads;
     this.#means = means;
@@ -125,7 +132,8 @@ class DeviceEngine implements Engine {
     options: LoadOptions,
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
-    const text = await loadText(folder, options.quant);
+    const limitMs = this.#threads.loadLimitMs[this.device.kind];
+    const text = await withinLimit(loadText(folder, options.quant), limitMs, folder);
     if (this.#health.state === "failed" && !this.#over) {
       this.#means.restarts.forget();
       this.#recover(this.#health.reason ?? "");
@@ -243,4 +251,14 @@ class DeviceEngine implements Engine {
     const seconds = Math.ceil((this.#backAt - performance.now()) / 1000);
     return Math.min(mostWait, Math.max(leastWait, seconds));
   }
+}
+
+/** A disk that hangs is met here first: the tokenizer is read before the device is asked. */
+async function withinLimit<T>(reading: Promise<T>, limitMs: number, folder: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = `${folder}: given up after ${limitMs / 1000} s in reading its tokenizer`;
+    timer = setTimeout(() => reject(new EngineError("load_stalled", text)), limitMs);
+  });
+  return Promise.race([reading, late]).finally(() => clearTimeout(timer));
 }

@@ -13,6 +13,10 @@ import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionI
 export interface ThreadData {
   choice: AdapterChoice;
   pulse: PulseMemory;
+  /** Of loads, apart from the steps': neither may hide that the other is stuck. */
+  loadPulse: PulseMemory;
+  /** A load without progress for so long is given up, ms. */
+  loadLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
   faults: readonly Fault[];
 }
 
