@@ -48,6 +48,8 @@ export type Illness = Readonly<Record<"count" | "nan" | "infinite" | "min" | "ma
 /** Of the settings and of a record (shaders/sample). */
 const settingWords = 16;
 const recordWords = 52;
+/** Most that comes back of a draw. */
+export const recordBytes = 4 * recordWords;
 const candidatesAt = 12;
 export const mostCandidates = 20;
 const flag = { biased: 1, counted: 2, masked: 4, sampled: 8, told: 16 };

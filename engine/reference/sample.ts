@@ -25,7 +25,8 @@ export function createSampler(start: Omit<DrawStart, "masked">) {
     const ill = illnessOf(adjusted);
     if (ill) return { id: argmax(adjusted), ill };
     const cut = cutHead(adjusted, sampling);
-    const id = sampling.temperature === 0 ? argmax(adjusted) : draw(cut, uniform(sampling.seed, drawn.length));
+    const id =
+      sampling.temperature === 0 ? argmax(adjusted) : draw(cut, uniform(sampling.seed, drawn.length));
     drawn.push(id);
     return candidates === undefined ? { id } : { id, ...probabilities(logits, id, candidates) };
   };
@@ -40,14 +41,16 @@ export function adjust(
 ): Float32Array {
   const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling;
   const adjusted = logits.slice();
-  for (const [id, bias] of Object.entries(logitBias)) if (Number(id) < adjusted.length) adjusted[Number(id)]! += bias;
+  for (const [id, bias] of Object.entries(logitBias))
+    if (Number(id) < adjusted.length) adjusted[Number(id)]! += bias;
   for (const id of new Set([...prompt, ...drawn])) {
     const logit = adjusted[id];
     if (logit !== undefined) adjusted[id] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
   }
-  for (const id of new Set(drawn)) {
-    const times = drawn.filter((other) => other === id).length;
-    adjusted[id]! -= presencePenalty + frequencyPenalty * times;
+  if (presencePenalty !== 0 || frequencyPenalty !== 0) {
+    const times = new Map<number, number>();
+    for (const id of drawn) times.set(id, (times.get(id) ?? 0) + 1);
+    for (const [id, count] of times) adjusted[id]! -= presencePenalty + frequencyPenalty * count;
   }
   // NaN and +Infinity stay: the model is sick.
   const banned = (id: number) => allowed && ((allowed[id >> 5]! >>> (id & 31)) & 1) === 0;
@@ -55,7 +58,10 @@ export function adjust(
 }
 
 /** What temperature, top_k, top_p and min_p leave, in the order of ids; the largest weight is 1. */
-export function cutHead(logits: Float32Array, { temperature, topK, topP, minP }: DrawStart["sampling"]): Weighted[] {
+export function cutHead(
+  logits: Float32Array,
+  { temperature, topK, topP, minP }: DrawStart["sampling"],
+): Weighted[] {
   const order = [...logits.keys()].filter((id) => logits[id] !== -Infinity);
   order.sort((a, b) => logits[b]! - logits[a]! || a - b);
   if (topK > 0) order.length = Math.min(order.length, topK);

@@ -11,8 +11,8 @@ import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
 export interface Outputs {
   /** [T, V] */
   logits: Tensor;
-  /** u32 [T] */
-  next: Tensor;
+  /** Of what was drawn from them (ops/sample.ts). */
+  records: Tensor;
 }
 
 export interface PrefillPlan {
@@ -21,12 +21,15 @@ export interface PrefillPlan {
   body: Plan;
   /** What follows that row. */
   head: Plan;
+  draw: Plan;
   outputs: Outputs;
 }
 
 export interface DecodePlan {
   entrance: Entrance;
+  /** Up to the logits. */
   plan: Plan;
+  draw: Plan;
   outputs: Outputs;
 }
 
@@ -47,25 +50,30 @@ export interface PlanOptions {
   exchange?: Exchange | undefined;
 }
 
+/** What all plans of a model share. */
+export interface PlanMemory {
+  memory: Memory;
+  draws: op.DrawMemory;
+  /** As Inputs.ropeTable. */
+  rope: Tensor;
+}
+
 /** Records and compiles them all. */
 export async function recordPlans(
   gpu: Gpu,
   network: Network,
-  memory: Memory,
-  rope: Tensor,
+  { memory, draws, rope }: PlanMemory,
   { chunk, slots, pictureWidth, exchange }: PlanOptions,
 ): Promise<Plans> {
   const prefill = await recordPrefill(
-    gpu,
-    network,
-    memory,
+    ...([gpu, network, memory, draws] as const),
     createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
     exchange,
   );
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
-    decode.push(await recordDecode(gpu, network, memory, entrance, exchange));
+    decode.push(await recordDecode(gpu, network, memory, draws, entrance, exchange));
   }
   return { prefill, decode };
 }
@@ -83,12 +91,18 @@ function bucketsFor(gpu: Gpu, slots: number): number[] {
 export function freePlans({ prefill, decode }: Plans): void {
   prefill.body.destroy();
   prefill.head.destroy();
-  for (const { plan } of decode) plan.destroy();
+  prefill.draw.destroy();
+  for (const { plan, draw } of decode) for (const each of [plan, draw]) each.destroy();
   for (const { entrance } of [prefill, ...decode]) freeEntrance(entrance);
 }
 
 export function scratchBytesOf({ prefill, decode }: Plans): number {
-  const plans = [prefill.body, prefill.head, ...decode.map(({ plan }) => plan)];
+  const plans = [
+    prefill.body,
+    prefill.head,
+    prefill.draw,
+    ...decode.flatMap(({ plan, draw }) => [plan, draw]),
+  ];
   return plans.reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
 }
 
@@ -96,6 +110,7 @@ async function recordPrefill(
   gpu: Gpu,
   network: Network,
   memory: Memory,
+  draws: op.DrawMemory,
   entrance: Entrance,
   exchange: Exchange | undefined,
 ): Promise<PrefillPlan> {
@@ -105,24 +120,30 @@ async function recordPrefill(
   const last = op.lastRow(recording, x);
   const body = await recording.finish([last]);
   const tail = new Recording(gpu, { capacity: 1, step, exchange });
-  const outputs = recordHead(tail, network, last);
-  return { entrance, body, head: await tail.finish([outputs.logits, outputs.next]), outputs };
+  const logits = network.head(tail, last);
+  const head = await tail.finish([logits]);
+  const { draw, records } = await recordDraw(new Recording(gpu, { capacity: 1, step }), logits, draws);
+  return { entrance, body, head, draw, outputs: { logits, records } };
 }
 
 async function recordDecode(
   gpu: Gpu,
   network: Network,
   memory: Memory,
+  draws: op.DrawMemory,
   entrance: Entrance,
   exchange: Exchange | undefined,
 ): Promise<DecodePlan> {
   const { capacity, batch, step, inputs } = entrance;
   const recording = new Recording(gpu, { capacity, batch, step, exchange });
-  const outputs = recordHead(recording, network, network.body(recording, inputs, memory));
-  return { entrance, plan: await recording.finish([outputs.logits, outputs.next]), outputs };
+  const logits = network.head(recording, network.body(recording, inputs, memory));
+  const plan = await recording.finish([logits]);
+  const { draw, records } = await recordDraw(new Recording(gpu, { capacity, batch, step }), logits, draws);
+  return { entrance, plan, draw, outputs: { logits, records } };
 }
 
-function recordHead(recording: Recording, network: Network, x: Tensor): Outputs {
-  const logits = network.head(recording, x);
-  return { logits, next: op.argmax(recording, logits) };
+/** A plan of its own: masks come between it and the logits. */
+async function recordDraw(recording: Recording, logits: Tensor, draws: op.DrawMemory) {
+  const records = op.sample(recording, logits, draws);
+  return { draw: await recording.finish([records]), records };
 }
