@@ -12,31 +12,38 @@ override LANES: u32;
 
 var<workgroup> sick: atomic<u32>;
 
+// The best so far, and the least key, which is 0 where there is a NaN.
+struct Seen {
+  best: Best,
+  least: u32,
+}
+
 // The last piece of a ragged row is filled up with zeros, which must not win.
-fn consider(best: Best, value: f32, index: u32) -> Best {
-  let key = keyOf(value);
-  if (key == 0u && index < K) {
-    atomicOr(&sick, 1u);
-  }
-  return better(best, Best(select(0u, key, index < K), index));
+fn consider(seen: Seen, value: f32, index: u32) -> Seen {
+  let key = select(0xffffffffu, keyOf(value), index < K);
+  let shown = select(key, 0u, index >= K);
+  return Seen(better(seen.best, Best(shown, index)), min(seen.least, key));
 }
 
 // Where no setting changes a logit.
 fn plainBest(t: u32, first: u32, end: u32, lane: u32) -> Best {
-  var best = Best(0u, 8u * first);
+  var seen = Seen(Best(0u, 8u * first), 0xffffffffu);
   for (var piece = first + lane; piece < end; piece += LANES) {
     let values = x8(t, piece);
     let index = 8u * piece;
-    best = consider(best, values.lo.x, index);
-    best = consider(best, values.lo.y, index + 1u);
-    best = consider(best, values.lo.z, index + 2u);
-    best = consider(best, values.lo.w, index + 3u);
-    best = consider(best, values.hi.x, index + 4u);
-    best = consider(best, values.hi.y, index + 5u);
-    best = consider(best, values.hi.z, index + 6u);
-    best = consider(best, values.hi.w, index + 7u);
+    seen = consider(seen, values.lo.x, index);
+    seen = consider(seen, values.lo.y, index + 1u);
+    seen = consider(seen, values.lo.z, index + 2u);
+    seen = consider(seen, values.lo.w, index + 3u);
+    seen = consider(seen, values.hi.x, index + 4u);
+    seen = consider(seen, values.hi.y, index + 5u);
+    seen = consider(seen, values.hi.z, index + 6u);
+    seen = consider(seen, values.hi.w, index + 7u);
   }
-  return best;
+  if (seen.least == 0u) {
+    atomicOr(&sick, 1u);
+  }
+  return seen.best;
 }
 
 // Writes the keys.

@@ -208,9 +208,13 @@ const twinOf = ({ logits, start }: Case) => createSampler(start)(logits).id;
 
 describe.each(guises(device))("%s", (_, gpu) => {
   test("draws what sorting everything would draw", async () => {
-    const cases = [...(await randomCases(gpu, 70, 60, 11)), ...(await randomCases(gpu, 4099, 30, 12))];
-    expect(cases.length).toBeGreaterThan(200);
-    for (const one of cases) expect(one.id, JSON.stringify(one.start)).toBe(twinOf(one));
+    const cases = await randomCases(gpu, 70, 70, 11);
+    const wide = await randomCases(gpu, 4099, 20, 12);
+    expect([cases.length, wide.length]).toEqual([
+      expect.toSatisfy((n) => n > 150),
+      expect.toSatisfy((n) => n > 40),
+    ]);
+    for (const one of [...cases, ...wide]) expect(one.id, JSON.stringify(one.start)).toBe(twinOf(one));
 
     // Known bad: the same comparison notices a twin with one rule changed.
     const wrongs: ((s: DrawStart["sampling"]) => Partial<DrawStart["sampling"]>)[] = [
@@ -297,7 +301,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
     for (const [t, { id, top }] of drawn.entries()) {
       expect(ids[t]).toContain(id);
       expect(id).toBe(createSampler(starts[t]!)(rows[t]!, masks[t]).id);
-      expect(id).not.toBe(createSampler(starts[t]!)(rows[t]!).id);
+      if (t < 4) expect(id).not.toBe(createSampler(starts[t]!)(rows[t]!).id); // the last is forced to
       expect(top!.map((one) => one.id)).toEqual(
         createSampler(starts[t]!)(rows[t]!).top!.map((one) => one.id),
       );
@@ -393,7 +397,7 @@ test("the largest vocabulary, an odd one, peaked and flat", { timeout: 120_000 }
       const want = createSampler(starts[t]!)(logits).id;
       // Of so many equals one is as good as its neighbour: the sums are 2·10⁻⁶ off.
       if (logits === flat) expect(Math.abs(id - want), `row ${t}`).toBeLessThanOrEqual(1);
-      else if (marginOf(logits, starts[t]!, 0) > near) expect(id, `row ${t}`).toBe(want);
+      else expect(id, `row ${t}`).toBe(want);
     }
     expect(drawn[1]!.id).toBeLessThan(logits === flat ? 100_003 : V);
   }
