@@ -37,6 +37,7 @@ const onceIsEnough = [
   ...[
     "engine/serve/formats.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",
+    "engine/verify/spread.gpu.test.ts",
     "gateway/residency/cold-load.gpu.test.ts",
   ],
 ];

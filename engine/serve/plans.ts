@@ -1,17 +1,19 @@
 // The plans of a model that serves: a prompt's chunk with its last row's head, and decoding for 1, 2, 4, … sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
+import { Recording, type Peers, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Memory, Network } from "../models/network.ts";
 import * as op from "../ops/index.ts";
 import { isSoftware } from "../ops/variants.ts";
 import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
 
-/** What follows the last token of a sequence, for T of them. */
+/** What follows the last token of a sequence, for T of them; a device that has no head has none. */
 export interface Outputs {
   /** [T, V] */
   logits: Tensor;
-  /** Of what was drawn from them (ops/sample.ts). */
+  /** Draws from them. */
+  draw: Plan;
+  /** Of what was drawn (ops/sample.ts). */
   records: Tensor;
 }
 
@@ -21,16 +23,14 @@ export interface PrefillPlan {
   body: Plan;
   /** What follows that row. */
   head: Plan;
-  draw: Plan;
-  outputs: Outputs;
+  outputs: Outputs | undefined;
 }
 
 export interface DecodePlan {
   entrance: Entrance;
   /** Up to the logits. */
   plan: Plan;
-  draw: Plan;
-  outputs: Outputs;
+  outputs: Outputs | undefined;
 }
 
 export interface Plans {
@@ -39,15 +39,13 @@ export interface Plans {
   decode: readonly DecodePlan[];
 }
 
-export interface PlanOptions {
+export interface PlanOptions extends Peers {
   /** Most tokens of a prefill run. */
   chunk: number;
   /** Most sequences of a decode run. */
   slots: number;
   /** The residual stream's width, where prompts may have pictures in them. */
   pictureWidth: number | undefined;
-  /** Where the model is spread over several devices. */
-  exchange?: Exchange | undefined;
 }
 
 /** What all plans of a model share. */
@@ -63,17 +61,17 @@ export async function recordPlans(
   gpu: Gpu,
   network: Network,
   { memory, draws, rope }: PlanMemory,
-  { chunk, slots, pictureWidth, exchange }: PlanOptions,
+  { chunk, slots, pictureWidth, ...peers }: PlanOptions,
 ): Promise<Plans> {
   const prefill = await recordPrefill(
     ...([gpu, network, memory, draws] as const),
     createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
-    exchange,
+    peers,
   );
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
-    decode.push(await recordDecode(gpu, network, memory, draws, entrance, exchange));
+    decode.push(await recordDecode(gpu, network, memory, draws, entrance, peers));
   }
   return { prefill, decode };
 }
@@ -88,22 +86,18 @@ function bucketsFor(gpu: Gpu, slots: number): number[] {
   return isSoftware(gpu) ? [...new Set([1, buckets.at(-1)!])] : buckets;
 }
 
-export function freePlans({ prefill, decode }: Plans): void {
-  prefill.body.destroy();
-  prefill.head.destroy();
-  prefill.draw.destroy();
-  for (const { plan, draw } of decode) for (const each of [plan, draw]) each.destroy();
-  for (const { entrance } of [prefill, ...decode]) freeEntrance(entrance);
+export function freePlans(plans: Plans): void {
+  for (const plan of allOf(plans)) plan.destroy();
+  for (const { entrance } of [plans.prefill, ...plans.decode]) freeEntrance(entrance);
 }
 
-export function scratchBytesOf({ prefill, decode }: Plans): number {
-  const plans = [
-    prefill.body,
-    prefill.head,
-    prefill.draw,
-    ...decode.flatMap(({ plan, draw }) => [plan, draw]),
-  ];
-  return plans.reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+export function scratchBytesOf(plans: Plans): number {
+  return allOf(plans).reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+}
+
+function allOf({ prefill, decode }: Plans): Plan[] {
+  const draws = [prefill, ...decode].flatMap(({ outputs }) => (outputs ? [outputs.draw] : []));
+  return [prefill.body, prefill.head, ...decode.map(({ plan }) => plan), ...draws];
 }
 
 async function recordPrefill(
@@ -112,18 +106,18 @@ async function recordPrefill(
   memory: Memory,
   draws: op.DrawMemory,
   entrance: Entrance,
-  exchange: Exchange | undefined,
+  peers: Peers,
 ): Promise<PrefillPlan> {
   const { capacity, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, step, exchange });
+  const recording = new Recording(gpu, { capacity, step, ...peers });
   const x = network.body(recording, inputs, memory);
   const last = op.lastRow(recording, x);
   const body = await recording.finish([last]);
-  const tail = new Recording(gpu, { capacity: 1, step, exchange });
+  const tail = new Recording(gpu, { capacity: 1, step, ...peers });
   const logits = network.head(tail, last);
-  const head = await tail.finish([logits]);
-  const { draw, records } = await recordDraw(new Recording(gpu, { capacity: 1, step }), logits, draws);
-  return { entrance, body, head, draw, outputs: { logits, records } };
+  const head = await tail.finish(logits ? [logits] : []);
+  const outputs = logits && (await recordDraw(new Recording(gpu, { capacity: 1, step }), logits, draws));
+  return { entrance, body, head, outputs };
 }
 
 async function recordDecode(
@@ -132,18 +126,18 @@ async function recordDecode(
   memory: Memory,
   draws: op.DrawMemory,
   entrance: Entrance,
-  exchange: Exchange | undefined,
+  peers: Peers,
 ): Promise<DecodePlan> {
   const { capacity, batch, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, batch, step, exchange });
+  const recording = new Recording(gpu, { capacity, batch, step, ...peers });
   const logits = network.head(recording, network.body(recording, inputs, memory));
-  const plan = await recording.finish([logits]);
-  const { draw, records } = await recordDraw(new Recording(gpu, { capacity, batch, step }), logits, draws);
-  return { entrance, plan, draw, outputs: { logits, records } };
+  const plan = await recording.finish(logits ? [logits] : []);
+  const outputs = logits && (await recordDraw(new Recording(gpu, { capacity, batch, step }), logits, draws));
+  return { entrance, plan, outputs };
 }
 
 /** A plan of its own: masks come between it and the logits. */
-async function recordDraw(recording: Recording, logits: Tensor, draws: op.DrawMemory) {
+async function recordDraw(recording: Recording, logits: Tensor, draws: op.DrawMemory): Promise<Outputs> {
   const records = op.sample(recording, logits, draws);
-  return { draw: await recording.finish([records]), records };
+  return { logits, records, draw: await recording.finish([records]) };
 }

@@ -3,8 +3,7 @@
 // ahead of each run; a plan itself never changes.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Exchange } from "../gpu/plan.ts";
-import type { Plan } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/plan.ts";
 import { bufferOf, readRanges, submitAlone, type Range, type Submit } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
@@ -36,7 +35,8 @@ import {
 } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
-export interface RunnerOptions {
+/** Where the model is spread over several devices, they take the same turns. */
+export interface RunnerOptions extends Peers {
   /** Tokens that each sequence may hold, prompt and answer together. */
   contextLength: number;
   /** Sequences that may be in memory at once. */
@@ -53,8 +53,6 @@ export interface RunnerOptions {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
-  /** Where the model is spread over several devices: they take the same turns. */
-  exchange?: Exchange | undefined;
 }
 
 /** What a sequence wants of the token that follows: nothing yet, that it is drawn, or all logits. */
@@ -144,7 +142,17 @@ export class Runner implements TurnTaker {
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const { contextLength, slots, pages, snapshots, kvFormat: format, chunk, pictures, exchange } = options;
+    const {
+      contextLength,
+      slots,
+      pages,
+      snapshots,
+      kvFormat: format,
+      chunk,
+      pictures,
+      exchange,
+      relay,
+    } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
       throw new EngineError("bad_request", text);
@@ -155,7 +163,7 @@ export class Runner implements TurnTaker {
     const pictureWidth = pictures ? config.hidden : undefined;
     const draws = createDrawMemory(gpu, slots, headWidth(config));
     const shared = { memory, draws, rope };
-    const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, exchange });
+    const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, exchange, relay });
     return new Runner(gpu, options, shared, plans);
   }
 
@@ -228,7 +236,7 @@ export class Runner implements TurnTaker {
     const ranges = rows.flatMap(({ outputs, at, want }) => rangeOf(outputs, at, want));
     const read = await readRanges(this.#gpu, ranges, (last) => this.#draw(runs, last));
     const outcomes = rows.map(({ want, outputs }) => {
-      if (want === "nothing") return undefined;
+      if (want === "nothing" || !outputs) return undefined;
       return outcomeOf(outputs, want, read.shift()!);
     });
     return { decoded: outcomes.slice(0, tokens.length), prefilled: outcomes[tokens.length] };
@@ -244,10 +252,12 @@ export class Runner implements TurnTaker {
 
   /** Draws for all runs that want it, and submits `last` with the last of them. */
   #draw(runs: readonly Ran[], last: Parameters<Submit>[0]): void {
-    const drawing = runs.filter(({ rows }) => rows.some(({ want }) => draws(want)));
-    for (const { draw, rows } of drawing.slice(0, -1)) draw.submit(rows.length);
-    const final = drawing.at(-1);
-    if (final) final.draw.submit(final.rows.length, Infinity, last);
+    const drawing = runs.flatMap(({ outputs, rows }) =>
+      outputs && rows.some(({ want }) => draws(want)) ? [{ draw: outputs.draw, tokens: rows.length }] : [],
+    );
+    const final = drawing.pop();
+    for (const { draw, tokens } of drawing) draw.submit(tokens);
+    if (final) final.draw.submit(final.tokens, Infinity, last);
     else submitAlone(this.#gpu, last);
   }
 
@@ -264,17 +274,18 @@ export class Runner implements TurnTaker {
     if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
     writeBatch(this.#gpu, chosen.entrance, tokens);
     await chosen.plan.run(tokens.length, this.#options.flopsPerSubmit);
-    return { ...chosen, rows: tokens };
+    return { outputs: chosen.outputs, rows: tokens };
   }
 
-  async #prefill({ slot, feed, from, to, past = 0, want, snapshot }: PrefillRun): Promise<Ran> {
+  async #prefill(run: PrefillRun): Promise<Ran> {
+    const { slot, feed, from, to, past = 0, want, snapshot } = run;
     this.#check(slot, past + to);
-    const { entrance, body, head, draw, outputs } = this.#plans.prefill;
+    const { entrance, body, head, outputs } = this.#plans.prefill;
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
     await body.run(to - from, this.#options.flopsPerSubmit);
     if (snapshot !== undefined) saveState(this.#gpu, this.#shared.memory, slot, snapshot);
     if (want !== "nothing") await head.run(1, this.#options.flopsPerSubmit);
-    return { draw, outputs, rows: [{ slot, want }] };
+    return { outputs, rows: [{ slot, want }] };
   }
 
   #check(slot: number, tokens: number): void {
@@ -287,10 +298,9 @@ export class Runner implements TurnTaker {
 /** A row of logits, and what is wanted of it. */
 type Row = Pick<DecodeToken, "slot" | "want">;
 
-/** Logits that are on their way. */
+/** Logits that are on their way; none on a device that has not the model's end. */
 interface Ran {
-  draw: Plan;
-  outputs: Outputs;
+  outputs: Outputs | undefined;
   rows: readonly Row[];
 }
 
@@ -302,8 +312,9 @@ function candidatesOf(want: Want): number | undefined {
   return typeof want === "object" ? want.candidates : undefined;
 }
 
-function rangeOf({ logits, records }: Outputs, row: number, want: Want): Range[] {
-  if (want === "nothing") return [];
+function rangeOf(outputs: Outputs | undefined, row: number, want: Want): Range[] {
+  if (want === "nothing" || !outputs) return [];
+  const { logits, records } = outputs;
   if (want !== "logits") return [recordRange(records, row, candidatesOf(want))];
   const bytes = 4 * logits.shape[1]!;
   return [{ source: bufferOf(logits), offset: bytes * row, bytes }];
@@ -314,6 +325,6 @@ function outcomeOf({ logits }: Outputs, want: Want, bytes: ArrayBuffer): Outcome
   return readRecord(bytes, logits.shape[1]!, candidatesOf(want));
 }
 
-function kernelsOf({ plan, draw }: DecodePlan): string[] {
-  return [...plan.kernels, ...draw.kernels];
+function kernelsOf({ plan, outputs }: DecodePlan): string[] {
+  return [...plan.kernels, ...(outputs?.draw.kernels ?? [])];
 }
