@@ -24,15 +24,8 @@ import {
   type DrawStart,
 } from "../ops/sample.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
-import {
-  freePlans,
-  recordPlans,
-  scratchBytesOf,
-  type DecodePlan,
-  type Outputs,
-  type PlanMemory,
-  type Plans,
-} from "./plans.ts";
+import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
+import type { DecodePlan, Outputs, PlanMemory, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
 /** Where the model is spread over several devices, they take the same turns. */
@@ -53,6 +46,8 @@ export interface RunnerOptions extends Peers {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
+  /** What the device's tuning does not know is measured before; default: it is guessed. */
+  tuning?: TuningHooks;
 }
 
 /** What a sequence wants of the token that follows: nothing yet, that it is drawn, or all logits. */
@@ -152,6 +147,7 @@ export class Runner implements TurnTaker {
       pictures,
       exchange,
       relay,
+      tuning,
     } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
@@ -162,8 +158,12 @@ export class Runner implements TurnTaker {
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
     const draws = createDrawMemory(gpu, slots, headWidth(config));
-    const shared = { memory, draws, rope };
-    const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, exchange, relay });
+    const [shared, peers] = [
+      { memory, draws, rope },
+      { exchange, relay },
+    ];
+    if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, tuning);
+    const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, ...peers });
     return new Runner(gpu, options, shared, plans);
   }
 
