@@ -32,7 +32,7 @@ import { loadVision } from "./vision.ts";
 import { headersOf } from "./weigh.ts";
 
 /** Of a device that is open or was: what its limits and features make of a model. */
-export type DeviceLike = Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">;
+export type DeviceLike = Pick<Gpu, "limits" | "report" | "has" | "subgroupSize" | "tuning">;
 
 /** Context where neither the request nor the checkpoint asks for less. */
 export const defaultContextLength = 8192;
