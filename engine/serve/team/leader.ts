@@ -2,6 +2,7 @@
 // A turn that fails on one rank has failed on all: their memories no longer agree, so the team is over.
 import type { Gpu } from "../../gpu/adapter.ts";
 import { bufferOf, readRanges, type Range } from "../../gpu/readback.ts";
+import type { DrawStart } from "../../ops/sample.ts";
 import type { Seat } from "../../parallel/table.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { DecodeToken, PrefillRun, Runner, TurnTaker } from "../runner.ts";
@@ -62,6 +63,11 @@ export class Leader implements TurnTaker {
   copy(copy: Copy): void {
     this.#parts.followers.post({ type: "copy", copy });
     this.#runner.copy(copy);
+  }
+
+  /** The others need not know: only this rank draws. */
+  start(slot: number, start: DrawStart): void {
+    this.#runner.start(slot, start);
   }
 
   /** Errors: device_lost and others of any rank; then `lost` has heard it. */
