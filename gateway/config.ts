@@ -209,7 +209,7 @@ export const ModelsConfig = v.pipe(
           /** Devices that it is spread over, each with at least so much memory. */
           min_devices: v.optional(v.pipe(Count, v.minValue(1)), 1),
           min_device_vram_mb: v.optional(v.pipe(v.number(), v.gtValue(0))),
-          /** Neurons by name: it is loaded on no other, and there it stays. */
+          /** Neurons by name: it is loaded on no other, on these at the start and when it is lost, and there it stays. */
           pinned_on: v.optional(v.array(Name), []),
           /** A model makes room only for one of the same or a higher priority. */
           residency_priority: v.optional(v.pipe(v.number(), v.integer()), 100),
