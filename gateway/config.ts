@@ -11,6 +11,7 @@ export class ConfigError extends Error {}
 
 const Seconds = v.pipe(v.number(), v.gtValue(0));
 const Name = v.pipe(v.string(), v.nonEmpty());
+const Dollars = v.pipe(v.number(), v.minValue(0));
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const Address = v.pipe(
@@ -213,6 +214,15 @@ export const ModelsConfig = v.pipe(
           pinned_on: v.optional(v.array(Name), []),
           /** A model makes room only for one of the same or a higher priority. */
           residency_priority: v.optional(v.pipe(v.number(), v.integer()), 100),
+          /** US dollars for a million tokens, for clients that add up what they spend; absent: not told. */
+          cost: v.optional(
+            v.strictObject({
+              input: Dollars,
+              output: Dollars,
+              cache_read: v.optional(Dollars),
+              cache_write: v.optional(Dollars),
+            }),
+          ),
           /** In place of eviction.idle_unload_s. */
           idle_unload_s: v.optional(v.pipe(v.number(), v.minValue(0))),
         }),

@@ -112,7 +112,8 @@ export class Residency {
     const { fleet, stays } = this.means;
     const terms = stays.terms();
     const feasible = (model: string) => feasibleOn(fleet.neurons, stays.wanted(model), terms);
-    return { ids: fleet.rememberedIds(), feasibleOn: feasible };
+    const limitOf = (model: string) => fleet.recall(model)?.limit;
+    return { ids: fleet.rememberedIds(), feasibleOn: feasible, limitOf };
   }
 
   report(): { loads: LoadReport[]; happenings: Happening[] } {
