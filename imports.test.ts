@@ -25,6 +25,7 @@ const allowed: Record<string, readonly string[]> = {
     "engine/image",
     "engine/ops",
     "engine/models",
+    "engine/parallel",
     "engine/serve",
   ],
   "engine/parallel": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/models"],

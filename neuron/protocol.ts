@@ -53,7 +53,7 @@ export type Discovery = v.InferOutput<typeof Discovery>;
 export const ModelStatus = v.picklist(["loading", "loaded", "recovering", "unloading", "failed"]);
 export type ModelStatus = v.InferOutput<typeof ModelStatus>;
 
-export const LoadPhase = v.picklist(["waiting", "downloading", "reading", "compiling", "ready"]);
+export const LoadPhase = v.picklist(["waiting", "downloading", "reading", "tuning", "compiling", "ready"]);
 export type LoadPhase = v.InferOutput<typeof LoadPhase>;
 
 /** How far a load has come; while downloading, bytes are those of the files, afterwards those of the tensors. */
@@ -85,12 +85,16 @@ export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
 /** A loaded model's files ("safetensors", "gguf"), and what most of its weights are kept as (bf16, q4_k, …). */
 const Form = { format: v.exactOptional(v.string()), quant: v.exactOptional(v.string()) };
 
-/** How a loaded model's part of the device's memory is used, as planned before it was loaded. */
+/** How a loaded model's part of its devices' memory is used, as planned before it was loaded. */
 export const ModelMemory = v.looseObject({
   total_bytes: Count,
   /** What there was for it; null where nobody knows. */
   budget_bytes: v.nullable(Count),
   parts: v.array(v.looseObject({ what: v.string(), bytes: Count })),
+  /** Of each device, where the model is spread over several: the one that leads first. */
+  devices: v.exactOptional(
+    v.array(v.looseObject({ index: Count, total_bytes: Count, budget_bytes: v.nullable(Count) })),
+  ),
 });
 export type ModelMemory = v.InferOutput<typeof ModelMemory>;
 

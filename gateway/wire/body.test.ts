@@ -94,7 +94,7 @@ test("a loop takes one piece after another; leaving it closes the connection", a
   expect([long.did.at(-1), long.left]).toEqual(["not wanted any more", ["c"]]);
   const broken = new Body({ pause: () => {}, resume: () => {}, abort: () => {} });
   const loop = (async () => {
-    for await (const _ of broken);
+    for await (const chunk of broken) heard.push(chunk.toString());
   })();
   void sleep(5).then(() => broken.close(new Error("gone")));
   await expect(loop).rejects.toThrow("gone");
