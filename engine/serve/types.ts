@@ -236,7 +236,7 @@ export interface ModelInfo {
   dispatchesPerToken: number;
   /** Indices of the devices that it is on, the one that leads first; one may stand there twice. */
   devices: readonly number[];
-  spread: ModelSpread | undefined; // on one device
+  spread: ModelSpread | undefined; // undefined: it is on one
   /** Where the memory of each went. */
   plans: readonly MemoryPlan[];
   /** "text", and "vision" where the checkpoint has a tower; or "embeddings" alone. */
