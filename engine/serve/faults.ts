@@ -1,10 +1,10 @@
 // Faults on purpose, for tests: what a driver does once in a month happens at the step that the test names. Nothing of
 // it runs unless EngineOptions.faults (the daemon: NEURON_FAULTS) is set; no setting of a file reaches it.
 //
-//   lost@decode:5 hang@prefill:2*
+//   lost@decode:5 crash@decode:9#2 hang@prefill:2*
 //
 // KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached. The device's thread is started anew
-// after most of them; a fault with * happens in every life of the thread, others in the first alone.
+// after most of them: #2 is a fault of its second life, * one of every life, others are of the first.
 import { EngineError } from "../errors.ts";
 
 /**
@@ -24,7 +24,8 @@ export interface Fault {
   kind: FaultKind;
   point: FaultPoint;
   at: number;
-  always: boolean;
+  /** Of the thread; undefined: every one. */
+  life: number | undefined;
 }
 
 /** Errors: bad_config with the text that is no fault. */
@@ -33,23 +34,25 @@ export function parseFaults(text: string): Fault[] {
     .split(/[\s,]+/)
     .filter((word) => word !== "")
     .map((word) => {
-      const [, kind, point, at = "1", star] = /^(\w+)@(\w+)(?::([1-9]\d*))?(\*)?$/.exec(word) ?? [];
+      const form = /^(\w+)@(\w+)(?::([1-9]\d*))?(\*|#[1-9]\d*)?$/;
+      const [, kind, point, at = "1", when = "#1"] = form.exec(word) ?? [];
       const known = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
       const fits = waits.includes(point as FaultPoint)
         ? kind === "hang"
         : kind !== "hang" || point !== "load";
       if (!known || !fits) {
-        const form = `KIND@POINT[:N][*] with ${kinds.join(", ")} at ${points.join(", ")}`;
+        const wanted = `KIND@POINT[:N][#LIFE or *] with ${kinds.join(", ")} at ${points.join(", ")}`;
         const but = `(only hang at ${waits.join(", ")}; all but hang at load)`;
-        throw new EngineError("bad_config", `faults: "${word}" is not ${form} ${but}`);
+        throw new EngineError("bad_config", `faults: "${word}" is not ${wanted} ${but}`);
       }
-      return { kind, point, at: Number(at), always: star !== undefined } as Fault;
+      const life = when === "*" ? undefined : Number(when.slice(1));
+      return { kind, point, at: Number(at), life } as Fault;
     });
 }
 
-/** Those of the first life of a device's thread, or of every later one. */
+/** Those of a life of a device's thread; the first is 1. */
 export function faultsOfLife(faults: readonly Fault[], life: number): Fault[] {
-  return faults.filter(({ always }) => always || life === 1);
+  return faults.filter((fault) => fault.life === undefined || fault.life === life);
 }
 
 /** What can be made to fail. */
