@@ -39,7 +39,8 @@ const onceIsEnough = [
     "engine/serve/prefix.formats.gpu.test.ts",
     "engine/verify/kvCache.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",
-    "gateway/cold-load.gpu.test.ts",
+    "engine/verify/spread.gpu.test.ts",
+    "gateway/residency/cold-load.gpu.test.ts",
   ],
 ];
 

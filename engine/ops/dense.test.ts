@@ -9,7 +9,7 @@ import { embed } from "./embed.ts";
 import { linear, normLinear, normSwiglu, swiglu, type LinearOptions } from "./linear.ts";
 import { rmsNorm } from "./norm.ts";
 import { lastRow } from "./rows.ts";
-import { rowLanes, spread } from "./variants.ts";
+import { lotLanes, rowLanes, spread } from "./variants.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -96,13 +96,13 @@ test.each(devices)("a norm before a projection on %s", async (_, kind, width, on
   const on = guise(kind, width);
   for (const format of ["f32", "f16", "bf16"] as const) {
     for (const K of [64, 70]) {
-      const alone = kind === "software" ? [one, one] : ["rms_norm", one, "rms_norm", one];
-      expect(await normedProjections(on, 1, K, format)).toEqual(alone);
+      expect(await normedProjections(on, 1, K, format)).toEqual([one, one]);
       expect(await normedProjections(on, 5, K, format)).toEqual(["rms_norm", many, "rms_norm", many]);
     }
   }
   const tooWide = on.limits.maxComputeWorkgroupStorageSize / 4; // nothing would be left to sum in
-  expect(await normedProjections(on, 1, tooWide, "bf16")).toEqual(["rms_norm", one, "rms_norm", one]);
+  const wide = one === "matvec" ? [one, one] : ["rms_norm", one, "rms_norm", one];
+  expect(await normedProjections(on, 1, tooWide, "bf16")).toEqual(wide);
 });
 
 test("a workgroup is a subgroup only where every subgroup is that wide", () => {
@@ -111,6 +111,18 @@ test("a workgroup is a subgroup only where every subgroup is that wide", () => {
   expect(rowLanes(guise("hardware", undefined))).toEqual({ LANES: 64, reduce: "reduce/workgroup" });
   const none = { ...guise("software", 8), has: { ...gpu.has, subgroups: false } };
   expect(rowLanes(none)).toEqual({ LANES: 8, reduce: "reduce/workgroup" });
+});
+
+test("a card's mat-vec takes more lanes for longer rows, in subgroups where all are of one width", () => {
+  const lanes = (on: Gpu, K: number) => {
+    const { LANES, reduce, constants } = lotLanes(on, K);
+    return [LANES, reduce.replace("reduce/lots_", ""), constants["WIDTH"]];
+  };
+  expect(lanes(guise("hardware", 32), 896)).toEqual([32, "subgroups", 32]);
+  expect(lanes(guise("hardware", 32), 5120)).toEqual([128, "subgroups", 32]);
+  expect(lanes(guise("hardware", 64), 896)).toEqual([64, "subgroups", 64]);
+  expect(lanes(guise("hardware", undefined), 27_648)).toEqual([256, "workgroup", undefined]);
+  expect(lanes(guise("software", undefined), 5120)).toEqual([8, "workgroup", undefined]);
 });
 
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {

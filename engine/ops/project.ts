@@ -1,14 +1,14 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
-// tile it (matmul). One token of each of several sequences: mat-vec for several columns (matvec_batch), in the order of
-// one. A software adapter has kernels of its own for all three (matvec_lanes, matmul_lanes).
+// tile it (matmul). One token of each of several sequences: mat-vec for several columns, in the order of one. A software
+// adapter has kernels of its own (matvec_lanes, matmul_lanes).
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import {
   isSoftware,
+  lotLanes,
   readsQuads,
-  rowLanes,
   softwareLanes,
   spanParts,
   spread,
@@ -30,19 +30,21 @@ export interface Ending {
 }
 
 /**
- * The norm of x as a source. The mat-vec computes it itself on a software adapter, where that is faster than a dispatch
- * for it (bench/LOG.md), if a row fits workgroup memory.
+ * The norm of x as a source. Where tokens are decoded the mat-vec makes it on the way: a dispatch less. That of software
+ * adapters does so in workgroup memory, if a row fits.
  */
 export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Source {
   const [, K] = dims(x, 2);
   expectShape(w, [K]);
-  const fits = Math.ceil(K / 8) * 32 + 2048 <= pass.gpu.limits.maxComputeWorkgroupStorageSize; // 2 KiB to sum in
-  if (decodes(pass) && fits && isSoftware(pass.gpu)) return { x, norm: { ...norm, w } };
+  const { gpu } = pass;
+  const staged = Math.ceil(K / 8) * 32 + 2048; // 2 KiB to sum in
+  const fits = softwareLanes(gpu) === undefined || staged <= gpu.limits.maxComputeWorkgroupStorageSize;
+  if (decodes(pass) && fits) return { x, norm: { ...norm, w } };
   return { x: rmsNorm(pass, x, w, norm) };
 }
 
 interface Kernel {
-  readonly name: "matvec" | "matvec_batch" | "matvec_lanes" | "matmul" | "matmul_lanes";
+  readonly name: "matvec" | "matvec_lanes" | "matmul" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
   /** Takes rows of W by spans. */
@@ -60,7 +62,7 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   const { y, bias, add } = ending;
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
-  const kernel = chooseKernel(pass, T, N, norm);
+  const kernel = chooseKernel(pass, T, W, norm);
   const step = kernel.step && pass.step;
   for (const shard of W.shards) {
     const quads = kernel.spans && readsQuads(shard.format) ? shard.buffer : undefined;
@@ -74,49 +76,31 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   }
 }
 
-function chooseKernel(pass: Pass, T: number, N: number, norm: Source["norm"]): Kernel {
+function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"]): Kernel {
+  const [N, K] = W.shape;
   const lanes = softwareLanes(pass.gpu);
   if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmulTiles(T, N);
-  if (lanes) return matvecLanes(T, N, norm, lanes);
-  return T === 1 ? matvec(pass, N, norm) : matvecBatch(pass, N, norm);
+  return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, K, norm);
 }
 
-function matvec(pass: Pass, N: number, norm: Source["norm"]): Kernel {
-  const { LANES, reduce } = rowLanes(pass.gpu);
-  const QUADS = quads(pass, N, norm !== undefined);
-  return {
-    name: "matvec",
-    parts: [reduce, norm ? "inputs/norm" : "inputs/direct"],
-    constants: { LANES, QUADS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
-    groups: ({ rows }) => spread(Math.ceil(rows / (4 * QUADS))),
-  };
-}
-
-const mostColumns = 8; // of matvec_batch
+const mostColumns = 8; // of matvec
 
 /** Longer batches are cut, and read W once for every eight tokens: a matmul would sum in another order. */
-function matvecBatch(pass: Pass, N: number, norm: Source["norm"]): Kernel {
-  const one = matvec(pass, N, norm);
-  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(pass.capacity)));
+function matvec(pass: Pass, T: number, K: number, norm: Source["norm"]): Kernel {
+  const { LANES, reduce, constants } = lotLanes(pass.gpu, K);
+  const QUADS = isSoftware(pass.gpu) ? 4 : 1; // a card wants workgroups, a processor has few cores
+  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(T)));
+  const norming = norm ? { EPS: norm.eps, OFFSET: norm.offset } : {};
   return {
-    name: "matvec_batch",
-    parts: ["step", rowLanes(pass.gpu).reduce, norm ? "inputs/norm_rows" : "inputs/direct_rows"],
-    constants: { ...one.constants, COLUMNS },
+    name: "matvec",
+    parts: ["step", reduce, norm ? "inputs/deferred" : "inputs/plain"],
+    constants: { LANES, QUADS, COLUMNS, ...constants, ...norming },
     step: true,
-    groups: (shard) => {
-      const [x, y = 1] = one.groups(shard);
-      return [x, y, (tokens) => Math.ceil(tokens / COLUMNS)];
-    },
+    groups: ({ rows }) => [
+      ...spread(Math.ceil(rows / (4 * QUADS))),
+      T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
+    ],
   };
-}
-
-/**
- * Fours of rows to a workgroup. A card wants workgroups; a processor has few cores and gains by fewer, all the more
- * where each computes the norm for itself, as long as there are some for every core.
- */
-function quads(pass: Pass, N: number, norm: boolean): number {
-  if (!isSoftware(pass.gpu)) return 1;
-  return norm ? Math.min(64, Math.max(4, Math.ceil(N / 4 / 32))) : 4;
 }
 
 /**
