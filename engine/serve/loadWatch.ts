@@ -135,6 +135,13 @@ export function watchedSource(source: TensorSource, watch: Watch): TensorSource 
     has: (name) => source.has(name),
     entry: (name) => source.entry(name),
     expectTensor: (name, shape) => source.expectTensor(name, shape),
+    ...(source.readRows && {
+      async readRows(name: string, from: number, places: readonly Uint8Array[]) {
+        const read = await watch.during(`reading ${name}`, source.readRows!(name, from, places));
+        await watch.arrived();
+        return read;
+      },
+    }),
     readF32: (name) => watch.during(`reading ${name}`, source.readF32(name)),
     async stream(name, options, sink) {
       const reading = () => watch.begin(`reading ${name}`);
