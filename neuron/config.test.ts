@@ -23,6 +23,7 @@ const defaults = {
   max_queue_tokens: 262_144,
   prefix_cache: true,
   kv_cache: "f32",
+  strict: false,
   log_level: "info",
   log_format: "text",
   http: { body_limit_mb: 32, keepalive_s: 5, stall_s: 30, drain_s: 5 },

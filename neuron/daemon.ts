@@ -102,6 +102,8 @@ function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
     maxInFlight: config.max_in_flight,
     prefixCache: config.prefix_cache,
     kvCache: config.kv_cache,
+    autotune: config.autotune,
+    strict: config.strict,
     memoryLimitMb: config.memory_limit_mb,
     images: imageLimits(config.images),
     stepLimitMs: milliseconds(config.step_limit_s),

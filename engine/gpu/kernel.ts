@@ -36,15 +36,15 @@ export function joinSources(files: readonly string[]): string {
 }
 
 export class Kernels {
-  readonly #gpu: Gpu;
+  readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #modules = new Map<string, Promise<GPUShaderModule>>();
   /** What is under way, by its key, as a message would call it; the first one first. */
   readonly #compiling = new Map<string, string>();
   #compiled = 0;
 
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
+  constructor(device: GPUDevice) {
+    this.#device = device;
   }
 
   /** How many compiled so far, and the one that has been compiling for longest. */
@@ -77,7 +77,7 @@ export class Kernels {
     const module = await this.#module([...parts, name]);
     const entryPoint = name.slice(name.lastIndexOf("/") + 1);
     try {
-      return await this.#gpu.device.createComputePipelineAsync({
+      return await this.#device.createComputePipelineAsync({
         label: name,
         layout: "auto",
         compute: { module, entryPoint, constants },
@@ -102,7 +102,7 @@ export class Kernels {
 
   async #createModule(files: readonly string[]): Promise<GPUShaderModule> {
     const code = joinSources(files);
-    const { device } = this.#gpu;
+    const device = this.#device;
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: files.at(-1)!, code });
     const scope = await device.popErrorScope();
@@ -126,11 +126,11 @@ function compileError(
   return `${files.join(" + ")} does not compile\n${shown.length > 0 ? shown.join("\n") : scope}`;
 }
 
-const perGpu = new WeakMap<Gpu, Kernels>();
+const perDevice = new WeakMap<GPUDevice, Kernels>();
 
 /** The pipeline cache of a device. */
-export function kernelsOf(gpu: Gpu): Kernels {
-  let kernels = perGpu.get(gpu);
-  if (!kernels) perGpu.set(gpu, (kernels = new Kernels(gpu)));
+export function kernelsOf({ device }: Gpu): Kernels {
+  let kernels = perDevice.get(device);
+  if (!kernels) perDevice.set(device, (kernels = new Kernels(device)));
   return kernels;
 }

@@ -5,11 +5,12 @@ import { Recording } from "../gpu/plan.ts";
 import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { argmax } from "./argmax.ts";
+import { matvecWays } from "./cards.ts";
 import { embed } from "./embed.ts";
 import { linear, normLinear, normSwiglu, swiglu, type LinearOptions } from "./linear.ts";
 import { rmsNorm } from "./norm.ts";
 import { lastRow } from "./rows.ts";
-import { lotLanes, rowLanes, spread } from "./variants.ts";
+import { rowLanes, spread } from "./variants.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -114,15 +115,20 @@ test("a workgroup is a subgroup only where every subgroup is that wide", () => {
 });
 
 test("a card's mat-vec takes more lanes for longer rows, in subgroups where all are of one width", () => {
-  const lanes = (on: Gpu, K: number) => {
-    const { LANES, reduce, constants } = lotLanes(on, K);
-    return [LANES, reduce.replace("reduce/lots_", ""), constants["WIDTH"]];
-  };
-  expect(lanes(guise("hardware", 32), 896)).toEqual([32, "subgroups", 32]);
-  expect(lanes(guise("hardware", 32), 5120)).toEqual([128, "subgroups", 32]);
-  expect(lanes(guise("hardware", 64), 896)).toEqual([64, "subgroups", 64]);
-  expect(lanes(guise("hardware", undefined), 27_648)).toEqual([256, "workgroup", undefined]);
-  expect(lanes(guise("software", undefined), 5120)).toEqual([8, "workgroup", undefined]);
+  const ways = (on: Gpu, K: number) =>
+    matvecWays(on, K).map(({ LANES, QUADS, reduce, constants }) => {
+      const parts = LANES % (constants["WIDTH"] ?? LANES);
+      expect([parts, reduce]).toEqual([
+        0,
+        constants["WIDTH"] ? "reduce/lots_subgroups" : "reduce/lots_workgroup",
+      ]);
+      return `${LANES}/${QUADS}`;
+    });
+  expect(ways(guise("hardware", 32), 896)).toEqual(["32/1", "32/2", "64/1", "64/2", "128/1", "128/2"]);
+  expect(ways(guise("hardware", 32), 5120)[0]).toBe("128/1");
+  expect(ways(guise("hardware", 64), 256)).toEqual(["64/1", "64/2"]);
+  expect(ways(guise("hardware", undefined), 27_648)[0]).toBe("256/1");
+  expect(ways(guise("software", undefined), 5120)).toEqual(["8/4"]);
 });
 
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {

@@ -4,16 +4,9 @@
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { matmul, matvec } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
-import {
-  isSoftware,
-  lotLanes,
-  readsQuads,
-  softwareLanes,
-  spanParts,
-  spread,
-  weightParts,
-} from "./variants.ts";
+import { readsQuads, softwareLanes, spanParts, spread, weightParts } from "./variants.ts";
 
 /** What is multiplied: x [T, K], or its norm, which the mat-vec then computes on the way. */
 export interface Source {
@@ -43,7 +36,8 @@ export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Sou
   return { x: rmsNorm(pass, x, w, norm) };
 }
 
-interface Kernel {
+/** One of the kernels of x · Wᵀ, as a shard of W is given to it. */
+export interface Kernel {
   readonly name: "matvec" | "matvec_lanes" | "matmul" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
@@ -77,30 +71,10 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
 }
 
 function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"]): Kernel {
-  const [N, K] = W.shape;
+  const [N] = W.shape;
   const lanes = softwareLanes(pass.gpu);
-  if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmulTiles(T, N);
-  return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, K, norm);
-}
-
-const mostColumns = 8; // of matvec
-
-/** Longer batches are cut, and read W once for every eight tokens: a matmul would sum in another order. */
-function matvec(pass: Pass, T: number, K: number, norm: Source["norm"]): Kernel {
-  const { LANES, reduce, constants } = lotLanes(pass.gpu, K);
-  const QUADS = isSoftware(pass.gpu) ? 4 : 1; // a card wants workgroups, a processor has few cores
-  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(T)));
-  const norming = norm ? { EPS: norm.eps, OFFSET: norm.offset } : {};
-  return {
-    name: "matvec",
-    parts: ["step", reduce, norm ? "inputs/deferred" : "inputs/plain"],
-    constants: { LANES, QUADS, COLUMNS, ...constants, ...norming },
-    step: true,
-    groups: ({ rows }) => [
-      ...spread(Math.ceil(rows / (4 * QUADS))),
-      T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
-    ],
-  };
+  if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmul(pass, T, W);
+  return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, W, norm);
 }
 
 /**
@@ -134,17 +108,5 @@ function matmulLanes(T: number, LANES: number): Kernel {
     step: true,
     constants: { LANES, SPAN, SPANS },
     groups: ({ rows }) => [(tokens) => Math.ceil(tokens / (SPANS * SPAN)), Math.ceil(rows / (4 * LANES))],
-  };
-}
-
-/** Large tiles read less, small ones keep a card busy: large ones only where there are enough of them. */
-function matmulTiles(T: number, N: number): Kernel {
-  const side = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128 ? 64 : 32;
-  return {
-    name: "matmul",
-    parts: ["step", `tiles/${side}`],
-    constants: {},
-    step: true,
-    groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
   };
 }

@@ -1,5 +1,4 @@
-// Which variant of a dense kernel suits a row width and a device. The widths and tiles here are what autotune may
-// later put a measured table in place of; those for software adapters are measured (bench/LOG.md).
+// Which variant of a dense kernel suits a row width and a device; those for software adapters are measured (bench/LOG.md).
 import type { Gpu } from "../gpu/adapter.ts";
 import { isBlockFormat, type WeightFormat } from "../gpu/tensor.ts";
 
@@ -37,25 +36,6 @@ export function rowLanes(gpu: Gpu): Lanes {
   const width = subgroupWidth(gpu);
   if (width !== undefined) return { LANES: width, reduce: "reduce/subgroup" };
   return { LANES: isSoftware(gpu) ? 8 : 64, reduce: "reduce/workgroup" };
-}
-
-/** How many lanes share the sums of a mat-vec on a card, and the part that makes those sums. */
-export interface LotLanes {
-  readonly LANES: number;
-  readonly reduce: "reduce/lots_subgroups" | "reduce/lots_workgroup";
-  readonly constants: Readonly<Record<string, number>>;
-}
-
-/**
- * For rows of K values: about four pieces of 8 to a lane. By subgroups where their width is fixed; else another kernel
- * on the same device might be cut in another way, and the sums of a batch must have one order.
- */
-export function lotLanes(gpu: Gpu, K: number): LotLanes {
-  const WIDTH = subgroupWidth(gpu);
-  const wanted = 2 ** Math.round(Math.log2(K / 32));
-  const LANES = isSoftware(gpu) ? (WIDTH ?? 8) : Math.min(256, Math.max(WIDTH ?? 32, 32, wanted));
-  if (WIDTH !== undefined) return { LANES, reduce: "reduce/lots_subgroups", constants: { WIDTH } };
-  return { LANES, reduce: "reduce/lots_workgroup", constants: {} };
 }
 
 /** Lanes for one row alone, where a card has nothing else to do and a processor gains nothing by more. */

@@ -12,6 +12,7 @@ import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWa
 import type { DeviceModelInfo } from "./messages.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { budgetFor, pace, planModel } from "./planModel.ts";
+import type { TuningHooks } from "./plans.ts";
 import type { Pulse } from "./pulse.ts";
 import { Runner } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
@@ -102,8 +103,9 @@ async function buildModel(
   // The weights flow while kernels compile.
   const { vision, runner } = await loader.fillBeside(async () => {
     const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
-    const filled = () => onProgress({ ...progress, phase: "compiling" });
-    loader.fill().then(filled, () => undefined);
+    const compiling = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(compiling, () => undefined);
+    const tuning = tuningHooks(loader, onProgress, progress);
     const pictures = vision !== undefined;
     const runnerOptions = {
       contextLength,
@@ -114,6 +116,7 @@ async function buildModel(
       chunk,
       flopsPerSubmit,
       pictures,
+      tuning,
     };
     const runner = await Runner.create(gpu, network, config, runnerOptions);
     await runner.warmUp();
@@ -128,6 +131,21 @@ async function buildModel(
   const states = config.layerTypes.includes("linear_attention");
   const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...hears });
   return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision, plan), destroy };
+}
+
+/** What is measured must have the device to itself: the weights are there before. */
+function tuningHooks(
+  loader: Loader,
+  tell: (progress: LoadProgress) => void,
+  progress: LoadProgress,
+): TuningHooks {
+  return {
+    begin: async () => {
+      await loader.fill();
+      tell({ ...progress, phase: "tuning" });
+    },
+    end: () => tell({ ...progress, phase: "compiling" }),
+  };
 }
 
 function infoOf(

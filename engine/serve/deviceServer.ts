@@ -29,7 +29,7 @@ export async function serveDevice(port: MessagePort, data: ThreadData): Promise<
   };
   let gpu: Gpu;
   try {
-    gpu = await openGpu(data.choice);
+    gpu = await openGpu(data.choice, undefined, data.tuning);
   } catch (error) {
     post({ type: "open_failed", error: toPlainError(error) });
     await ended(port);

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../errors.ts";
 import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { faultsOfLife, parseFaults, type Fault } from "./faults.ts";
 import { LoadedModel, type ModelOptions } from "./model.ts";
@@ -14,7 +15,7 @@ import { loadText } from "./text.ts";
 import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
-export interface EngineOptions extends GpuOptions {
+export interface EngineOptions extends GpuOptions, TuningOptions {
   /** How many requests may wait for one model, and of how many prompt tokens; default: 64, and no limit. */
   maxQueue?: number;
   maxQueueTokens?: number | undefined;
@@ -67,6 +68,8 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     loadLimitMs,
     restarts = defaultRestarts,
     faults,
+    strict,
+    autotune,
     ...gpu
   } = options;
   const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
@@ -74,13 +77,18 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...limits,
     maxInFlight,
     memoryLimitMb,
-    prefixCache,
+    prefixCache: prefixCache && !strict, // what one request left would be read by another, in other sums' bits
     kvCache,
     images: { ...defaultImageLimits, ...images },
   };
   const limit = (ms: number | undefined) =>
     ms === undefined ? defaultLimitMs : { hardware: ms, software: ms };
-  const threads = { gpu, stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
+  const threads = {
+    gpu,
+    tuning: { strict, autotune },
+    stepLimitMs: limit(stepLimitMs),
+    loadLimitMs: limit(loadLimitMs),
+  };
   const planned = parseFaults(faults ?? "");
   const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
   return new DeviceEngine(thread, threads, {
@@ -91,7 +99,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
 }
 
 /** What all lives of the thread have in common. */
-type Threads = Pick<ThreadOptions, "gpu" | "stepLimitMs" | "loadLimitMs">;
+type Threads = Pick<ThreadOptions, "gpu" | "tuning" | "stepLimitMs" | "loadLimitMs">;
 
 interface Means {
   modelOptions: ModelDefaults;

@@ -3,6 +3,7 @@
 import type { PlainError } from "../errors.ts";
 import type { AdapterChoice } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { Fault } from "./faults.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
@@ -18,6 +19,7 @@ export interface ThreadData {
   /** A load without progress for so long is given up, ms. */
   loadLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
   faults: readonly Fault[];
+  tuning: TuningOptions;
 }
 
 /** What only the device side knows of a loaded model. */

@@ -45,6 +45,38 @@ export interface PlanOptions extends Peers {
   pictureWidth: number | undefined;
 }
 
+/** Who is to know that measuring begins, which waits for it, and that it is over. */
+export interface TuningHooks {
+  begin(): Promise<void>;
+  end(): void;
+}
+
+/**
+ * Measures what recording a prompt's chunk and a token asks of the device's tuning and is not known; nothing where all is.
+ */
+export async function tunePlans(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  rope: Tensor,
+  { chunk, ...peers }: Pick<PlanOptions, "chunk"> & Peers,
+  hooks: TuningHooks,
+): Promise<void> {
+  if (!gpu.tuning.searching) return;
+  for (const capacity of [1, chunk]) {
+    const entrance = createEntrance(gpu, { capacity, rope });
+    const asking = new Recording(gpu, { capacity, step: entrance.step, ...peers });
+    const x = network.body(asking, entrance.inputs, memory);
+    const tail = new Recording(gpu, { capacity: 1, step: entrance.step, ...peers });
+    network.head(tail, op.lastRow(asking, x));
+    freeEntrance(entrance);
+  }
+  if (gpu.tuning.open.length === 0) return;
+  await hooks.begin();
+  await op.tune(gpu);
+  hooks.end();
+}
+
 /** Records and compiles them all. */
 export async function recordPlans(
   gpu: Gpu,

@@ -14,7 +14,8 @@ import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
-import { freePlans, recordPlans, scratchBytesOf, type Outputs, type Plans } from "./plans.ts";
+import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
+import type { Outputs, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
 /** Where the model is spread over several devices, they take the same turns. */
@@ -35,6 +36,8 @@ export interface RunnerOptions extends Peers {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
+  /** What the device's tuning does not know is measured before; default: it is guessed. */
+  tuning?: TuningHooks;
 }
 
 /** What a sequence wants of the token that follows: nothing yet, the likeliest one, or all logits. */
@@ -125,6 +128,7 @@ export class Runner implements TurnTaker {
       pictures,
       exchange,
       relay,
+      tuning,
     } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
@@ -134,13 +138,9 @@ export class Runner implements TurnTaker {
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
-    const plans = await recordPlans(gpu, network, memory, rope, {
-      chunk,
-      slots,
-      pictureWidth,
-      exchange,
-      relay,
-    });
+    const peers = { exchange, relay };
+    if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, tuning);
+    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth, ...peers });
     return new Runner(gpu, options, memory, rope, plans);
   }
 

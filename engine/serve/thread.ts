@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.ts";
 import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import type { Fault } from "./faults.ts";
 import { DeviceLink } from "./link.ts";
 import type { ThreadData } from "./messages.ts";
@@ -12,6 +13,7 @@ import { pulseMemory, watchPulse, type PulseMemory } from "./pulse.ts";
 
 export interface ThreadOptions {
   gpu: GpuOptions;
+  tuning: TuningOptions;
   faults: readonly Fault[];
   /** Longest step, ms, by the device's kind. */
   stepLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
@@ -64,8 +66,8 @@ export async function startThread(options: ThreadOptions): Promise<DeviceThread>
     );
   }
   const [pulse, loadPulse] = [pulseMemory(), pulseMemory()];
-  const { faults, loadLimitMs } = options;
-  const workerData: ThreadData = { choice, pulse, loadPulse, loadLimitMs, faults };
+  const { faults, loadLimitMs, tuning } = options;
+  const workerData: ThreadData = { choice, pulse, loadPulse, loadLimitMs, faults, tuning };
   const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
   const worker = new Worker(new URL(file, import.meta.url), { workerData, name: `device ${choice.index}` });
   const link = new DeviceLink(worker);
