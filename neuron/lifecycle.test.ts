@@ -99,7 +99,10 @@ test("a model whose device was given up has failed, and is loaded anew on demand
   const refused = await ask();
   expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "15"]);
   expect((await json(refused)).error).toMatchObject({
-    ...{ code: "device_lost", message: 'model "org/fake" is out of service until it is loaded again: given up' },
+    ...{
+      code: "device_lost",
+      message: 'model "org/fake" is out of service until it is loaded again: given up',
+    },
   });
   daemon.engine.next = new FakeModel();
   expect((await post(`${daemon.url}/models/load`, { model_id: "org/fake" })).status).toBe(200);

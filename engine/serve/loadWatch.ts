@@ -137,9 +137,12 @@ export function watchedSource(source: TensorSource, watch: Watch): TensorSource 
     expectTensor: (name, shape) => source.expectTensor(name, shape),
     ...(source.readRows && {
       async readRows(name: string, from: number, places: readonly Uint8Array[]) {
-        const read = await watch.during(`reading ${name}`, source.readRows!(name, from, places));
-        await watch.arrived();
-        return read;
+        const reading = source.readRows!(name, from, places);
+        const arrived = reading.then(() => watch.arrived());
+        return watch.during(
+          `reading ${name}`,
+          arrived.then(() => reading),
+        );
       },
     }),
     readF32: (name) => watch.during(`reading ${name}`, source.readF32(name)),
