@@ -63,7 +63,7 @@ test.each(await folders())("%s takes what was planned", { timeout: 60_000 }, asy
     sizes = [];
     const model = await loadModel(gpu, folder, { ...options, imageCacheBytes: 0 });
     expect(planned.totalBytes - apart(planned)).toBe(sum(sizes));
-    expect(model.info.plan).toEqual(planned);
+    expect(model.info.plans[0]).toEqual(planned);
     expect(model.info).toMatchObject(options);
     model.destroy();
   }
@@ -82,7 +82,7 @@ test("the advertised context follows from what is left, and is exact too", { tim
   const options = { contextLength: half.contextLength, ...alone };
   const model = await loadModel(gpu, demoModel, options);
   // Nobody told the load how little there is, so it has room for a saved state.
-  const saved = bytes(model.info.plan, "snapshots") - bytes(half, "snapshots");
+  const saved = bytes(model.info.plans[0]!, "snapshots") - bytes(half, "snapshots");
   expect(half.totalBytes - apart(half) + saved).toBe(sum(sizes));
   model.destroy();
 });
@@ -116,7 +116,7 @@ test("models share a device's memory: what others were promised is gone", async 
   const memoryLimitMb = Math.ceil((1.5 * totalBytes) / mib);
   const options = { contextLength: 512, maxInFlight: 2, memoryLimitMb };
   const first = await loadModel(gpu, demoModel, options);
-  expect(first.info.plan.totalBytes).toBe(totalBytes);
+  expect(first.info.plans[0]!.totalBytes).toBe(totalBytes);
   await expect(loadModel(gpu, demoModel, options, { promised: totalBytes })).rejects.toMatchObject({
     code: "out_of_memory",
     message: expect.stringContaining("promised to other models") as string,
