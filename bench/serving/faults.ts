@@ -9,7 +9,7 @@ import type { Request } from "./requests.ts";
 export const limitsWithFaults = { NEURON_STEP_LIMIT_S: "20" };
 
 /** Steps of a life before something fails. */
-const [leastSteps, moreSteps] = [150, 700];
+const [leastSteps, moreSteps] = [80, 320];
 const kinds = ["lost@decode", "lost@prefill", "crash@decode", "hang@decode", "hang@prefill"];
 /** How often a request is asked again. */
 const mostTimes = 60;
