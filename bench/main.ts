@@ -59,7 +59,7 @@ async function main(): Promise<void> {
   }
   if (command === "grammar" && first) return grammar(first);
   if (command === "gateway") {
-    console.log(JSON.stringify(await gateway({ peers: values.peers })));
+    await gateway({ peers: values.peers });
     return;
   }
   const { seconds, faults, adapter } = values;
