@@ -47,6 +47,7 @@ test("says where it listens, what it serves and how", async () => {
   const flags = {
     device: 1,
     adapter: "fake",
+    sum_format: "bf16",
     context_length: 999,
     max_queue: 3,
     max_per_principal: 2,
@@ -63,6 +64,7 @@ test("says where it listens, what it serves and how", async () => {
   expect(asked).toEqual({
     device: 1,
     adapter: "fake",
+    wire: "bf16",
     maxQueue: 3,
     maxQueueTokens: 262_144,
     maxPerPrincipal: 2,
