@@ -9,7 +9,7 @@ import type { Placed } from "./group.ts";
 import { DeviceLink } from "./link.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
 import { LoadedModel } from "./model.ts";
-import { uniform } from "./random.ts";
+import { uniform } from "../reference/random.ts";
 import { Resident } from "./resident.ts";
 import { loadText, type ModelText } from "./text.ts";
 import type { CacheFigures, GenerateEvent, Usage, LoadOptions } from "./types.ts";

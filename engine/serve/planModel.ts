@@ -8,10 +8,11 @@ import { mostSequences } from "../gpu/step.ts";
 import type { Exchange } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import type { ModelConfig } from "../models/config.ts";
+import { headWidth, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { createMemory } from "../models/memory.ts";
 import { kvRowBytes, type KvFormat } from "../ops/kv-cache.ts";
+import { createDrawMemory, recordBytes } from "../ops/sample.ts";
 import type { Network } from "../models/network.ts";
 import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
@@ -206,7 +207,7 @@ async function requestOf(model: Sizes, slots: number, contextLength: number): Pr
   const tokens = Math.floor((room * PAGE) / Math.max(1, pageBytes({ config, headBytes })));
   return {
     ...{ model: model.name, config, weightBytes, scratchBytes, pictureBytes, slots, headBytes, budget },
-    stagingBytes: 4 * config.vocab * (slots + 1), // the logits of a turn
+    stagingBytes: (slots + 1) * (config.pooling ? 4 * config.hidden : recordBytes),
     contextLength: model.asked,
     defaultContext: defaultContextLength,
     cacheTokens: Math.min(slots * pagesFor(contextLength) * PAGE, Math.max(contextLength, tokens)),
@@ -230,8 +231,8 @@ async function runBytes(
   const rope = permanent(aside.gpu, "rope", [contextLength, config.rope.dims / 2, 2]);
   const { gpu, counted } = countingGpu(like);
   const { chunk } = pace(like.report.kind);
-  await recordPlans(gpu, network, memory, rope, {
-    ...{ chunk, slots, exchange, pictureWidth: hasPictures ? config.hidden : undefined },
-  });
+  const draws = createDrawMemory(gpu, slots, headWidth(config));
+  const pictureWidth = hasPictures ? config.hidden : undefined;
+  await recordPlans(gpu, network, { memory, draws, rope }, { chunk, slots, exchange, pictureWidth });
   return counted.bytes + memory.bounce.storage.buffer!.size;
 }

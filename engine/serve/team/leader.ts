@@ -3,6 +3,7 @@
 import type { Gpu } from "../../gpu/adapter.ts";
 import { bufferOf, readRanges, type Range } from "../../gpu/readback.ts";
 import type { AllReduce } from "../../parallel/allReduce.ts";
+import type { DrawStart } from "../../ops/sample.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { DecodeToken, PrefillRun, Runner, TurnTaker } from "../runner.ts";
 import type { Copy, TableWrite } from "../schedulerTypes.ts";
@@ -67,6 +68,11 @@ export class Leader implements TurnTaker {
   copy(copy: Copy): void {
     this.#parts.followers.post({ type: "copy", copy });
     this.#runner.copy(copy);
+  }
+
+  /** The others need not know: only this rank draws. */
+  start(slot: number, start: DrawStart): void {
+    this.#runner.start(slot, start);
   }
 
   /** Errors: device_lost and others of any rank; then `lost` has heard it. */
