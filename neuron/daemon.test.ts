@@ -70,6 +70,7 @@ test("says where it listens, what it serves and how", async () => {
     maxPerPrincipal: 2,
     prefixCache: true,
     kvCache: "f32",
+    strict: false,
     stepLimitMs: 7000,
     loadLimitMs: 8000,
     images: { ...limits, remote: undefined },
