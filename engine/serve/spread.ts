@@ -39,7 +39,7 @@ export function choosePlaces(
   const count = tensorParallel ?? pipelineParallel ?? devices?.length ?? configured ?? indices.length;
   const param = pipelineParallel === undefined ? "tensor_parallel" : "pipeline_parallel";
   if (devices && devices.length !== count) {
-    throw refusal(param, `${count}, and ${devices.length} devices are named`);
+    throw refusal(param, `${count}, and ${counted(devices.length)} named`);
   }
   if (count > indices.length) {
     throw refusal(param, `${count}, and this neuron has ${counted(indices.length)}`);
