@@ -3,8 +3,8 @@ import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { budgetFor, planModel } from "./planModel.ts";
-import { checkSpread, choosePlaces, type Spread } from "./spread.ts";
-import { dealt, expectAlike, planTeam } from "./team/gather.ts";
+import { checkSpread, choosePlaces, wayOf, type Spread } from "./spread.ts";
+import { dealt, decided, expectAlike, planTeam } from "./team/gather.ts";
 import type { LoadOptions } from "./types.ts";
 
 /** Of each device that would have a part of what is at `path`. Errors: as of a load; bad_config for the spread. */
@@ -45,6 +45,12 @@ async function plansOn(
     return [await planModel(gpu, checkpoint, options, await budgetFor(gpu, options.memoryLimitMb))];
   }
   expectAlike(places.map(({ report }) => report));
-  const weights = chosen.map(({ weight }) => weight);
-  return planTeam(gpus[0]!, checkpoint, options, places, await dealt(checkpoint, weights));
+  // What is quicker is measured by a load; until then, every layer is shared.
+  const by = wayOf(spread, options) ?? "tensor";
+  const { split } = await decided(gpus[0]!, checkpoint, { options, places, by, rehearse: never });
+  return planTeam(gpus[0]!, checkpoint, options, places, await dealt(checkpoint, split));
+}
+
+function never(): Promise<never> {
+  return Promise.reject(new Error("a plan measures nothing"));
 }

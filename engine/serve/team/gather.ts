@@ -4,7 +4,6 @@ import { EngineError } from "../../errors.ts";
 import type { Checkpoint } from "../../formats/checkpoint.ts";
 import { capabilitiesOf, type Gpu } from "../../gpu/adapter.ts";
 import type { DeviceReport } from "../../gpu/report.ts";
-import type { ModelConfig } from "../../models/config.ts";
 import { configOf } from "../../models/pooling.ts";
 import { architectures } from "../../models/registry.ts";
 import { visionTower } from "../../models/vision.ts";
@@ -27,7 +26,7 @@ import { Leader } from "./leader.ts";
 import { heard } from "./heard.ts";
 import type { RankOrder } from "./messages.ts";
 import { rehearse } from "./rehearse.ts";
-import { decideSplit, type Decided } from "./split.ts";
+import { decideSplit, type Decided, type SplitOptions } from "./split.ts";
 import { together } from "./together.ts";
 
 /** Of what a rank may let the others wait for a sum: what they may take to end their turn when one has failed. */
@@ -83,8 +82,12 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   const followers = new Followers(settings.ports);
   try {
     const { watch = unwatched } = gathering.hooks;
-    const config = await configOf(checkpoint);
-    const deciding = decided(gpu, checkpoint, config, gathering, followers);
+    const { options, hooks } = gathering;
+    const { pulse = new Pulse() } = hooks;
+    const deciding = decided(gpu, checkpoint, {
+      ...{ options, places: settings.places, by: settings.by },
+      rehearse: (hidden) => pulse.beat(() => rehearse(gpu, followers, settings, hidden)),
+    });
     const { split, why } = await watch.during("deciding how it is spread", deciding);
     const shares = await dealt(checkpoint, split);
     const planning = planTeam(gpu, checkpoint, gathering.options, settings.places, shares);
@@ -96,22 +99,18 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   }
 }
 
-async function decided(
+/** How it is spread over these. Errors: as decideSplit. */
+export async function decided(
   gpu: Gpu,
   checkpoint: Checkpoint,
-  config: ModelConfig,
-  { options, settings, hooks }: Gathering,
-  followers: Followers,
+  { places, ...how }: Omit<SplitOptions, "places"> & { places: readonly TeamPlace[] },
 ): Promise<Decided> {
-  const { pulse = new Pulse() } = hooks;
-  const places = settings.places.map(async (place) => ({
+  const known = places.map(async (place) => ({
     weight: place.weight,
-    budget: await budgetFor(place, options.memoryLimitMb, place.promised),
+    budget: await budgetFor(place, how.options.memoryLimitMb, place.promised),
   }));
-  return decideSplit(gpu, checkpoint, config, {
-    ...{ options, places: await Promise.all(places), by: settings.by },
-    rehearse: (hidden) => pulse.beat(() => rehearse(gpu, followers, settings, hidden)),
-  });
+  const config = await configOf(checkpoint);
+  return decideSplit(gpu, checkpoint, config, { ...how, places: await Promise.all(known) });
 }
 
 /** What each has. Errors: as sharesIn, configOf. */

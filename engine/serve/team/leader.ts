@@ -56,8 +56,9 @@ export class Leader implements TurnTaker {
     return this.#runner.stateBytes;
   }
 
-  get sums(): SumFigures {
-    return { ...this.#parts.exchange.times };
+  get sums(): SumFigures | undefined {
+    const { exchange } = this.#parts.seat.peers;
+    return exchange && { ...exchange.times };
   }
 
   tell(write: TableWrite): void {
