@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { argmax } from "./argmax.ts";
 import { matvecWays } from "./cards.ts";
@@ -130,6 +131,26 @@ test("a card's mat-vec takes more lanes for longer rows, in subgroups where all 
   expect(ways(guise("hardware", undefined), 27_648)[0]).toBe("256/1");
   expect(ways(guise("software", undefined), 5120)).toEqual(["8/4"]);
 });
+
+test.each(["16x16x16", "8x16x16", "8x8x8"])(
+  "a prompt on a card that multiplies matrices of %s",
+  async (shape) => {
+    const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
+    const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
+    const card = guise("hardware", 32);
+    const on = { ...card, report: { ...card.report, subgroupMatrixConfigs } };
+    for (const format of weightFormats) {
+      const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
+      const shards = format === "f32" ? 2 : 1;
+      const each = ["row_scales", ...Array(shards).fill(["row_scales", "matmul_matrix"]).flat()];
+      expect(kernels).toEqual(Array(5).fill(each).flat());
+    }
+    const strict = { ...on, tuning: new Tuning({ strict: true }) };
+    expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+    const varying = { ...on, subgroupSize: { min: 8, max: 32 } };
+    expect(await projections(varying, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+  },
+);
 
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {
   const [x, y] = spread(count);

@@ -4,7 +4,7 @@
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { matmul, matvec } from "./cards.ts";
+import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import { readsQuads, softwareLanes, spanParts, spread, weightParts } from "./variants.ts";
 
@@ -38,11 +38,13 @@ export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Sou
 
 /** One of the kernels of x · Wᵀ, as a shard of W is given to it. */
 export interface Kernel {
-  readonly name: "matvec" | "matvec_lanes" | "matmul" | "matmul_lanes";
+  readonly name: "matvec" | "matvec_lanes" | "matmul" | "matmul_matrix" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
   /** Takes rows of W by spans. */
   readonly spans?: true;
+  /** Takes rows of x and W by their scales into f16. */
+  readonly scaled?: true;
   /** Reads how many tokens there are. */
   readonly step?: true;
   /** Workgroups for a shard's rows. */
@@ -58,10 +60,12 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
   const kernel = chooseKernel(pass, T, W, norm);
   const step = kernel.step && pass.step;
+  const xScales = kernel.scaled && rowScales(pass, x);
   for (const shard of W.shards) {
     const quads = kernel.spans && readsQuads(shard.format) ? shard.buffer : undefined;
     const rows = (kernel.spans ? spanParts : weightParts)(shard.format, K);
-    pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w, quads], {
+    const scales = kernel.scaled ? [xScales, shardScales(pass, shard, K)] : [];
+    pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w, quads, ...scales], {
       parts: [...rows, ...kernel.parts, ...ending.parts],
       constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...kernel.constants },
       groups: kernel.groups(shard),
