@@ -36,9 +36,11 @@ const onceIsEnough = [
   ...["neuron/structured.gpu.test.ts", "engine/serve/recovery.gpu.test.ts", "engine/serve/stuck.gpu.test.ts"],
   ...[
     "engine/serve/formats.gpu.test.ts",
+    "engine/ops/matrices.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",
     "engine/verify/spread.gpu.test.ts",
     "gateway/residency/cold-load.gpu.test.ts",
+    "engine/serve/team/team.gpu.test.ts",
   ],
 ];
 

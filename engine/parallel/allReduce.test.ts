@@ -51,6 +51,23 @@ test.each([1, 2, 3, 4])("%d ranks get the same bits, call after call", async (ra
   await Promise.all(Array.from({ length: ranks }, (_, rank) => run(rank)));
 });
 
+test.each([2, 3])("%d ranks add up segments of a large slice, and get the same bits", async (ranks) => {
+  const sizes = [40_001, 5, 33_333, 40_001, 40_000];
+  const meeting = createMeeting({ ranks, capacity: sizes[0]! });
+  const run = async (rank: number) => {
+    const reduce = new AllReduce(meeting, rank);
+    for (const [call, size] of sizes.entries()) {
+      const own = values(rank, call, size);
+      if ((call + rank) % 2 === 0) await new Promise((wake) => setTimeout(wake, rank));
+      reduce.give(own);
+      await reduce.take(own);
+      const same = Buffer.from(own.buffer).equals(Buffer.from(expected(ranks, call, size).buffer));
+      expect(same, `rank ${rank}, call ${call}`).toBe(true);
+    }
+  };
+  await Promise.all(Array.from({ length: ranks }, (_, rank) => run(rank)));
+});
+
 test("in bf16 each part is rounded once, and nothing else", async () => {
   const meeting = createMeeting({ ranks: 2, capacity: 5, wire: "bf16" });
   const parts = [

@@ -1,7 +1,8 @@
 // The sum over ranks, through memory that their threads share: each gives its own values, and takes what all have given,
 // added up in the order of the ranks. So every rank gets the same bits, and two runs agree. A rank may give once more
 // before it takes, so that one slice of a large sum is copied while another is waited for. Four areas are used by turns:
-// who gives slice c has taken c − 2, so all have given c − 2, so all have taken c − 4, whose area it is.
+// who gives slice c has taken c − 2, so all have given c − 2, so all have taken c − 4, whose area it is. Of a slice that is
+// large enough, each rank adds up its own segment and all take it from there: N ranks would read it N times else.
 import { EngineError } from "../errors.ts";
 import type { Exchange, SumTimes } from "../gpu/plan.ts";
 import { waitForChange } from "./wait.ts";
@@ -15,8 +16,10 @@ export interface Meeting {
   /** Most values of a slice. */
   readonly slice: number;
   readonly wire: Wire;
-  /** [bell, 1 + rank that failed or 0, slices that each rank has given] */
+  /** [bell, 1 + rank that failed or 0, slices that each rank has given, slices that it has added up its segment of] */
   readonly control: SharedArrayBuffer;
+  /** [areas, slice] f32, added up. */
+  readonly sums: SharedArrayBuffer;
   /** [areas, ranks, slice] values. */
   readonly values: SharedArrayBuffer;
 }
@@ -42,7 +45,8 @@ export function createMeeting({ ranks, capacity, wire = "f32", ...options }: Mee
   const { slice = sliceFor(capacity) } = options;
   return {
     ...{ ranks, slice, wire },
-    control: new SharedArrayBuffer(4 * (2 + ranks)),
+    control: new SharedArrayBuffer(4 * (2 + 2 * ranks)),
+    sums: new SharedArrayBuffer(areas * slice * 4),
     values: new SharedArrayBuffer(areas * ranks * slice * (wire === "f32" ? 4 : 2)),
   };
 }
@@ -86,15 +90,33 @@ export class AllReduce implements Exchange {
 
   /** Errors: device_lost when a rank has failed or does not come in time; then for every later call too. */
   async take(out: Float32Array): Promise<void> {
+    await this.#wait(given);
     const begun = performance.now();
-    await this.#allGiven();
-    const there = performance.now();
-    const parts = Array.from({ length: this.ranks }, (_, rank) => this.#area(rank, this.#taken, out.length));
+    if (inSegments(this.ranks, out.length)) await this.#takeSegments(out);
+    else this.#addUp(out, 0);
+    this.#taken += 1;
+    this.times.reducingMs += performance.now() - begun;
+  }
+
+  /** Adds up this rank's segment, and takes the others'. */
+  async #takeSegments(out: Float32Array): Promise<void> {
+    const sum = new Float32Array(this.#meeting.sums, 4 * this.slice * (this.#taken % areas), out.length);
+    const [from, to] = [this.rank, this.rank + 1].map((n) => Math.floor((n * out.length) / this.ranks));
+    this.#addUp(sum.subarray(from, to), from!);
+    Atomics.store(this.#control, given + this.ranks + this.rank, (this.#taken + 1) | 0);
+    this.#ring();
+    const waited = await this.#wait(given + this.ranks);
+    out.set(sum);
+    this.times.reducingMs -= waited;
+  }
+
+  /** out ← Σ over ranks of the slice that is to be taken, from its value `from` on. */
+  #addUp(out: Float32Array, from: number): void {
+    const parts = Array.from({ length: this.ranks }, (_, rank) =>
+      this.#area(rank, this.#taken, from + out.length).subarray(from),
+    );
     if (this.#meeting.wire === "f32") addUp(parts as Float32Array[], out);
     else addUpBf16(parts as Uint16Array[], out);
-    this.#taken += 1;
-    this.times.waitingMs += there - begun;
-    this.times.reducingMs += performance.now() - there;
   }
 
   /** Lets all know that a rank, this one unless another is named, will not come again. */
@@ -116,14 +138,16 @@ export class AllReduce implements Exchange {
     Atomics.notify(this.#control, bell);
   }
 
-  async #allGiven(): Promise<void> {
-    const until = performance.now() + this.#limitMs;
+  /** Until all ranks have counted the slice that is to be taken, in the words from `first` on; how long it took, ms. */
+  async #wait(first: number): Promise<number> {
+    const begun = performance.now();
+    const until = begun + this.#limitMs;
     for (;;) {
       const heard = Atomics.load(this.#control, bell); // ahead of what it tells of, so that no change is missed
       const broken = Atomics.load(this.#control, failed);
       if (broken !== 0) throw this.#broken(broken - 1);
-      const missing = this.#missing();
-      if (missing === undefined) return;
+      const missing = this.#missing(first);
+      if (missing === undefined) break;
       const left = until - performance.now();
       if (left <= 0) {
         this.fail(missing);
@@ -132,18 +156,26 @@ export class AllReduce implements Exchange {
       }
       await waitForChange(this.#control, bell, heard, left);
     }
+    const waited = performance.now() - begun;
+    this.times.waitingMs += waited;
+    return waited;
   }
 
-  /** A rank that has not given what is to be taken. Counts wrap around; only differences are looked at. */
-  #missing(): number | undefined {
+  /** A rank that has not counted what is to be taken. Counts wrap around; only differences are looked at. */
+  #missing(first: number): number | undefined {
     for (let rank = 0; rank < this.ranks; rank += 1)
-      if (((Atomics.load(this.#control, given + rank) - this.#taken) | 0) <= 0) return rank;
+      if (((Atomics.load(this.#control, first + rank) - this.#taken) | 0) <= 0) return rank;
     return undefined;
   }
 
   #broken(rank: number): EngineError {
     return new EngineError("device_lost", `rank ${rank} of ${this.ranks} failed`, { failedRank: rank });
   }
+}
+
+/** Whether a second rendezvous costs less than what it spares in reading (bench/LOG.md). */
+function inSegments(ranks: number, length: number): boolean {
+  return (ranks - 1) * length >= 1 << 15;
 }
 
 function addUp(areas: readonly Float32Array[], out: Float32Array): void {
