@@ -74,8 +74,9 @@ interface MatmulWay {
 }
 
 /**
- * The device's own matrices where it has them, is the first guess: their inputs are rounded to f16, which strict mode does
- * not allow. Of the tiles the large ones read less, small ones keep a card busy: large ones where there are enough of them.
+ * Large tiles read less, small ones keep a card busy: large ones where there are enough of them, is the guess. The device's
+ * own matrices, where it has them, are taken if they were measured: they must compile and run before they are trusted.
+ * Their inputs are rounded to f16, which strict mode does not allow.
  */
 function matmulWays(gpu: Gpu, T: number, N: number): MatmulWay[] {
   const tiles = (side: 32 | 64): MatmulWay => ({
@@ -83,7 +84,7 @@ function matmulWays(gpu: Gpu, T: number, N: number): MatmulWay[] {
     parts: [`tiles/${side}`],
   });
   const enough = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128;
-  return [...matrixWays(gpu), ...(enough ? [tiles(64), tiles(32)] : [tiles(32), tiles(64)])];
+  return [...(enough ? [tiles(64), tiles(32)] : [tiles(32), tiles(64)]), ...matrixWays(gpu)];
 }
 
 /** The shapes that shaders/matrix has parts for, as rows × columns × depth. */
