@@ -137,14 +137,15 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])(
     const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
     const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
     const card = guise("hardware", 32);
-    const on = { ...card, report: { ...card.report, subgroupMatrixConfigs } };
+    const tuning = Tuning.only(`matrices ${shape}`);
+    const on = { ...card, tuning, report: { ...card.report, subgroupMatrixConfigs } };
     for (const format of weightFormats) {
       const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
       const shards = format === "f32" ? 2 : 1;
       const each = ["row_scales", ...Array(shards).fill(["row_scales", "matmul_matrix"]).flat()];
       expect(kernels).toEqual(Array(5).fill(each).flat());
     }
-    const strict = { ...on, tuning: new Tuning({ strict: true }) };
+    const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };
     expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
     const varying = { ...on, subgroupSize: { min: 8, max: 32 } };
     expect(await projections(varying, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
