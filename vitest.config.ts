@@ -37,6 +37,8 @@ const onceIsEnough = [
   ...[
     "engine/serve/formats.gpu.test.ts",
     "engine/ops/matrices.gpu.test.ts",
+    "engine/serve/prefix.formats.gpu.test.ts",
+    "engine/verify/kvCache.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",
     "engine/verify/spread.gpu.test.ts",
     "gateway/residency/cold-load.gpu.test.ts",
