@@ -32,7 +32,17 @@ export interface Shard {
   readonly firstRow: number;
   readonly rows: number;
   readonly format: WeightFormat;
-  readonly buffer: GPUBuffer;
+  /** Rows one behind another, or tiles of them (tiles.ts). */
+  readonly place: GPUBuffer | GPUTexture;
+}
+
+/** Whether a shard is in tiles. */
+export function inTiles({ place }: Shard): boolean {
+  return isTexture(place);
+}
+
+export function isTexture(place: GPUBuffer | GPUTexture): place is GPUTexture {
+  return "createView" in place;
 }
 
 /** W [N, K] of a linear map y = x · Wᵀ (or an embedding table [vocabulary, C]). */
@@ -107,15 +117,15 @@ export function permanent(
   return { shape: [...shape], format, storage: { label, bytes, buffer } };
 }
 
-const allocations = new AsyncLocalStorage<Set<GPUBuffer>>();
+const allocations = new AsyncLocalStorage<Set<GPUBuffer | GPUTexture>>();
 
 /**
- * Runs `make`, which creates buffers. If it throws, or the device had no room (Dawn tells that to an error scope, not
- * where it happens), every buffer that it made is destroyed. One at a time on a device: error scopes are a stack.
+ * Runs `make`, which creates buffers and textures. If it throws, or the device had no room (Dawn tells that to an error scope, not
+ * where it happens), all that it made is destroyed. One at a time on a device: error scopes are a stack.
  * Errors: what `make` throws; out_of_memory.
  */
 export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
-  const made = new Set<GPUBuffer>();
+  const made = new Set<GPUBuffer | GPUTexture>();
   gpu.device.pushErrorScope("out-of-memory");
   const outcome = await allocations.run(made, make).then(
     (value) => ({ value }),
@@ -123,7 +133,7 @@ export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T
   );
   const scope = await gpu.device.popErrorScope();
   if ("value" in outcome && !scope) return outcome.value;
-  for (const buffer of made) buffer.destroy();
+  for (const each of made) each.destroy();
   if (scope) throw new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`);
   throw (outcome as { error: unknown }).error;
 }
@@ -134,14 +144,18 @@ const storage = () =>
 
 export function createBuffer(gpu: Gpu, label: string, bytes: number, usage = storage()): GPUBuffer {
   const size = Math.max(16, Math.ceil(bytes / 16) * 16);
-  const buffer = gpu.device.createBuffer({ label, size, usage });
-  allocations.getStore()?.add(buffer);
-  return buffer;
+  return allocated(gpu.device.createBuffer({ label, size, usage }));
+}
+
+/** Remembers what `allocating` destroys when it fails. */
+export function allocated<T extends GPUBuffer | GPUTexture>(made: T): T {
+  allocations.getStore()?.add(made);
+  return made;
 }
 
 export function free(...tensors: readonly (Tensor | Weight)[]): void {
   for (const tensor of tensors) {
-    if ("shards" in tensor) for (const shard of tensor.shards) shard.buffer.destroy();
+    if ("shards" in tensor) for (const shard of tensor.shards) shard.place.destroy();
     else tensor.storage.buffer?.destroy();
   }
 }
