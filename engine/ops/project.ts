@@ -99,7 +99,7 @@ function matvec(pass: Pass, N: number, norm: Source["norm"]): Kernel {
   };
 }
 
-const mostColumns = 8;
+const mostColumns = 8; // of matvec_batch
 
 /** Longer batches are cut, and read W once for every eight tokens: a matmul would sum in another order. */
 function matvecBatch(pass: Pass, N: number, norm: Source["norm"]): Kernel {
@@ -150,11 +150,11 @@ function matvecLanes(T: number, N: number, norm: Source["norm"], LANES: number):
 
 /** As many rows to a workgroup as leave some workgroups for every core: what they share is read once for all of them. */
 function matvecTiles(T: number, rows: number, norm: Source["norm"]): Kernel {
-  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(T)));
+  const COLUMNS = T === 1 ? 1 : T === 2 ? 2 : 4;
   const LOT = 32 * Math.min(8, Math.max(1, Math.floor(rows / 32 / (4 * availableParallelism()))));
   return {
     name: "matvec_tiles",
-    parts: ["step", "reduce/subgroup", inputPart(T, norm)],
+    parts: ["step", "reduce/subgroup", inputPart(T, norm), T === 1 ? "columns/one" : "columns/several"],
     constants: { LOT, COLUMNS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
     reading: octetParts,
     step: true,
