@@ -4,8 +4,8 @@ const pure = [
   "engine/serve/scheduler*.ts",
   "engine/serve/{sequence,pages,prefix,content,memoryPlan}.ts",
   "gateway/dialects/**/*.ts",
-  "gateway/router*.ts",
-  "gateway/placement*.ts",
+  "gateway/fleet/router*.ts",
+  "gateway/residency/placement*.ts",
 ];
 
 export default tseslint.config(

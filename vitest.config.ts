@@ -37,7 +37,8 @@ const onceIsEnough = [
   ...[
     "engine/serve/formats.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",
-    "gateway/cold-load.gpu.test.ts",
+    "engine/verify/spread.gpu.test.ts",
+    "gateway/residency/cold-load.gpu.test.ts",
   ],
 ];
 

@@ -3,7 +3,8 @@
 import { Worker } from "node:worker_threads";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { createBuffer } from "../engine/gpu/tensor.ts";
-import { AllReduce, createMeeting, type Meeting, type Wire } from "../engine/parallel/allReduce.ts";
+import { AllReduce, createMeeting, type Wire } from "../engine/parallel/allReduce.ts";
+import { sumWith, type Rehearsal } from "./rehearsal.ts";
 import { originOf, saveRows } from "./results.ts";
 
 export interface ParallelRow {
@@ -17,14 +18,6 @@ export interface ParallelRow {
   bandwidthShare: number;
   /** Median of device → host → device around it, µs. */
   roundTripUs: number;
-}
-
-/** What a thread of the bench is told. */
-export interface Rehearsal {
-  meeting: Meeting;
-  rank: number;
-  values: number;
-  rounds: number;
 }
 
 const hiddens = [2048, 4096, 5120];
@@ -86,7 +79,7 @@ async function timeSum(ranks: number, values: number, wire: Wire): Promise<numbe
   const times: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const started = performance.now();
-    await reduce.sum(part);
+    await sumWith(reduce, part);
     times.push(performance.now() - started);
   }
   await Promise.all(others.map((other) => other.terminate()));

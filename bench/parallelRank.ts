@@ -1,11 +1,11 @@
 // One of the other ranks of bench/parallel.ts.
 import { workerData } from "node:worker_threads";
 import { AllReduce } from "../engine/parallel/allReduce.ts";
-import type { Rehearsal } from "./parallel.ts";
+import { sumWith, type Rehearsal } from "./rehearsal.ts";
 
 const { meeting, rank, values, rounds } = workerData as Rehearsal;
 const alive = setInterval(() => undefined, 1000);
 const reduce = new AllReduce(meeting, rank);
 const part = new Float32Array(values).fill(1);
-for (let round = 0; round < rounds; round += 1) await reduce.sum(part);
+for (let round = 0; round < rounds; round += 1) await sumWith(reduce, part);
 clearInterval(alive);

@@ -4,10 +4,10 @@
 import { copyFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { clients } from "../gateway/client-settings.ts";
-import type { Settings, Target } from "../gateway/client-settings.ts";
+import { clients } from "../gateway/commands/client-settings.ts";
+import type { Settings, Target } from "../gateway/commands/client-settings.ts";
 import type { Json } from "../gateway/dialects/streams.fixture.ts";
-import { openGateway, openNeuron } from "../gateway/gateway.fixture.ts";
+import { openGateway, openNeuron } from "../gateway/fixtures/gateway.fixture.ts";
 import type { CaseName } from "./cases.ts";
 import { caseNames, citySchema, expectedOf, promptOf, thoughts } from "./cases.ts";
 import type { Driver } from "./drivers.ts";

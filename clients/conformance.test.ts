@@ -4,9 +4,9 @@
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { Json } from "../gateway/dialects/streams.fixture.ts";
 import { framesOf, readMessage, readResponse } from "../gateway/dialects/streams.fixture.ts";
-import { openGateway, openNeuron, post } from "../gateway/gateway.fixture.ts";
-import type { MockNeuron } from "../gateway/mock-neuron.fixture.ts";
-import { ending, opening, said, script } from "../gateway/scripted.fixture.ts";
+import { openGateway, openNeuron, post } from "../gateway/fixtures/gateway.fixture.ts";
+import type { MockNeuron } from "../gateway/fixtures/mock-neuron.fixture.ts";
+import { ending, opening, said, script } from "../gateway/fixtures/scripted.fixture.ts";
 import { startDaemon } from "../neuron/daemon.fixture.ts";
 import type { Step } from "../neuron/fake-engine.fixture.ts";
 import { content, finished, hello, reasoning, started, token } from "../neuron/fake-engine.fixture.ts";

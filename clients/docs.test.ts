@@ -5,8 +5,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { clients, settingsText } from "../gateway/client-settings.ts";
-import { openGateway, openNeuron } from "../gateway/gateway.fixture.ts";
+import { clients, settingsText } from "../gateway/commands/client-settings.ts";
+import { openGateway, openNeuron } from "../gateway/fixtures/gateway.fixture.ts";
 import { expectedOf } from "./cases.ts";
 import { scripted } from "./scripted-neuron.ts";
 

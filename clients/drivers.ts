@@ -2,7 +2,7 @@
 // questions), and how many requests a case takes it. What it is told of the gateway is what `cortex env` prints.
 
 import { join } from "node:path";
-import type { Dialect } from "../gateway/client-settings.ts";
+import type { Dialect } from "../gateway/commands/client-settings.ts";
 import type { CaseName } from "./cases.ts";
 import { citySchema } from "./cases.ts";
 

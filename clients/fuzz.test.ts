@@ -4,8 +4,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { openGateway, until } from "../gateway/gateway.fixture.ts";
-import type { MockNeuron } from "../gateway/mock-neuron.fixture.ts";
+import { openGateway, until } from "../gateway/fixtures/gateway.fixture.ts";
+import type { MockNeuron } from "../gateway/fixtures/mock-neuron.fixture.ts";
 import { emptyModelFolder, startDaemon } from "../neuron/daemon.fixture.ts";
 import {
   FakeEngine,

@@ -1,8 +1,8 @@
 // Requests as clients sent them, once more: every one is served by a neuron's own routes, in its dialect.
 
 import { expect, onTestFinished, test } from "vitest";
-import { openGateway } from "../gateway/gateway.fixture.ts";
-import type { MockNeuron } from "../gateway/mock-neuron.fixture.ts";
+import { openGateway } from "../gateway/fixtures/gateway.fixture.ts";
+import type { MockNeuron } from "../gateway/fixtures/mock-neuron.fixture.ts";
 import { emptyModelFolder, startDaemon } from "../neuron/daemon.fixture.ts";
 import { FakeEngine, FakeModel } from "../neuron/fake-engine.fixture.ts";
 import { onslaught } from "./onslaught.ts";

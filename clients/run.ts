@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { Settings } from "../gateway/client-settings.ts";
+import type { Settings } from "../gateway/commands/client-settings.ts";
 
 export interface Home {
   path: string;

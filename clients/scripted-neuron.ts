@@ -2,9 +2,17 @@
 
 import { randomUUID } from "node:crypto";
 import type { Json } from "../gateway/dialects/streams.fixture.ts";
-import type { Answer } from "../gateway/mock-neuron.fixture.ts";
-import { json } from "../gateway/mock-neuron.fixture.ts";
-import { args, called, ending, opening, said, script, thought } from "../gateway/scripted.fixture.ts";
+import type { Answer } from "../gateway/fixtures/mock-neuron.fixture.ts";
+import { json } from "../gateway/fixtures/mock-neuron.fixture.ts";
+import {
+  args,
+  called,
+  ending,
+  opening,
+  said,
+  script,
+  thought,
+} from "../gateway/fixtures/scripted.fixture.ts";
 import type { Turn } from "./cases.ts";
 import { answerTo } from "./cases.ts";
 

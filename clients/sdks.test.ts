@@ -14,7 +14,7 @@ import { createOpenAICompatible as createOpenAICompatible2 } from "ai-sdk-openai
 import OpenAI7 from "openai";
 import OpenAI6 from "openai-6";
 import { describe, expect, test } from "vitest";
-import { openGateway, openNeuron } from "../gateway/gateway.fixture.ts";
+import { openGateway, openNeuron } from "../gateway/fixtures/gateway.fixture.ts";
 import { caseNames, expectedOf, promptOf } from "./cases.ts";
 import { scripted } from "./scripted-neuron.ts";
 import { agents } from "./sdks/agents.ts";

@@ -9,7 +9,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { metricLines } from "../docs/generate/metrics.ts";
 import { loadConfig as cortexConfig } from "../gateway/config.ts";
-import { operations as gatewayRoutes } from "../gateway/openapi.ts";
+import { operations as gatewayRoutes } from "../gateway/routes/openapi.ts";
 import { loadConfig as neuronConfig } from "../neuron/config.ts";
 import { operations as neuronRoutes } from "../neuron/openapi.ts";
 

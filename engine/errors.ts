@@ -17,6 +17,7 @@ export const errorCodes = [
   "no_adapter",
   "out_of_memory", // the model or cache does not fit the device
   "device_lost",
+  "load_stalled", // the disk or a compiler gave nothing for too long
   "download_failed",
   "disk_full",
   "port_in_use",

@@ -2,25 +2,25 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Fastify from "fastify";
-import { guardRoutes } from "./auth.ts";
-import { completionRoutes } from "./completions.ts";
+import { guardRoutes } from "./keys/auth.ts";
+import { completionRoutes } from "./routes/completions.ts";
 import { anthropicError, openAiError } from "./dialects/failures.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError, toGatewayError } from "./errors.ts";
-import { failureOf, retryHeaders } from "./failure.ts";
-import { fleetReport } from "./fleet-report.ts";
-import { fleetRoutes } from "./fleet-routes.ts";
+import { failureOf, retryHeaders } from "./requests/failure.ts";
+import { fleetReport } from "./fleet/report.ts";
+import { fleetRoutes } from "./routes/fleet.ts";
 import type { Gateway } from "./gateway.ts";
-import { fleetHealth } from "./health.ts";
+import { fleetHealth } from "./fleet/health.ts";
 import { newId } from "./ids.ts";
-import { messagesRoutes } from "./messages-routes.ts";
-import type { Metrics } from "./metrics.ts";
-import { modelRoutes } from "./model-routes.ts";
-import { gatewayApi } from "./openapi.ts";
-import { operatorRoutes } from "./operator-routes.ts";
-import { pageRoutes, sendPage, wantsPage } from "./page.ts";
-import { responsesRoutes } from "./responses-routes.ts";
-import { NeuronRefusal } from "./upstream.ts";
+import { messagesRoutes } from "./routes/messages.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { gatewayApi } from "./routes/openapi.ts";
+import { operatorRoutes } from "./routes/operator.ts";
+import { pageRoutes, sendPage, wantsPage } from "./page/page.ts";
+import { responsesRoutes } from "./routes/responses.ts";
+import { NeuronRefusal } from "./wire/upstream.ts";
 
 /** A request that is not here by then is not on its way; its answer may take any time. */
 const slowestRequestMs = 300_000;
@@ -66,9 +66,10 @@ export async function openMetricsApp(metrics: Metrics): Promise<FastifyInstance>
 const open = { config: { access: "open" as const } };
 
 async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gateway }): Promise<void> {
-  const { fleet, models, version, startedAt, page, traffic, residency } = gateway;
+  const { fleet, models, version, startedAt, page, traffic, residency, breakers } = gateway;
   const uptimeS = () => (Date.now() - startedAt) / 1000;
-  const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS() });
+  const circuitOf = (neuron: string) => breakers.stateOf(neuron);
+  const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS(), circuitOf });
   app.get("/", open, async (request, reply) => {
     reply.header("vary", "accept");
     return page && wantsPage(request) ? sendPage(page, request, reply) : health();
@@ -81,7 +82,7 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
     const isPinned = (neuron: string, model: string) => residency.stays.isPinned(neuron, model);
     const loadable = residency.loadable();
     const now = { uptimeS: uptimeS(), traffic: traffic.report(), loadable, ...residency.report() };
-    return fleetReport(fleet, { version, models, isPinned, ...now });
+    return fleetReport(fleet, { version, models, isPinned, circuitOf, ...now });
   });
 }
 

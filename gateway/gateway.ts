@@ -1,22 +1,22 @@
-// What the routes work with: made once by serve.ts, handed to every route module.
+// What the routes work with: made once by serve.ts, handed to every module of routes/.
 
 import type { Dispatcher } from "undici";
-import type { Breakers } from "./breaker.ts";
-import type { Door } from "./auth.ts";
+import type { Breakers } from "./fleet/breaker.ts";
+import type { Door } from "./keys/auth.ts";
 import type { CortexConfig, ModelsConfig } from "./config.ts";
-import type { Drains } from "./drains.ts";
-import type { Fleet } from "./fleet.ts";
-import type { Ledger } from "./ledger.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
-import type { Page } from "./page.ts";
-import type { Residency } from "./residency.ts";
+import type { Drains } from "./fleet/drains.ts";
+import type { Fleet } from "./fleet/fleet.ts";
+import type { Ledger } from "./keys/ledger.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import type { Page } from "./page/page.ts";
+import type { Residency } from "./residency/residency.ts";
 import type { Server } from "./servers/server.ts";
-import type { Store } from "./store.ts";
-import type { StoredResponses } from "./stored-responses.ts";
-import type { Traces } from "./traces.ts";
-import type { Traffic } from "./traffic.ts";
-import type { Usage } from "./usage.ts";
+import type { Store } from "./store/store.ts";
+import type { StoredResponses } from "./requests/stored-responses.ts";
+import type { Traces } from "./telemetry/traces.ts";
+import type { Traffic } from "./telemetry/traffic.ts";
+import type { Usage } from "./keys/usage.ts";
 
 export interface Gateway {
   fleet: Fleet;

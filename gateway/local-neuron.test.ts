@@ -3,9 +3,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { isAlive, writeFakeNeuron } from "./fake-neuron.fixture.ts";
-import { chat, openGateway, post, unusedPort, until } from "./gateway.fixture.ts";
-import type { TestGateway } from "./gateway.fixture.ts";
+import { isAlive, writeFakeNeuron } from "./fixtures/fake-neuron.fixture.ts";
+import { chat, openGateway, post, unusedPort, until } from "./fixtures/gateway.fixture.ts";
+import type { TestGateway } from "./fixtures/gateway.fixture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cortex-local-"));
 const neuronScript = writeFakeNeuron(join(folder, "main.mjs"));

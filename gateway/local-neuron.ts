@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { ConfigError } from "./config.ts";
-import type { Log } from "./log.ts";
+import type { Log } from "./telemetry/log.ts";
 
 export interface LocalNeuronOptions {
   /** The compiled neuron/main.js. */

@@ -9,20 +9,17 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import ts from "typescript";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { isAlive, writeFakeNeuron } from "./fake-neuron.fixture.ts";
-import { unusedPort, until } from "./gateway.fixture.ts";
+import { isAlive, writeFakeNeuron } from "./fixtures/fake-neuron.fixture.ts";
+import { unusedPort, until } from "./fixtures/gateway.fixture.ts";
 
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "cortex-main-"));
 
 beforeAll(() => {
   mkdirSync(join(folder, "neuron"));
-  const below = readdirSync(join(root, "gateway"), { withFileTypes: true });
-  const rooms = below.filter((entry) => entry.isDirectory() && entry.name !== "web");
-  for (const room of ["gateway", ...rooms.map(({ name }) => `gateway/${name}`), "kit"]) {
-    mkdirSync(join(folder, room));
-    for (const file of readdirSync(join(root, room))) if (/^[\w-]+\.ts$/.test(file)) strip(`${room}/${file}`);
-  }
+  for (const room of ["gateway", "kit"])
+    for (const file of readdirSync(join(root, room), { recursive: true, encoding: "utf8" }))
+      if (/^([\w-]+\/)*[\w-]+\.ts$/.test(file) && !file.startsWith("web/")) strip(`${room}/${file}`);
   for (const name of ["protocol", "openai-body", "openai-shapes"]) strip(`neuron/${name}.ts`);
   copyFileSync(join(root, "package.json"), join(folder, "package.json"));
   symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
@@ -37,7 +34,9 @@ function strip(file: string): void {
       ...{ rewriteRelativeImportExtensions: true, verbatimModuleSyntax: true },
     },
   });
-  writeFileSync(join(folder, file.replace(/\.ts$/, ".js")), outputText);
+  const stripped = join(folder, file.replace(/\.ts$/, ".js"));
+  mkdirSync(dirname(stripped), { recursive: true });
+  writeFileSync(stripped, outputText);
 }
 
 function cortex(args: string[], files: Record<string, string> = {}) {

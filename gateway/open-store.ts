@@ -1,10 +1,10 @@
 // The store that the configuration asks for.
 
 import type { ServeOptions } from "./serve.ts";
-import { withoutSecrets } from "./nats/connect.ts";
-import { NatsStore } from "./nats/store.ts";
-import { MemoryStore, type Store } from "./store.ts";
-import { responsePrefix } from "./stored-responses.ts";
+import { withoutSecrets } from "./store/nats/connect.ts";
+import { NatsStore } from "./store/nats/store.ts";
+import { MemoryStore, type Store } from "./store/store.ts";
+import { responsePrefix } from "./requests/stored-responses.ts";
 
 /** Throws ConfigError when it cannot be reached. */
 export async function openStore({ cortex, print }: Pick<ServeOptions, "cortex" | "print">): Promise<Store> {

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { loadConfig } from "./config.ts";
-import type { TestGateway } from "./gateway.fixture.ts";
-import { chat, keyFor, openNeuron, post, until } from "./gateway.fixture.ts";
-import type { MockNeuron } from "./mock-neuron.fixture.ts";
-import { delta, done, finish, openStream, role } from "./mock-neuron.fixture.ts";
+import type { TestGateway } from "./fixtures/gateway.fixture.ts";
+import { chat, keyFor, openNeuron, post, until } from "./fixtures/gateway.fixture.ts";
+import type { MockNeuron } from "./fixtures/mock-neuron.fixture.ts";
+import { delta, done, finish, openStream, role } from "./fixtures/mock-neuron.fixture.ts";
 import { serve } from "./serve.ts";
 
 /** A gateway on a folder of configuration files, which a test may write anew. */

@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Config, CortexConfig } from "./config.ts";
 import { ConfigError } from "./config.ts";
 import type { Gateway } from "./gateway.ts";
-import type { Poller } from "./poller.ts";
+import type { Poller } from "./fleet/poller.ts";
 import { addNeuron, breakerOptions, doorOf, pollOptions, requestOptions } from "./settings.ts";
 
 export interface Reloadable {

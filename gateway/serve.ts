@@ -5,31 +5,31 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { openApp, openMetricsApp } from "./app.ts";
-import { Breakers } from "./breaker.ts";
+import { Breakers } from "./fleet/breaker.ts";
 import type { Config } from "./config.ts";
 import { addressOf, ConfigError } from "./config.ts";
 import { GatewayError } from "./errors.ts";
-import { Drains } from "./drains.ts";
-import { Fleet } from "./fleet.ts";
+import { Drains } from "./fleet/drains.ts";
+import { Fleet } from "./fleet/fleet.ts";
 import type { Gateway } from "./gateway.ts";
 import { newId } from "./ids.ts";
-import { Ledger } from "./ledger.ts";
+import { Ledger } from "./keys/ledger.ts";
 import { LocalNeuron } from "./local-neuron.ts";
-import { createLog } from "./log.ts";
-import { Metrics } from "./metrics.ts";
-import { readPage } from "./page.ts";
+import { createLog } from "./telemetry/log.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import { readPage } from "./page/page.ts";
 import { openStore } from "./open-store.ts";
-import { Poller } from "./poller.ts";
+import { Poller } from "./fleet/poller.ts";
 import { reload } from "./reload.ts";
-import { Residency } from "./residency.ts";
+import { Residency } from "./residency/residency.ts";
 import { addNeuron, breakerOptions, doorOf, pollOptions, requestOptions } from "./settings.ts";
 import type { Server } from "./servers/server.ts";
-import type { Store } from "./store.ts";
-import { StoredResponses } from "./stored-responses.ts";
-import type { Traces } from "./traces.ts";
-import { Traffic } from "./traffic.ts";
-import { openDispatcher } from "./upstream.ts";
-import { Usage } from "./usage.ts";
+import type { Store } from "./store/store.ts";
+import { StoredResponses } from "./requests/stored-responses.ts";
+import type { Traces } from "./telemetry/traces.ts";
+import { Traffic } from "./telemetry/traffic.ts";
+import { openDispatcher } from "./wire/upstream.ts";
+import { Usage } from "./keys/usage.ts";
 import { packageRoot } from "./version.ts";
 
 export interface ServeOptions extends Config {
@@ -141,7 +141,7 @@ function openGateway(options: ServeOptions, { store, traces }: Shared): { gatewa
 async function openTraces({ cortex: { traces }, version }: ServeOptions): Promise<Traces | undefined> {
   const { endpoint, ...settings } = traces;
   if (endpoint === undefined) return undefined;
-  const { Traces } = await import("./traces.ts");
+  const { Traces } = await import("./telemetry/traces.ts");
   return new Traces({ ...settings, endpoint, version });
 }
 

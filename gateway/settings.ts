@@ -1,13 +1,13 @@
 // What the parts are told by the configuration, in their own units. Made at the start, and changed in place on a reload.
 
-import type { Door } from "./auth.ts";
-import type { BreakerOptions } from "./breaker.ts";
+import type { Door } from "./keys/auth.ts";
+import type { BreakerOptions } from "./fleet/breaker.ts";
 import type { Config, CortexConfig } from "./config.ts";
 import type { Gateway } from "./gateway.ts";
-import { KeyRing } from "./keys.ts";
-import { WatchedKeys } from "./keys-file.ts";
-import type { Log } from "./log.ts";
-import type { PollerOptions } from "./poller.ts";
+import { KeyRing } from "./keys/keys.ts";
+import { WatchedKeys } from "./keys/keys-file.ts";
+import type { Log } from "./telemetry/log.ts";
+import type { PollerOptions } from "./fleet/poller.ts";
 import { openServer } from "./servers/server.ts";
 
 export function requestOptions({ gateway: set, loading, eviction }: CortexConfig): Gateway["options"] {

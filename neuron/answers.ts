@@ -37,6 +37,7 @@ export const answers: Record<ErrorCode, Answer> = {
   no_adapter: { status: 503, type: "server_error" },
   out_of_memory: { status: 422, type: "invalid_request_error" },
   device_lost: { status: 503, type: "server_error", retryAfter: 5 },
+  load_stalled: { status: 503, type: "server_error", retryAfter: 30 },
   download_failed: { status: 502, type: "server_error" },
   disk_full: { status: 507, type: "server_error" },
   port_in_use: { status: 500, type: "server_error" },

@@ -38,6 +38,16 @@ export const Config = v.strictObject({
   prefix_cache: v.optional(v.boolean(), true),
   /** How attention's keys and values are kept: exactly, or in half or about a quarter of the memory. */
   kv_cache: v.optional(v.picklist(["f32", "f16", "q8_0"]), "f32"),
+  /**
+   * Measure which kernels suit the device, once for each shape of a model, and keep it in the user's cache; default: on
+   * hardware. False: go by what ships with the program.
+   */
+  autotune: v.exactOptional(v.boolean()),
+  /**
+   * The same tokens for the same request on every run, whatever else runs: nothing that was measured or shipped decides, no
+   * arithmetic in fewer bits than the weights have, no prefix cache.
+   */
+  strict: v.optional(v.boolean(), false),
   /** Prompt tokens that may wait for one model; a request behind fewer may wait, however long it is. */
   max_queue_tokens: v.optional(v.pipe(Count, v.minValue(1)), 262_144),
   /** Requests of one principal (as the gateway names it) at one model, running and waiting; default: no limit. */
@@ -46,6 +56,8 @@ export const Config = v.strictObject({
   memory_limit_mb: v.exactOptional(v.pipe(Count, v.minValue(1))),
   /** A step of the device that takes longer is taken for a hang; default: 120, on a software adapter 600. */
   step_limit_s: v.exactOptional(Seconds),
+  /** A load that gives nothing for so long, from disk, compiler or device, is given up; default: 120, on a software adapter 600. */
+  load_limit_s: v.exactOptional(Seconds),
   log_level: v.optional(v.picklist(levels), "info"),
   log_format: v.optional(v.picklist(["text", "json"]), "text"),
   http: v.optional(

@@ -51,6 +51,7 @@ test("says where it listens, what it serves and how", async () => {
     max_queue: 3,
     max_per_principal: 2,
     step_limit_s: 7,
+    load_limit_s: 8,
     images,
   };
   const { url, activated, models } = await start({
@@ -68,6 +69,7 @@ test("says where it listens, what it serves and how", async () => {
     prefixCache: true,
     kvCache: "f32",
     stepLimitMs: 7000,
+    loadLimitMs: 8000,
     images: { ...limits, remote: undefined },
   });
   expect(engine.options).toEqual([{ contextLength: 999 }]);

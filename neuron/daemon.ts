@@ -102,11 +102,18 @@ function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
     maxInFlight: config.max_in_flight,
     prefixCache: config.prefix_cache,
     kvCache: config.kv_cache,
+    autotune: config.autotune,
+    strict: config.strict,
     memoryLimitMb: config.memory_limit_mb,
     images: imageLimits(config.images),
-    stepLimitMs: config.step_limit_s === undefined ? undefined : config.step_limit_s * 1000,
+    stepLimitMs: milliseconds(config.step_limit_s),
+    loadLimitMs: milliseconds(config.load_limit_s),
     faults: env["NEURON_FAULTS"], // for tests only: engine/serve/faults.ts
   };
+}
+
+function milliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 function imageLimits(images: Config["images"]): NonNullable<EngineOptions["images"]> {

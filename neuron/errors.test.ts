@@ -202,7 +202,15 @@ test("what a client writes stays one line of the log", async () => {
 test("waiting helps against these, and only these", () => {
   const temporary = errorCodes.filter((code) => answers[code].retryAfter !== undefined);
   expect(temporary).toEqual([
-    ...["model_loading", "device_lost", "queue_full", "rate_limit_exceeded", "shutting_down", "cancelled"],
+    ...[
+      "model_loading",
+      "device_lost",
+      "load_stalled",
+      "queue_full",
+      "rate_limit_exceeded",
+      "shutting_down",
+      "cancelled",
+    ],
   ]);
 });
 

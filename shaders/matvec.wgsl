@@ -1,16 +1,54 @@
-// matvec: y[0,n] = epilogue(Σk input[k] · W[n,k])   for one token, where reading W is all the time it takes
-//   input: x [1, K] f32, or its norm (inputs/*)    W: rows FIRST … FIRST + ROWS of [N, K]
-//   y: [1, N] f32 (swiglu: [1, N / 2])
-//   one workgroup per QUADS times 4 rows, so a piece of x is read once for four pieces of W; neighbouring lanes read
-//   neighbouring pieces; uses reduce/*, rows/*, weights/*, inputs/* and epilogue/*
+// matvec: y[t,n] = epilogue(scale[t] · Σk input[t,k] · W[n,k])   for one token, or one of each of several sequences, on a
+// card, where reading W is all the time it takes
+//   input, scale: x [T, K] f32 and 1, or those of a norm (inputs/*)    W: rows FIRST … FIRST + ROWS of [N, K]
+//   y: [T, N] f32 (swiglu: [T, N / 2])
+//   one workgroup per QUADS times 4 rows and COLUMNS tokens: a piece of x is read once for four pieces of W, those once
+//   for all tokens, and neighbouring lanes read neighbouring pieces
+// Every sum is made in the same order, piece by piece and lane by lane, however many tokens there are: a sequence's
+// numbers must not depend on who runs beside it. Uses step, reduce/lots_*, rows/*, weights/*, inputs/plain or
+// inputs/deferred, and epilogue/*
 override K: u32;
 override N: u32;
 override FIRST: u32;
 override ROWS: u32;
 override LANES: u32;
 override QUADS: u32;
+override COLUMNS: u32; // 1, 2, 4 or 8
+override LOTS = COLUMNS + select(0u, (COLUMNS + 3u) / 4u, NORMED); // of four sums: a token's, and behind them its squares'
 
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> step: Step;
+
+// The pieces of W of four rows.
+struct Rows {
+  a: Eight,
+  b: Eight,
+  c: Eight,
+  d: Eight,
+}
+
+// Of one token, of what this lane has read.
+struct Running {
+  sums: vec4f,
+  squares: f32,
+}
+
+// Of a row; in a form which the compiler does not know, or it would unroll the loops: that takes it several times as long.
+fn pieces() -> u32 {
+  return select((K + 7u) / 8u, 0u, step.tokens == 0u);
+}
+
+fn added(r: Running, w: Rows, gains: Eight, t: u32, piece: u32) -> Running {
+  let x = x8(t, piece);
+  let values = gained(x, gains);
+  let sums = vec4f(
+    dot8(r.sums.x, w.a, values),
+    dot8(r.sums.y, w.b, values),
+    dot8(r.sums.z, w.c, values),
+    dot8(r.sums.w, w.d, values),
+  );
+  return Running(sums, squared(r.squares, x));
+}
 
 @compute @workgroup_size(LANES)
 fn matvec(
@@ -20,20 +58,74 @@ fn matvec(
 ) {
   let first = 4u * QUADS * (group.y * groups.x + group.x);
   let end = min(first + 4u * QUADS, ROWS);
-  let last = ROWS - 1u; // rows past the end read the last one and are not stored
-  let scale = prepare(lane);
+  let last = ROWS - 1u; // rows and tokens past the end read the last one and are not stored
+  let t = COLUMNS * group.z;
+  let lastToken = select(step.tokens - 1u, 0u, COLUMNS == 1u);
+  let near = min(vec4u(t, t + 1u, t + 2u, t + 3u), vec4u(lastToken));
+  let far = min(vec4u(t + 4u, t + 5u, t + 6u, t + 7u), vec4u(lastToken));
+  let count = min(COLUMNS, lastToken + 1u - t);
   for (var row = first; row < end; row += 4u) {
-    var sums = vec4f();
-    for (var piece = lane; piece < (K + 7u) / 8u; piece += LANES) {
-      let values = input8(piece);
-      sums.x = dot8(sums.x, weight8(min(row, last), piece), values);
-      sums.y = dot8(sums.y, weight8(min(row + 1u, last), piece), values);
-      sums.z = dot8(sums.z, weight8(min(row + 2u, last), piece), values);
-      sums.w = dot8(sums.w, weight8(min(row + 3u, last), piece), values);
+    var r0 = Running();
+    var r1 = r0;
+    var r2 = r0;
+    var r3 = r0;
+    var r4 = r0;
+    var r5 = r0;
+    var r6 = r0;
+    var r7 = r0;
+    for (var piece = lane; piece < pieces(); piece += LANES) {
+      let gains = gainOf(piece);
+      let w = Rows(
+        weight8(min(row, last), piece),
+        weight8(min(row + 1u, last), piece),
+        weight8(min(row + 2u, last), piece),
+        weight8(min(row + 3u, last), piece),
+      );
+      r0 = added(r0, w, gains, near.x, piece);
+      if (COLUMNS > 1u) {
+        r1 = added(r1, w, gains, near.y, piece);
+      }
+      if (COLUMNS > 2u) {
+        r2 = added(r2, w, gains, near.z, piece);
+        r3 = added(r3, w, gains, near.w, piece);
+      }
+      if (COLUMNS > 4u) {
+        r4 = added(r4, w, gains, far.x, piece);
+        r5 = added(r5, w, gains, far.y, piece);
+        r6 = added(r6, w, gains, far.z, piece);
+        r7 = added(r7, w, gains, far.w, piece);
+      }
     }
-    sums = sum4(sums, lane) * scale;
-    if (lane == 0u) {
-      store4(0u, row, sums);
+    if (row > first) {
+      workgroupBarrier(); // the sums before may still be read
+    }
+    putSum(0u, lane, r0.sums);
+    if (COLUMNS > 1u) {
+      putSum(1u, lane, r1.sums);
+    }
+    if (COLUMNS > 2u) {
+      putSum(2u, lane, r2.sums);
+      putSum(3u, lane, r3.sums);
+    }
+    if (COLUMNS > 4u) {
+      putSum(4u, lane, r4.sums);
+      putSum(5u, lane, r5.sums);
+      putSum(6u, lane, r6.sums);
+      putSum(7u, lane, r7.sums);
+    }
+    if (NORMED) {
+      putSum(COLUMNS, lane, vec4f(r0.squares, r1.squares, r2.squares, r3.squares));
+      if (COLUMNS > 4u) {
+        putSum(COLUMNS + 1u, lane, vec4f(r4.squares, r5.squares, r6.squares, r7.squares));
+      }
+    }
+    gatherSums(lane);
+    for (var i = lane; i < count; i += LANES) {
+      var scale = 1.0;
+      if (NORMED) {
+        scale = scaleOf(sumOf(COLUMNS + i / 4u)[i % 4u]);
+      }
+      store4(t + i, row, sumOf(i) * scale);
     }
   }
 }

@@ -33,15 +33,16 @@ export function pack(
   return { bytes: new Uint8Array(bits.buffer), values: kept };
 }
 
-/**
- * The same device as it is, and as if it were a card without subgroups: the variants that an op chooses between.
- * (A card with subgroups takes the first one's mat-vec and the second one's matmul.)
- */
+/** The same device as it is, and as if it were a card without subgroups: the variants that an op chooses between. */
 export function guises(gpu: Gpu): [name: string, gpu: Gpu][] {
   return [
     ["as it is", gpu],
-    ["as a card without subgroups", { ...withoutSubgroups(gpu), report: { ...gpu.report, kind: "hardware" } }],
+    ["as a card without subgroups", asCard(withoutSubgroups(gpu))],
   ];
+}
+
+export function asCard(gpu: Gpu): Gpu {
+  return { ...gpu, report: { ...gpu.report, kind: "hardware" } };
 }
 
 export function withoutSubgroups(gpu: Gpu): Gpu {

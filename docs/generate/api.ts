@@ -1,6 +1,6 @@
 // docs/reference/api.md: the routes of both daemons, from the same tables as their OpenAPI documents.
 
-import { operations as gateway } from "../../gateway/openapi.ts";
+import { operations as gateway } from "../../gateway/routes/openapi.ts";
 import { schemaOf } from "../../kit/openapi.ts";
 import type { Operation } from "../../kit/openapi.ts";
 import { operations as neuron } from "../../neuron/openapi.ts";

@@ -1,7 +1,7 @@
 // docs/clients.md: the settings of clients, from what `cortex env` prints.
 
-import type { Client, Dialect, Settings } from "../../gateway/client-settings.ts";
-import { clients } from "../../gateway/client-settings.ts";
+import type { Client, Dialect, Settings } from "../../gateway/commands/client-settings.ts";
+import { clients } from "../../gateway/commands/client-settings.ts";
 
 const target = {
   ...{ url: "http://127.0.0.1:31313", model: "demo", key: "cortex", context: 32768, output: 8192 },

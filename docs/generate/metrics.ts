@@ -1,11 +1,11 @@
 // docs/reference/metrics.md: what Prometheus reads of both daemons, from their registries.
 
 import type { Registry } from "prom-client";
-import { Breakers } from "../../gateway/breaker.ts";
-import { Fleet } from "../../gateway/fleet.ts";
-import { Journal } from "../../gateway/journal.ts";
-import { createLog } from "../../gateway/log.ts";
-import { Metrics } from "../../gateway/metrics.ts";
+import { Breakers } from "../../gateway/fleet/breaker.ts";
+import { Fleet } from "../../gateway/fleet/fleet.ts";
+import { Journal } from "../../gateway/telemetry/journal.ts";
+import { createLog } from "../../gateway/telemetry/log.ts";
+import { Metrics } from "../../gateway/telemetry/metrics.ts";
 import { createMetrics } from "../../neuron/metrics.ts";
 import type { Models } from "../../neuron/models.ts";
 

@@ -12,7 +12,10 @@ import { deviceMemory } from "./memory.ts";
 import { deviceLine, reportAdapter, softwareWarning } from "./report.ts";
 import type { DeviceReport } from "./report.ts";
 import { choose, listed } from "./select.ts";
+import { shippedFor } from "./shipped.ts";
 import { findSwiftshader, driverFile, swiftshaderPackage, unpackSwiftshader } from "./software.ts";
+import { Tuning, type Answers, type TuningOptions } from "./tuning.ts";
+import { TuningFile } from "./tuningFile.ts";
 
 export interface GpuOptions {
   /** Part of an adapter's or its driver's name, whatever its case; also "lavapipe", "swiftshader", "null". */
@@ -43,6 +46,8 @@ export interface Gpu {
   /** Lanes a subgroup may have; 1 to 1 where there are no subgroups. */
   readonly subgroupSize: { min: number; max: number };
   readonly limits: GpuLimits;
+  /** Which of several ways ops take. */
+  readonly tuning: Tuning;
   readonly lost: Promise<GPUDeviceLostInfo>;
   destroy(): void;
 }
@@ -78,10 +83,14 @@ export async function allAdapters(): Promise<AdapterEntry[]> {
   return [...found, ...(await swiftshaderAdapters(found))];
 }
 
-/** Opens the device, with every feature we use and the adapter's own limits. Throws no_adapter. */
+/**
+ * Opens the device, with every feature we use and the adapter's own limits. Without `tuning` nothing is measured, and
+ * nothing that was measured on this host is used. Throws no_adapter.
+ */
 export async function openGpu(
   options: GpuOptions | AdapterChoice = {},
   log: (line: string) => void = console.error,
+  tuning?: TuningOptions,
 ): Promise<Gpu> {
   const chosen = "flags" in options ? options : await prepareAdapter(options);
   const { adapter, report } = await requestAdapter(chosen);
@@ -111,6 +120,7 @@ export async function openGpu(
     },
     subgroupSize: report.subgroups ?? { min: 1, max: 1 },
     limits: report.limits as GpuLimits,
+    tuning: tuningFor(report, tuning),
     lost: device.lost,
     destroy: () => device.destroy(),
   };
@@ -126,6 +136,15 @@ export async function requestAdapter(
   const report = reportAdapter(adapter, instance, { index, name, backend }, undefined);
   const memory = backend === "null" ? undefined : await deviceMemory(report);
   return { adapter, report: { ...report, memoryTotalMb: memory?.totalMb } };
+}
+
+function tuningFor(report: DeviceReport, options: TuningOptions | undefined): Tuning {
+  const shipped = shippedFor(report);
+  const autotune = options !== undefined && (options.autotune ?? report.kind === "hardware");
+  if (!autotune || options.strict) return new Tuning({ ...options, autotune: false }, { shipped });
+  const file = TuningFile.of(report);
+  const save = (answers: Answers) => void file.add(answers);
+  return new Tuning({ autotune }, { measured: file.read(), shipped, save });
 }
 
 function choice(entries: readonly AdapterEntry[], index: number): AdapterChoice {

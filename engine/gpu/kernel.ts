@@ -36,12 +36,26 @@ export function joinSources(files: readonly string[]): string {
 }
 
 export class Kernels {
-  readonly #gpu: Gpu;
+  readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #modules = new Map<string, Promise<GPUShaderModule>>();
+  /** What is under way, by its key, as a message would call it; the first one first. */
+  readonly #compiling = new Map<string, string>();
+  #compiled = 0;
 
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** How many compiled so far, and the one that has been compiling for longest. */
+  get progress(): { compiled: number; compiling: string | undefined } {
+    return { compiled: this.#compiled, compiling: this.#compiling.values().next().value };
+  }
+
+  /** Whoever asks for what is under way now will have it compiled anew. */
+  forgetUnfinished(): void {
+    for (const key of this.#compiling.keys()) this.#pipelines.delete(key);
+    this.#compiling.clear();
   }
 
   /** The pipeline for a kernel; equal requests share one. */
@@ -49,7 +63,11 @@ export class Kernels {
     const key = JSON.stringify([request.name, request.parts, request.constants]);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.#compile(request);
+      this.#compiling.set(key, `${request.name} [${request.parts.join(", ")}]`);
+      pipeline = this.#compile(request).finally(() => {
+        this.#compiling.delete(key);
+        this.#compiled += 1;
+      });
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
@@ -59,7 +77,7 @@ export class Kernels {
     const module = await this.#module([...parts, name]);
     const entryPoint = name.slice(name.lastIndexOf("/") + 1);
     try {
-      return await this.#gpu.device.createComputePipelineAsync({
+      return await this.#device.createComputePipelineAsync({
         label: name,
         layout: "auto",
         compute: { module, entryPoint, constants },
@@ -84,7 +102,7 @@ export class Kernels {
 
   async #createModule(files: readonly string[]): Promise<GPUShaderModule> {
     const code = joinSources(files);
-    const { device } = this.#gpu;
+    const device = this.#device;
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: files.at(-1)!, code });
     const scope = await device.popErrorScope();
@@ -108,11 +126,11 @@ function compileError(
   return `${files.join(" + ")} does not compile\n${shown.length > 0 ? shown.join("\n") : scope}`;
 }
 
-const perGpu = new WeakMap<Gpu, Kernels>();
+const perDevice = new WeakMap<GPUDevice, Kernels>();
 
 /** The pipeline cache of a device. */
-export function kernelsOf(gpu: Gpu): Kernels {
-  let kernels = perGpu.get(gpu);
-  if (!kernels) perGpu.set(gpu, (kernels = new Kernels(gpu)));
+export function kernelsOf({ device }: Gpu): Kernels {
+  let kernels = perDevice.get(device);
+  if (!kernels) perDevice.set(device, (kernels = new Kernels(device)));
   return kernels;
 }

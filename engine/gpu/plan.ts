@@ -4,6 +4,7 @@
 // capacity; kernels read it, and the position, from a small buffer, and grids are functions of it.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "./adapter.ts";
+import { Handovers, type Handover, type Relay } from "./handovers.ts";
 import { kernelsOf, type KernelRequest } from "./kernel.ts";
 import { Sums, type Sum } from "./sums.ts";
 import { createBuffer, elements, isTexture, type Format, type Storage, type Tensor } from "./tensor.ts";
@@ -39,15 +40,37 @@ export interface Pass {
   readonly rank: number;
   /** A device's part of a sum → the sum over the devices that share the model, in place; alone, the part is all. */
   sum(part: Tensor): Tensor;
+  /** x, as computed here → device `to`, which has the layers that follow. */
+  send(x: Tensor, to: number): void;
+  /** x ← as device `from` has sent it, in place. */
+  receive(x: Tensor, from: number): Tensor;
   /** Names a tensor so that its value outlives the run (verification); nothing unless the pass keeps. */
   keep(name: string, tensor: Tensor): Tensor;
 }
 
-/** The devices that share a model, as one of them meets the others (parallel/allReduce.ts). */
+/** The devices that share a model, as one of them meets the others (parallel/allReduce.ts), slice by slice. */
 export interface Exchange {
   readonly rank: number;
-  /** values ← Σ over the devices, in place. */
-  sum(values: Float32Array): Promise<void>;
+  /** Most values of a slice. */
+  readonly slice: number;
+  readonly times: SumTimes;
+  /** This device's part of a slice, at most one ahead of what was taken; the values are read before it returns. */
+  give(values: Float32Array): void;
+  /** out ← the parts of the next slice that was given, added up over the devices. */
+  take(out: Float32Array): Promise<void>;
+}
+
+/** Sums over devices so far, and where their time went, ms. */
+export interface SumTimes {
+  sums: number;
+  /** From handing the work before a sum to the device until its first slice is on the host. */
+  computingMs: number;
+  /** Reading it there, and waiting for the device's further slices. */
+  readbackMs: number;
+  /** For other devices. */
+  waitingMs: number;
+  /** Adding up, and handing the sum to the device. */
+  reducingMs: number;
 }
 
 interface Recorded {
@@ -65,15 +88,21 @@ interface Step {
   readonly kernel: string;
 }
 
-export interface RecordOptions {
+/** The other devices of a model, as one of them meets them: one or the other, or none. */
+export interface Peers {
+  /** Where every layer is spread over several devices. */
+  exchange?: Exchange | undefined;
+  /** Where other devices have other layers. */
+  relay?: Relay | undefined;
+}
+
+export interface RecordOptions extends Peers {
   capacity: number;
   step: Tensor;
   /** Each token of a run is of a sequence of its own. */
   batch?: boolean;
   /** Keep the tensors named by `Pass.keep` readable after a run. */
   keep?: boolean;
-  /** Where the model is spread over several devices. */
-  exchange?: Exchange | undefined;
 }
 
 export class Recording implements Pass {
@@ -86,7 +115,9 @@ export class Recording implements Pass {
   readonly #scratch = new Map<Storage, { first: number; last: number }>();
   readonly #kept = new Map<string, Tensor>();
   readonly #exchange: Exchange | undefined;
+  readonly #relay: Relay | undefined;
   readonly #sums: Sum[] = [];
+  readonly #handovers: Handover[] = [];
 
   constructor(gpu: Gpu, options: RecordOptions) {
     this.gpu = gpu;
@@ -95,6 +126,7 @@ export class Recording implements Pass {
     this.step = options.step;
     this.#keep = options.keep ?? false;
     this.#exchange = options.exchange;
+    this.#relay = options.relay;
   }
 
   get rank(): number {
@@ -110,6 +142,18 @@ export class Recording implements Pass {
     life.last = after; // what comes next must not write there
     this.#sums.push({ after, tensor: part });
     return part;
+  }
+
+  send(tensor: Tensor, to: number): void {
+    this.#handovers.push({ after: this.#dispatches.length, tensor, direction: "send", peer: to });
+  }
+
+  receive(tensor: Tensor, from: number): Tensor {
+    const after = this.#dispatches.length;
+    const life = this.#scratch.get(tensor.storage);
+    if (life) Object.assign(life, { first: Math.min(life.first, after), last: Math.max(life.last, after) });
+    this.#handovers.push({ after, tensor, direction: "receive", peer: from });
+    return tensor;
   }
 
   scratch(shape: readonly number[], label = "scratch", format: Format = "f32"): Tensor {
@@ -158,8 +202,13 @@ export class Recording implements Pass {
       flops: recorded.flops,
       kernel: recorded.request.name,
     }));
-    const sums = this.#exchange && new Sums(this.gpu, this.capacity, this.#exchange, this.#sums);
-    return new Plan({ gpu: this.gpu, capacity: this.capacity, steps, buffers, kept: this.#kept, sums });
+    const { gpu, capacity } = this;
+    return new Plan({ gpu, capacity, steps, buffers, kept: this.#kept, crossings: this.#crossings() });
+  }
+
+  #crossings(): Crossings | undefined {
+    if (this.#exchange) return new Sums(this.gpu, this.capacity, this.#exchange, this.#sums);
+    return this.#relay && new Handovers(this.gpu, this.capacity, this.#relay, this.#handovers);
   }
 
   /** One buffer serves several scratch tensors whose lives do not overlap; kept ones live to the end. */
@@ -204,13 +253,22 @@ export class Recording implements Pass {
   }
 }
 
+/** Where a plan waits for other devices. */
+export interface Crossings {
+  /** Behind how many dispatches each is, in order. */
+  readonly list: readonly { readonly after: number }[];
+  /** Submits the work before one of them; resolves when what it brings is on its way to the device. */
+  compute(index: number, tokens: number, submit: (last?: Last) => void): Promise<void>;
+  destroy(): void;
+}
+
 interface PlanParts {
   gpu: Gpu;
   capacity: number;
   steps: readonly Step[];
   buffers: readonly GPUBuffer[];
   kept: ReadonlyMap<string, Tensor>;
-  sums: Sums | undefined;
+  crossings: Crossings | undefined;
 }
 
 /** Commands at the end of a piece of work. */
@@ -225,19 +283,19 @@ export class Plan {
   readonly #gpu: Gpu;
   readonly #steps: readonly Step[];
   readonly #buffers: readonly GPUBuffer[];
-  readonly #sums: Sums | undefined;
-  /** The steps, cut at the sums. */
+  readonly #crossings: Crossings | undefined;
+  /** The steps, cut at the crossings. */
   readonly #pieces: readonly (readonly Step[])[];
 
-  constructor({ gpu, capacity, steps, buffers, kept, sums }: PlanParts) {
+  constructor({ gpu, capacity, steps, buffers, kept, crossings }: PlanParts) {
     this.capacity = capacity;
     this.kept = kept;
     this.scratchBytes = buffers.reduce((sum, buffer) => sum + buffer.size, 0);
     this.#gpu = gpu;
     this.#steps = steps;
     this.#buffers = buffers;
-    this.#sums = sums;
-    const ends = [...(sums?.list.map(({ after }) => after) ?? []), steps.length];
+    this.#crossings = crossings;
+    const ends = [...(crossings?.list.map(({ after }) => after) ?? []), steps.length];
     this.#pieces = ends.map((end, i) => steps.slice(ends[i - 1] ?? 0, end));
   }
 
@@ -252,30 +310,34 @@ export class Plan {
    * For plans of a model that is on one device.
    */
   submit(tokens: number, flopsPerSubmit = Infinity, last?: Last): void {
-    if (this.#sums) throw new Error("a plan of several devices waits for the others: run it");
+    if (this.#crossings) throw new Error("a plan of several devices waits for the others: run it");
     this.#submit(this.#steps, tokens, flopsPerSubmit, last);
   }
 
   /**
-   * The same for any plan; resolves when everything is submitted, which on several devices is when their last sum is
-   * known. Errors: of the exchange.
+   * The same for any plan; resolves when everything is submitted, which on several devices is when the last of what
+   * they wait for is there. Errors: of the exchange, or relay.
    */
   async run(tokens: number, flopsPerSubmit = Infinity): Promise<void> {
     const last = this.#pieces.length - 1;
     for (const [i, piece] of this.#pieces.entries()) {
       if (i === last) this.#submit(piece, tokens, flopsPerSubmit);
-      else await this.#sums!.compute(i, tokens, (copy) => this.#submit(piece, tokens, flopsPerSubmit, copy));
+      else
+        await this.#crossings!.compute(i, tokens, (copy) =>
+          this.#submit(piece, tokens, flopsPerSubmit, copy),
+        );
     }
   }
 
   destroy(): void {
     for (const buffer of this.#buffers) buffer.destroy();
-    this.#sums?.destroy();
+    this.#crossings?.destroy();
   }
 
   #submit(steps: readonly Step[], tokens: number, flopsPerSubmit: number, last?: Last): void {
     if (tokens < 1 || tokens > this.capacity)
       throw new Error(`${tokens} tokens in a plan for ${this.capacity}`);
+    if (steps.length === 0 && !last) return;
     let encoder = this.#gpu.device.createCommandEncoder();
     let pass = encoder.beginComputePass();
     let flops = 0;

@@ -2,10 +2,10 @@
 // carries it beside a browser that we do not use; it is an optional peer, because a host with a GPU needs neither.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
 import { EngineError } from "../errors.ts";
+import { cacheFolder } from "./cacheFolder.ts";
 import { tarFiles } from "./tar.ts";
 
 export const swiftshaderPackage = "@sparticuz/chromium";
@@ -72,10 +72,6 @@ function extract(archive: string, into: string): void {
   }
   const missing = wantedFiles.filter((f) => !found.has(f));
   if (missing.length > 0) throw new Error(`${archive} lacks ${missing.join(", ")}`);
-}
-
-function cacheFolder(): string {
-  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "cortex");
 }
 
 /** The package's entry is some levels below its root, and its package.json is not exported. */

@@ -117,25 +117,34 @@ export function permanent(
   return { shape: [...shape], format, storage: { label, bytes, buffer } };
 }
 
-const allocations = new AsyncLocalStorage<Set<GPUBuffer | GPUTexture>>();
+interface Allocations {
+  readonly made: Set<GPUBuffer | GPUTexture>;
+  /** Why nothing more may be made. */
+  over: Error | undefined;
+}
+
+const allocations = new AsyncLocalStorage<Allocations>();
 
 /**
  * Runs `make`, which creates buffers and textures. If it throws, or the device had no room (Dawn tells that to an error scope, not
- * where it happens), all that it made is destroyed. One at a time on a device: error scopes are a stack.
+ * where it happens), all that it made is destroyed, and what still runs of it can make no more. One at a time on
+ * a device: error scopes are a stack.
  * Errors: what `make` throws; out_of_memory.
  */
 export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
-  const made = new Set<GPUBuffer | GPUTexture>();
+  const held: Allocations = { made: new Set(), over: undefined };
   gpu.device.pushErrorScope("out-of-memory");
-  const outcome = await allocations.run(made, make).then(
+  const outcome = await allocations.run(held, make).then(
     (value) => ({ value }),
-    (error: unknown) => ({ error }),
+    (error: Error) => ({ error }),
   );
   const scope = await gpu.device.popErrorScope();
   if ("value" in outcome && !scope) return outcome.value;
-  for (const each of made) each.destroy();
-  if (scope) throw new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`);
-  throw (outcome as { error: unknown }).error;
+  for (const each of held.made) each.destroy();
+  held.over = scope
+    ? new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`)
+    : (outcome as { error: Error }).error;
+  throw held.over;
 }
 
 /** Storage (or, where a kernel is short of storage bindings, uniform) which can be copied from and to. */
@@ -147,9 +156,14 @@ export function createBuffer(gpu: Gpu, label: string, bytes: number, usage = sto
   return allocated(gpu.device.createBuffer({ label, size, usage }));
 }
 
-/** Remembers what `allocating` destroys when it fails. */
+/** Throws where `allocating` has failed; else has it remember what to destroy if it fails. */
 export function allocated<T extends GPUBuffer | GPUTexture>(made: T): T {
-  allocations.getStore()?.add(made);
+  const within = allocations.getStore();
+  if (within?.over) {
+    made.destroy();
+    throw within.over;
+  }
+  within?.made.add(made);
   return made;
 }
 

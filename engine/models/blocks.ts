@@ -75,41 +75,70 @@ export function backToStream(pass: Pass, y: Tensor, W: Weight, x: Tensor, bias?:
   return pass.sum(op.linear(pass, y, W, pass.rank === 0 ? { add: x, ...given({ bias }) } : {}));
 }
 
-/** Embedding, layers of (mixer, MLP), final norm and head. */
+/** Embedding, layers of (mixer, MLP), final norm and head; or, of a model whose layers are divided, what a stage has. */
 export async function decoder(
   load: Loader,
   c: ModelConfig,
   mixer: (load: Loader, at: string, layer: number) => Promise<Block>,
 ): Promise<Network> {
-  const embedding = await load.matrix([{ name: `${c.prefix}embed_tokens.weight`, rows: c.vocab }], c.hidden);
+  const { number, stages, firstLayer } = c.stage ?? { number: 0, stages: 1, firstLayer: 0 };
+  const ends = number === 0 ? await loadEnds(load, c) : undefined;
   const layers: Block[] = [];
   for (let i = 0; i < c.layers; i += 1) {
-    const at = `${c.prefix}layers.${i}.`;
+    const at = `${c.prefix}layers.${firstLayer + i}.`;
     const mix = await mixer(load, at, i);
     const mlp = c.experts?.layers[i] ? expertsMlp(load, c, c.experts, at) : swigluMlp(load, c, at);
     layers.push(chain(mix, await mlp));
   }
-  const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
-  // An embedding is what the head would read.
-  if (c.pooling) return { body: body(embedding, layers), head: (pass, x) => normed(pass, x, norm, c) };
-  const head = c.tied ? embedding : await load.matrix([{ name: "lm_head.weight", rows: c.vocab }], c.hidden);
-  return { body: body(embedding, layers), head: (pass, x) => logits(pass, x, norm, c, head) };
-}
-
-function body(embedding: Weight, layers: readonly Block[]) {
-  return (pass: Pass, inputs: Inputs, memory: Memory): Tensor => {
-    let x = op.embed(pass, inputs.ids, embedding);
-    if (inputs.pictures) x = op.placePictures(pass, x, inputs.pictures.rows, inputs.pictures.chosen);
-    pass.keep("hidden.embed", x);
-    for (const [i, layer] of layers.entries()) {
-      x = pass.keep(`hidden.layer.${i}`, layer(pass, x, memory.layers[i]!, inputs));
-    }
-    return x;
+  return {
+    body(pass, inputs, memory) {
+      const x = ends ? embedded(pass, inputs, ends.embedding) : received(pass, c, number - 1);
+      const y = through(pass, x, layers, inputs, memory, firstLayer);
+      if (number < stages - 1) pass.send(y, number + 1);
+      return y;
+    },
+    head(pass, x) {
+      if (stages > 1 && number === stages - 1) pass.send(x, 0);
+      return ends?.head(pass, stages > 1 ? received(pass, c, stages - 1) : x);
+    },
   };
 }
 
-function logits(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig, head: Weight): Tensor {
-  return op.linear(pass, normed(pass, x, norm, c), head);
+/** What is before the layers, and behind them. */
+interface Ends {
+  readonly embedding: Weight;
+  head(pass: Pass, x: Tensor): Tensor;
+}
+
+async function loadEnds(load: Loader, c: ModelConfig): Promise<Ends> {
+  const embedding = await load.matrix([{ name: `${c.prefix}embed_tokens.weight`, rows: c.vocab }], c.hidden);
+  const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
+  // An embedding is what the head would read.
+  if (c.pooling) return { embedding, head: (pass, x) => normed(pass, x, norm, c) };
+  const head = c.tied ? embedding : await load.matrix([{ name: "lm_head.weight", rows: c.vocab }], c.hidden);
+  return { embedding, head: (pass, x) => op.linear(pass, normed(pass, x, norm, c), head) };
+}
+
+function embedded(pass: Pass, { ids, pictures }: Inputs, embedding: Weight): Tensor {
+  const x = op.embed(pass, ids, embedding);
+  return pass.keep("hidden.embed", pictures ? op.placePictures(pass, x, pictures.rows, pictures.chosen) : x);
+}
+
+function received(pass: Pass, { hidden }: ModelConfig, from: number): Tensor {
+  return pass.receive(pass.scratch([pass.capacity, hidden], "stream"), from);
+}
+
+function through(
+  pass: Pass,
+  x: Tensor,
+  layers: readonly Block[],
+  inputs: Inputs,
+  memory: Memory,
+  firstLayer: number,
+): Tensor {
+  return layers.reduce((stream, layer, i) => {
+    return pass.keep(`hidden.layer.${firstLayer + i}`, layer(pass, stream, memory.layers[i]!, inputs));
+  }, x);
 }
 
 function normed(pass: Pass, x: Tensor, norm: Tensor, c: ModelConfig): Tensor {

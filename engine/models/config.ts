@@ -21,6 +21,7 @@ export interface ModelConfig {
   modelType: ModelType;
   /** Width H of the residual stream. */
   hidden: number;
+  /** That are here: of a stage, its own. */
   layers: number;
   layerTypes: readonly LayerType[];
   heads: number;
@@ -47,6 +48,8 @@ export interface ModelConfig {
   rope: RopeSettings;
   /** The linear-attention layers, where there are any. */
   delta: DeltaSettings | undefined;
+  /** Which of the layers these are, where they are divided over devices; absent: all. */
+  stage?: Stage;
   /** What the names of the language model's tensors begin with. */
   prefix: "model." | "model.language_model." | "";
   /** What an embedding checkpoint makes of a text's rows: the last one. Absent for models that make text. */
@@ -57,6 +60,15 @@ export interface ModelConfig {
   imageToken: number | undefined;
   /** vision_config as it stands. */
   vision: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A run of a model's layers. The first stage also has what is before and behind them all. */
+export interface Stage {
+  /** Of 0 … stages − 1. */
+  readonly number: number;
+  readonly stages: number;
+  /** The first layer that is its own. */
+  readonly firstLayer: number;
 }
 
 export interface ExpertsConfig {

@@ -20,7 +20,8 @@ export async function expertsMlp(load: Loader, c: ModelConfig, m: ExpertsConfig,
     const routing = op.routeExperts(pass, op.linear(pass, u, router), m);
     pass.keep(`${keptName(at)}.moe.topk_weights`, routing.shares);
     const parts = op.experts(pass, u, up, down, routing, m);
-    return op.mixExperts(pass, x, parts, routing, shared?.(pass, u));
+    // Of devices that share the experts, the first one's part carries x (backToStream).
+    return pass.sum(op.mixExperts(pass, pass.rank === 0 ? x : undefined, parts, routing, shared?.(pass, u)));
   };
 }
 

@@ -159,8 +159,8 @@ export class Loader {
   }
 
   /**
-   * Reads, converts and uploads all that was asked for; what is asked for meanwhile as well. May be called again for
-   * the rest. Errors: bad_checkpoint, with the tensor's name; nothing is written any more then.
+   * Reads, converts and uploads all that was asked for, until it is there; what is asked for meanwhile as well. May be
+   * called again for the rest. Errors: bad_checkpoint, with the tensor's name; nothing is written any more then.
    */
   fill(): Promise<void> {
     this.#filling = this.#filling.then(() => this.#drain());
@@ -233,6 +233,7 @@ export class Loader {
     await Promise.all(Array.from({ length: lanes }, () => this.#work()));
     await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
     if (this.#failure) throw this.#failure.error;
+    await this.gpu.device.queue.onSubmittedWorkDone();
   }
 
   async #work(): Promise<void> {

@@ -45,8 +45,11 @@ export interface Inputs {
 export type Block = (pass: Pass, x: Tensor, memory: LayerMemory, inputs: Inputs) => Tensor;
 
 export interface Network {
-  /** ids → the residual stream after the last layer, [T, C]. */
+  /** ids → the residual stream after the last layer (of a stage: its own last), [T, C]. */
   body(pass: Pass, inputs: Inputs, memory: Memory): Tensor;
-  /** Residual stream [T, C] → logits [T, V]; of an embedding checkpoint → what is pooled, [T, C]. */
-  head(pass: Pass, x: Tensor): Tensor;
+  /**
+   * Residual stream [T, C] → logits [T, V]; of an embedding checkpoint → what is pooled, [T, C]. Where the layers are
+   * divided, the last stage's stream comes to the first, and of the others there is nothing.
+   */
+  head(pass: Pass, x: Tensor): Tensor | undefined;
 }

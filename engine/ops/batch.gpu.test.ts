@@ -3,13 +3,14 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { fromPages, normals, padded, pagingOf, toPages } from "../../test-fixtures/attention.ts";
 import { deltaInputs, DeltaLayer } from "../../test-fixtures/delta.ts";
-import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
+import { asCard, guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { readF32 } from "../gpu/readback.ts";
 import type { Place } from "../gpu/step.ts";
 import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/attention.ts";
 import { linear as linearTwin } from "../reference/linear.ts";
 import { argmax } from "./argmax.ts";
@@ -43,6 +44,24 @@ const sizes = [
 const places = (count: number): Place[] => Array.from({ length: count }, (_, i) => ({ row: i, slot: i }));
 const rowOf = (values: Float32Array | Uint32Array, t: number, width: number) =>
   values.slice(t * width, (t + 1) * width);
+
+test("a card's subgroups: several to a row, whose sums have one order", async () => {
+  const gpu = { ...asCard(device), tuning: Tuning.only("32 lanes, 2") };
+  const [T, K, N] = [2, 1032, 7];
+  const x = noise(T * K, T);
+  const W = kept(weightOf(gpu, [N, K], "bf16", pack("bf16", noise(N * K, 2), K).bytes));
+  const w = kept(permanent(gpu, "w", [K], noise(K, 5)));
+  const run = async (rows: number, xs: Float32Array<ArrayBuffer>, each?: Place[]) => {
+    const on = kept(permanent(gpu, "x", [rows, K], xs));
+    const [y] = await runOps(gpu, { capacity: rows, ...(each ? { each } : {}) }, (pass) => [
+      normLinear(pass, on, w, { eps: 1e-2, offset: 1 }, W),
+    ]);
+    return y!;
+  };
+  const together = await run(T, x, places(T));
+  for (let t = 0; t < T; t += 1)
+    expect(rowOf(together, t, N)).toEqual(await run(1, x.slice(t * K, (t + 1) * K)));
+});
 
 describe.each([0, 1])("as device %d of two", (guise) => {
   const gpuOf = () => guises(device)[guise]![1];

@@ -5,6 +5,7 @@ import { Recording } from "../gpu/plan.ts";
 import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { argmax } from "./argmax.ts";
+import { matvecWays } from "./cards.ts";
 import { embed } from "./embed.ts";
 import { linear, normLinear, normSwiglu, swiglu, type LinearOptions } from "./linear.ts";
 import { rmsNorm } from "./norm.ts";
@@ -106,13 +107,13 @@ test.each(devices)("a norm before a projection on %s", async (name, kind, width,
   for (const format of ["f32", "f16", "bf16"] as const) {
     for (const K of [64, 70]) {
       const kernel = alone(one, K);
-      const want = kind === "software" ? [kernel, kernel] : ["rms_norm", kernel, "rms_norm", kernel];
-      expect(await normedProjections(on, 1, K, format)).toEqual(want);
+      expect(await normedProjections(on, 1, K, format)).toEqual([kernel, kernel]);
       expect(await normedProjections(on, 5, K, format)).toEqual(["rms_norm", many, "rms_norm", many]);
     }
   }
   const tooWide = on.limits.maxComputeWorkgroupStorageSize / 4; // nothing would be left to sum in
-  expect(await normedProjections(on, 1, tooWide, "bf16")).toEqual(["rms_norm", one, "rms_norm", one]);
+  const wide = one === "matvec" ? [one, one] : ["rms_norm", one, "rms_norm", one];
+  expect(await normedProjections(on, 1, tooWide, "bf16")).toEqual(wide);
 });
 
 test("a workgroup is a subgroup only where every subgroup is that wide", () => {
@@ -121,6 +122,23 @@ test("a workgroup is a subgroup only where every subgroup is that wide", () => {
   expect(rowLanes(guise("hardware", undefined))).toEqual({ LANES: 64, reduce: "reduce/workgroup" });
   const none = { ...guise("software", 8), has: { ...gpu.has, subgroups: false } };
   expect(rowLanes(none)).toEqual({ LANES: 8, reduce: "reduce/workgroup" });
+});
+
+test("a card's mat-vec takes more lanes for longer rows, in subgroups where all are of one width", () => {
+  const ways = (on: Gpu, K: number) =>
+    matvecWays(on, K).map(({ LANES, QUADS, reduce, constants }) => {
+      const parts = LANES % (constants["WIDTH"] ?? LANES);
+      expect([parts, reduce]).toEqual([
+        0,
+        constants["WIDTH"] ? "reduce/lots_subgroups" : "reduce/lots_workgroup",
+      ]);
+      return `${LANES}/${QUADS}`;
+    });
+  expect(ways(guise("hardware", 32), 896)).toEqual(["32/1", "32/2", "64/1", "64/2", "128/1", "128/2"]);
+  expect(ways(guise("hardware", 32), 5120)[0]).toBe("128/1");
+  expect(ways(guise("hardware", 64), 256)).toEqual(["64/1", "64/2"]);
+  expect(ways(guise("hardware", undefined), 27_648)[0]).toBe("256/1");
+  expect(ways(guise("software", undefined), 5120)).toEqual(["8/4"]);
 });
 
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {

@@ -9,4 +9,5 @@ export * from "./moe.ts";
 export * from "./norm.ts";
 export * from "./qkv.ts";
 export * from "./rows.ts";
+export { tune } from "./tune.ts";
 export * from "./vision.ts";

@@ -1,6 +1,6 @@
 // linear and swiglu on every variant against their twins; lm_head against a golden in golden.gpu.test.ts.
 import { afterAll, describe, expect, test } from "vitest";
-import { guises, noise, pack, poisoned, withoutSubgroups } from "../../test-fixtures/dense.ts";
+import { asCard, guises, noise, pack, poisoned, withoutSubgroups } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
@@ -109,6 +109,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
 test.each([
   ["as it is", device],
   ["without subgroups", withoutSubgroups(device)],
+  ["as a card with subgroups", asCard(device)],
 ])("a norm on the way, %s", async (_, gpu) => {
   const shapes = [
     { T: 1, K: 40, N: 532, offset: 1 }, // several fours of rows to a workgroup, the last one short

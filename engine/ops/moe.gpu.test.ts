@@ -130,11 +130,15 @@ describe.each(guises(device))("%s", (_, gpu) => {
     ];
     const given = { gate: tensor(gpu, [T, 1], shared.gate), everyone: tensor(gpu, [T, C], shared.everyone) };
     const routing: Routing = { ids: ss, shares: ss, sorted: undefined };
-    const [plain, both] = await runOps(gpu, { capacity: T }, (pass) => [
+    const [plain, both, part] = await runOps(gpu, { capacity: T }, (pass) => [
       mixExperts(pass, xs, ps, routing),
       mixExperts(pass, xs, ps, routing, given),
+      mixExperts(pass, undefined, ps, routing, given),
     ]);
     expectClose(plain!, twin.mix(x, parts, shares, { T, C, used }), 1e-5);
     expectClose(both!, twin.mix(x, parts, shares, { T, C, used }, shared), 1e-5);
+    const nothing = new Float32Array(T * C);
+    expectClose(part!, twin.mix(nothing, parts, shares, { T, C, used }, shared), 1e-5);
+    expect(() => expectClose(part!, both!, 1e-5)).toThrow();
   });
 });

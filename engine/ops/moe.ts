@@ -110,25 +110,26 @@ function multiply(
 
 /**
  * y = x + Σ share · part (+ sigmoid(gate) · everyone).   x: [T, C]   parts: [T · used, C]   gate: [T, 1]   everyone: [T, C]
- * → [T, C].
+ * → [T, C].   Without x, a device's part of that: the shares' sum alone.
  */
 export function mixExperts(
   pass: Pass,
-  x: Tensor,
+  x: Tensor | undefined,
   parts: Tensor,
   { shares }: Routing,
   shared?: { gate: Tensor; everyone: Tensor },
 ): Tensor {
-  const [T, C] = dims(x, 2);
-  const [, used] = dims(shares, 2);
+  const [T, used] = dims(shares, 2);
+  const [, C] = dims(parts, 2);
   expectShape(parts, [T * used, C]);
+  if (x) expectShape(x, [T, C]);
   if (shared) {
     expectShape(shared.gate, [T, 1]);
     expectShape(shared.everyone, [T, C]);
   }
   const y = pass.scratch([T, C], "mixed");
   pass.dispatch("moe_mix", [x, parts, y, shares, shared?.gate, shared?.everyone], {
-    parts: [shared ? "moe/shared" : "moe/unshared"],
+    parts: [x ? "moe/residual" : "moe/partial", shared ? "moe/shared" : "moe/unshared"],
     constants: { C, USED: used },
     groups: [Math.ceil(C / 64), T === 1 ? 1 : (tokens) => tokens],
   });

@@ -1,17 +1,15 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
-// tile it (matmul). One token of each of several sequences: mat-vec for several columns (matvec_batch), in the order of
-// one. A software adapter has kernels of its own for all three (matvec_lanes, matmul_lanes; matvec_tiles for weights that
-// are kept in tiles).
+// tile it (matmul). One token of each of several sequences: mat-vec for several columns, in the order of one. A software
+// adapter has kernels of its own (matvec_lanes, matmul_lanes; matvec_tiles for weights that are kept in tiles).
 import { availableParallelism } from "node:os";
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, inTiles, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { matmul, matvec } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import {
-  isSoftware,
   octetParts,
   readsQuads,
-  rowLanes,
   softwareLanes,
   spanParts,
   spread,
@@ -34,19 +32,22 @@ export interface Ending {
 }
 
 /**
- * The norm of x as a source. The mat-vec computes it itself on a software adapter, where that is faster than a dispatch
- * for it (bench/LOG.md), if a row fits workgroup memory.
+ * The norm of x as a source. Where tokens are decoded the mat-vec makes it on the way: a dispatch less. That of software
+ * adapters does so in workgroup memory, if a row fits.
  */
 export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Source {
   const [, K] = dims(x, 2);
   expectShape(w, [K]);
-  const fits = Math.ceil(K / 8) * 32 + 2048 <= pass.gpu.limits.maxComputeWorkgroupStorageSize; // 2 KiB to sum in
-  if (decodes(pass) && fits && isSoftware(pass.gpu)) return { x, norm: { ...norm, w } };
+  const { gpu } = pass;
+  const staged = Math.ceil(K / 8) * 32 + 2048; // 2 KiB to sum in
+  const fits = softwareLanes(gpu) === undefined || staged <= gpu.limits.maxComputeWorkgroupStorageSize;
+  if (decodes(pass) && fits) return { x, norm: { ...norm, w } };
   return { x: rmsNorm(pass, x, w, norm) };
 }
 
-interface Kernel {
-  readonly name: "matvec" | "matvec_batch" | "matvec_lanes" | "matvec_tiles" | "matmul" | "matmul_lanes";
+/** One of the kernels of x · Wᵀ, as a shard of W is given to it. */
+export interface Kernel {
+  readonly name: "matvec" | "matvec_lanes" | "matvec_tiles" | "matmul" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
   /** How it reads W; default: weightParts. */
@@ -67,7 +68,7 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
   for (const shard of W.shards) {
-    const kernel = chooseKernel(pass, T, N, norm, shard);
+    const kernel = chooseKernel(pass, T, W, norm, shard);
     const step = kernel.step && pass.step;
     const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
     const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
@@ -80,50 +81,12 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   }
 }
 
-function chooseKernel(pass: Pass, T: number, N: number, norm: Source["norm"], shard: Shard): Kernel {
+function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"], shard: Shard): Kernel {
+  const [N] = W.shape;
   const lanes = softwareLanes(pass.gpu);
-  if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmulTiles(T, N);
+  if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmul(pass, T, W);
   if (inTiles(shard)) return matvecTiles(T, shard.rows, norm);
-  if (lanes) return matvecLanes(T, N, norm, lanes);
-  return T === 1 ? matvec(pass, N, norm) : matvecBatch(pass, N, norm);
-}
-
-function matvec(pass: Pass, N: number, norm: Source["norm"]): Kernel {
-  const { LANES, reduce } = rowLanes(pass.gpu);
-  const QUADS = quads(pass, N, norm !== undefined);
-  return {
-    name: "matvec",
-    parts: [reduce, norm ? "inputs/norm" : "inputs/direct"],
-    constants: { LANES, QUADS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
-    groups: ({ rows }) => spread(Math.ceil(rows / (4 * QUADS))),
-  };
-}
-
-const mostColumns = 8; // of matvec_batch
-
-/** Longer batches are cut, and read W once for every eight tokens: a matmul would sum in another order. */
-function matvecBatch(pass: Pass, N: number, norm: Source["norm"]): Kernel {
-  const one = matvec(pass, N, norm);
-  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(pass.capacity)));
-  return {
-    name: "matvec_batch",
-    parts: ["step", rowLanes(pass.gpu).reduce, norm ? "inputs/norm_rows" : "inputs/direct_rows"],
-    constants: { ...one.constants, COLUMNS },
-    step: true,
-    groups: (shard) => {
-      const [x, y = 1] = one.groups(shard);
-      return [x, y, (tokens) => Math.ceil(tokens / COLUMNS)];
-    },
-  };
-}
-
-/**
- * Fours of rows to a workgroup. A card wants workgroups; a processor has few cores and gains by fewer, all the more
- * where each computes the norm for itself, as long as there are some for every core.
- */
-function quads(pass: Pass, N: number, norm: boolean): number {
-  if (!isSoftware(pass.gpu)) return 1;
-  return norm ? Math.min(64, Math.max(4, Math.ceil(N / 4 / 32))) : 4;
+  return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, W, norm);
 }
 
 /**
@@ -176,17 +139,5 @@ function matmulLanes(T: number, LANES: number): Kernel {
     step: true,
     constants: { LANES, SPAN, SPANS },
     groups: ({ rows }) => [(tokens) => Math.ceil(tokens / (SPANS * SPAN)), Math.ceil(rows / (4 * LANES))],
-  };
-}
-
-/** Large tiles read less, small ones keep a card busy: large ones only where there are enough of them. */
-function matmulTiles(T: number, N: number): Kernel {
-  const side = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128 ? 64 : 32;
-  return {
-    name: "matmul",
-    parts: ["step", `tiles/${side}`],
-    constants: {},
-    step: true,
-    groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
   };
 }

@@ -1,5 +1,4 @@
-// Which variant of a dense kernel suits a row width and a device. The widths and tiles here are what autotune may
-// later put a measured table in place of; those for software adapters are measured (bench/LOG.md).
+// Which variant of a dense kernel suits a row width and a device; those for software adapters are measured (bench/LOG.md).
 import type { Gpu } from "../gpu/adapter.ts";
 import { inTiles, isBlockFormat, type Shard } from "../gpu/tensor.ts";
 import { runQuads } from "../gpu/tiles.ts";

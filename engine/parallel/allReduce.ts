@@ -1,7 +1,11 @@
-// The sum over ranks, through memory that their threads share: each writes its own values, waits until all have, and
-// adds them up in the order of the ranks. So every rank gets the same bits, and two runs agree. Two areas are used by
-// turns: who writes to one again has seen all ranks arrive at the other, and so be done with this one.
+// The sum over ranks, through memory that their threads share: each gives its own values, and takes what all have given,
+// added up in the order of the ranks. So every rank gets the same bits, and two runs agree. A rank may give once more
+// before it takes, so that one slice of a large sum is copied while another is waited for. Four areas are used by turns:
+// who gives slice c has taken c − 2, so all have given c − 2, so all have taken c − 4, whose area it is. Of a slice that is
+// large enough, each rank adds up its own segment and all take it from there: N ranks would read it N times else.
 import { EngineError } from "../errors.ts";
+import type { Exchange, SumTimes } from "../gpu/plan.ts";
+import { waitForChange } from "./wait.ts";
 
 /** What sums are sent as: bf16 halves the bytes and rounds each rank's part. */
 export type Wire = "f32" | "bf16";
@@ -9,12 +13,14 @@ export type Wire = "f32" | "bf16";
 /** What the ranks of one model share; plain data that can cross to a worker. */
 export interface Meeting {
   readonly ranks: number;
-  /** Most values of one sum. */
-  readonly capacity: number;
+  /** Most values of a slice. */
+  readonly slice: number;
   readonly wire: Wire;
-  /** [arrivals so far, 1 + rank that failed or 0] */
+  /** [bell, 1 + rank that failed or 0, slices that each rank has given, slices that it has added up its segment of] */
   readonly control: SharedArrayBuffer;
-  /** [2, ranks, capacity] values. */
+  /** [areas, slice] f32, added up. */
+  readonly sums: SharedArrayBuffer;
+  /** [areas, ranks, slice] values. */
   readonly values: SharedArrayBuffer;
 }
 
@@ -23,124 +29,158 @@ export interface MeetingOptions {
   /** Most values of one sum: hidden size times most tokens of a run. */
   capacity: number;
   wire?: Wire;
+  /** Most values of a slice; default: sliceFor. */
+  slice?: number;
 }
 
-export function createMeeting({ ranks, capacity, wire = "f32" }: MeetingOptions): Meeting {
-  const bytes = 2 * ranks * capacity * (wire === "f32" ? 4 : 2);
+const areas = 4;
+/** Values of a slice of a large sum: enough for its copy to cost more than its rendezvous, few enough to overlap. */
+export const mostOfSlice = 1 << 17;
+
+export function sliceFor(capacity: number): number {
+  return Math.min(capacity, mostOfSlice);
+}
+
+export function createMeeting({ ranks, capacity, wire = "f32", ...options }: MeetingOptions): Meeting {
+  const { slice = sliceFor(capacity) } = options;
   return {
-    ...{ ranks, capacity, wire },
-    control: new SharedArrayBuffer(8),
-    values: new SharedArrayBuffer(bytes),
+    ...{ ranks, slice, wire },
+    control: new SharedArrayBuffer(4 * (2 + 2 * ranks)),
+    sums: new SharedArrayBuffer(areas * slice * 4),
+    values: new SharedArrayBuffer(areas * ranks * slice * (wire === "f32" ? 4 : 2)),
   };
 }
 
-const arrivals = 0;
-const failed = 1;
+/** Words of the control: every change of another rings the bell. */
+const [bell, failed, given] = [0, 1, 2];
 
-/** Where the time of a rank's sums went, in ms, and how many there were. */
-export interface ReduceTimes {
-  sums: number;
-  waitingMs: number;
-  addingMs: number;
-}
-
-/** One rank's end. The ranks call `sum` equally often, in the same order and with equally many values. */
-export class AllReduce {
+/** One rank's end. The ranks give equally often, in the same order and equally many values, and take each once. */
+export class AllReduce implements Exchange {
   readonly rank: number;
   readonly ranks: number;
-  readonly times: ReduceTimes = { sums: 0, waitingMs: 0, addingMs: 0 };
+  readonly slice: number;
+  readonly times: SumTimes = { sums: 0, computingMs: 0, readbackMs: 0, waitingMs: 0, reducingMs: 0 };
   readonly #meeting: Meeting;
   readonly #control: Int32Array<SharedArrayBuffer>;
   readonly #limitMs: number;
-  #calls = 0;
+  #given = 0;
+  #taken = 0;
 
-  /** `limitMs`: how long the others may take to arrive. */
+  /** `limitMs`: how long another may be waited for. */
   constructor(meeting: Meeting, rank: number, limitMs = 60_000) {
     this.rank = rank;
     this.ranks = meeting.ranks;
+    this.slice = meeting.slice;
     this.#meeting = meeting;
     this.#control = new Int32Array(meeting.control);
     this.#limitMs = limitMs;
   }
 
-  /**
-   * values ← Σ over ranks, in place.
-   * Errors: device_lost when a rank has failed or does not arrive in time; then for every later call too.
-   */
-  async sum(values: Float32Array): Promise<void> {
-    const { ranks, capacity, wire } = this.#meeting;
-    if (values.length > capacity)
-      throw new Error(`a sum of ${values.length} values; there is room for ${capacity}`);
-    const started = performance.now();
-    const areas = Array.from({ length: ranks }, (_, rank) => this.#area(rank, values.length));
-    if (wire === "f32") areas[this.rank]!.set(values);
-    else toBf16(values, areas[this.rank] as Uint16Array);
-    this.#calls += 1;
-    const written = performance.now();
-    await this.#arrive();
-    const arrived = performance.now();
-    if (wire === "f32") addUp(areas as Float32Array[], values);
-    else addUpBf16(areas as Uint16Array[], values);
-    this.times.sums += 1;
-    this.times.waitingMs += arrived - written;
-    this.times.addingMs += performance.now() - arrived + written - started;
+  give(values: Float32Array): void {
+    if (values.length > this.slice)
+      throw new Error(`a slice of ${values.length} values; there is room for ${this.slice}`);
+    if (this.#given - this.#taken > 1) throw new Error("a third slice before the first was taken");
+    const own = this.#area(this.rank, this.#given, values.length);
+    if (own instanceof Float32Array) own.set(values);
+    else toBf16(values, own);
+    this.#given += 1;
+    Atomics.store(this.#control, given + this.rank, this.#given | 0);
+    this.#ring();
   }
 
-  /** Lets the others know that this rank will not come again. */
-  fail(): void {
-    Atomics.compareExchange(this.#control, failed, 0, 1 + this.rank);
-    Atomics.notify(this.#control, arrivals);
+  /** Errors: device_lost when a rank has failed or does not come in time; then for every later call too. */
+  async take(out: Float32Array): Promise<void> {
+    await this.#wait(given);
+    const begun = performance.now();
+    if (inSegments(this.ranks, out.length)) await this.#takeSegments(out);
+    else this.#addUp(out, 0);
+    this.#taken += 1;
+    this.times.reducingMs += performance.now() - begun;
   }
 
-  #area(rank: number, length: number): Float32Array | Uint16Array {
-    const { capacity, ranks, wire, values } = this.#meeting;
-    const first = ((this.#calls % 2) * ranks + rank) * capacity;
+  /** Adds up this rank's segment, and takes the others'. */
+  async #takeSegments(out: Float32Array): Promise<void> {
+    const sum = new Float32Array(this.#meeting.sums, 4 * this.slice * (this.#taken % areas), out.length);
+    const [from, to] = [this.rank, this.rank + 1].map((n) => Math.floor((n * out.length) / this.ranks));
+    this.#addUp(sum.subarray(from, to), from!);
+    Atomics.store(this.#control, given + this.ranks + this.rank, (this.#taken + 1) | 0);
+    this.#ring();
+    const waited = await this.#wait(given + this.ranks);
+    out.set(sum);
+    this.times.reducingMs -= waited;
+  }
+
+  /** out ← Σ over ranks of the slice that is to be taken, from its value `from` on. */
+  #addUp(out: Float32Array, from: number): void {
+    const parts = Array.from({ length: this.ranks }, (_, rank) =>
+      this.#area(rank, this.#taken, from + out.length).subarray(from),
+    );
+    if (this.#meeting.wire === "f32") addUp(parts as Float32Array[], out);
+    else addUpBf16(parts as Uint16Array[], out);
+  }
+
+  /** Lets all know that a rank, this one unless another is named, will not come again. */
+  fail(rank = this.rank): void {
+    Atomics.compareExchange(this.#control, failed, 0, 1 + rank);
+    this.#ring();
+  }
+
+  #area(rank: number, call: number, length: number): Float32Array | Uint16Array {
+    const { slice, ranks, wire, values } = this.#meeting;
+    const first = ((call % areas) * ranks + rank) * slice;
     return wire === "f32"
       ? new Float32Array(values, 4 * first, length)
       : new Uint16Array(values, 2 * first, length);
   }
 
-  /** Resolves once every rank has made as many calls. Counts wrap around; only differences are looked at. */
-  async #arrive(): Promise<void> {
-    const all = (this.#calls * this.ranks) | 0;
-    Atomics.add(this.#control, arrivals, 1);
-    Atomics.notify(this.#control, arrivals);
-    const until = performance.now() + this.#limitMs;
+  #ring(): void {
+    Atomics.add(this.#control, bell, 1);
+    Atomics.notify(this.#control, bell);
+  }
+
+  /** Until all ranks have counted the slice that is to be taken, in the words from `first` on; how long it took, ms. */
+  async #wait(first: number): Promise<number> {
+    const begun = performance.now();
+    const until = begun + this.#limitMs;
     for (;;) {
-      const here = Atomics.load(this.#control, arrivals);
+      const heard = Atomics.load(this.#control, bell); // ahead of what it tells of, so that no change is missed
       const broken = Atomics.load(this.#control, failed);
-      if (broken !== 0) throw new EngineError("device_lost", `rank ${broken - 1} of ${this.ranks} failed`);
-      if (((here - all) | 0) >= 0) return;
+      if (broken !== 0) throw this.#broken(broken - 1);
+      const missing = this.#missing(first);
+      if (missing === undefined) break;
       const left = until - performance.now();
-      if (left <= 0) throw this.#late(all - here);
-      await waitForChange(this.#control, arrivals, here, left);
+      if (left <= 0) {
+        this.fail(missing);
+        const text = `rank ${missing} of ${this.ranks} did not come to sum ${this.times.sums + 1} in ${this.#limitMs} ms`;
+        throw new EngineError("device_lost", text, { failedRank: missing });
+      }
+      await waitForChange(this.#control, bell, heard, left);
     }
+    const waited = performance.now() - begun;
+    this.times.waitingMs += waited;
+    return waited;
   }
 
-  #late(missing: number): EngineError {
-    this.fail();
-    const text = `${missing} of ${this.ranks} ranks did not come to sum ${this.#calls} in ${this.#limitMs} ms`;
-    return new EngineError("device_lost", text);
+  /** A rank that has not counted what is to be taken. Counts wrap around; only differences are looked at. */
+  #missing(first: number): number | undefined {
+    for (let rank = 0; rank < this.ranks; rank += 1)
+      if (((Atomics.load(this.#control, first + rank) - this.#taken) | 0) <= 0) return rank;
+    return undefined;
+  }
+
+  #broken(rank: number): EngineError {
+    return new EngineError("device_lost", `rank ${rank} of ${this.ranks} failed`, { failedRank: rank });
   }
 }
 
-/** Node has it; TypeScript's library for its version does not say so. */
-interface WaitAsync {
-  waitAsync(
-    array: Int32Array,
-    index: number,
-    value: number,
-    timeout: number,
-  ): { value: string | Promise<string> };
-}
-
-async function waitForChange(control: Int32Array, index: number, value: number, ms: number): Promise<void> {
-  await (Atomics as unknown as WaitAsync).waitAsync(control, index, value, ms).value;
+/** Whether a second rendezvous costs less than what it spares in reading (bench/LOG.md). */
+function inSegments(ranks: number, length: number): boolean {
+  return (ranks - 1) * length >= 1 << 15;
 }
 
 function addUp(areas: readonly Float32Array[], out: Float32Array): void {
   const [first, second, ...rest] = areas;
-  if (!second) return;
+  if (!second) return out.set(first!);
   for (let i = 0; i < out.length; i += 1) out[i] = first![i]! + second[i]!;
   for (const area of rest) for (let i = 0; i < out.length; i += 1) out[i]! += area[i]!;
 }

@@ -7,11 +7,11 @@ import type { TensorEntry } from "../formats/header.ts";
 import { elements } from "../gpu/tensor.ts";
 import { EngineError } from "../errors.ts";
 import type { RankShare, Slice } from "./slices.ts";
-import { length, type Span } from "./split.ts";
+import { length, shifted, type Span } from "./split.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Errors of its methods: as the checkpoint's; bad_request where a cut falls within a block. */
+/** Errors of its methods: as the checkpoint's; unsupported_model where a cut falls within a block. */
 export function sliced(whole: TensorSource, { sliceOf }: Pick<RankShare, "sliceOf">): TensorSource {
   const entry = (name: string) => partOf(whole.entry(name), sliceOf(name));
   return {
@@ -34,10 +34,9 @@ export function sliced(whole: TensorSource, { sliceOf }: Pick<RankShare, "sliceO
     async stream(name, options, sink) {
       const slice = sliceOf(name);
       if (!slice) return whole.stream(name, options, sink);
-      const part = entry(name);
-      const { rows = [0, part.shape[0]!], chunkBytes } = options;
+      const { rows = [0, rowsOf(entry(name), slice)], chunkBytes } = options;
       const cut = slice.columns ? columnCutter(whole.entry(name), slice.columns.spans, sink) : sink;
-      for (const { span, at } of within(slice.rows?.spans ?? [{ from: 0, to: part.shape[0]! }], rows)) {
+      for (const { span, at } of within(rowSpans(whole.entry(name), slice), rows)) {
         const toPart: RowSink = (chunk, row) => cut(chunk, at + row - span.from);
         await whole.stream(
           name,
@@ -53,10 +52,10 @@ export function sliced(whole: TensorSource, { sliceOf }: Pick<RankShare, "sliceO
 function partOf(entry: TensorEntry, slice: Slice | undefined): TensorEntry {
   if (!slice) return entry;
   const shape = [...entry.shape];
-  if (slice.rows) shape[0] = total(slice.rows.spans);
+  if (slice.rows) shape[rowAxis(slice)] = total(slice.rows.spans);
   if (slice.columns) {
     for (const span of slice.columns.spans) checkBlocks(entry, span);
-    shape[1] = total(slice.columns.spans);
+    shape[rowAxis(slice) + 1] = total(slice.columns.spans);
   }
   return { ...entry, shape, bytes: (entry.bytes / elements(entry.shape)) * elements(shape) };
 }
@@ -64,9 +63,25 @@ function partOf(entry: TensorEntry, slice: Slice | undefined): TensorEntry {
 /** What the whole must be for its part to have this shape. */
 function wholeShape(shape: readonly number[], slice: Slice | undefined): number[] {
   const whole = [...shape];
-  if (slice?.rows) whole[0] = slice.rows.of;
-  if (slice?.columns) whole[1] = slice.columns.of;
+  if (slice?.rows) whole[rowAxis(slice)] = slice.rows.of;
+  if (slice?.columns) whole[rowAxis(slice) + 1] = slice.columns.of;
   return whole;
+}
+
+function rowAxis({ stack }: Slice): 0 | 1 {
+  return stack === undefined ? 0 : 1;
+}
+
+/** Of a tensor, those of all that are stacked in it counted together. */
+function rowsOf({ shape }: TensorEntry, slice: Slice): number {
+  return (slice.stack ?? 1) * shape[rowAxis(slice)]!;
+}
+
+/** The rows of the whole that a part has. */
+function rowSpans(whole: TensorEntry, slice: Slice): readonly Span[] {
+  const { rows, stack = 1 } = slice;
+  if (!rows) return [{ from: 0, to: rowsOf(whole, slice) }];
+  return Array.from({ length: stack }, (_, i) => rows.spans.map((span) => shifted(span, i * rows.of))).flat();
 }
 
 /** The pieces of a part's rows [from, to): where they lie in the whole, and their first row in the part. */
@@ -85,7 +100,7 @@ function within(spans: readonly Span[], [from, to]: readonly [number, number]): 
 
 function columnCutter(entry: TensorEntry, spans: readonly Span[], sink: RowSink): RowSink {
   const { values, bytes } = unitOf(entry);
-  const rowBytes = (entry.shape[1]! / values) * bytes;
+  const rowBytes = (entry.shape.at(-1)! / values) * bytes;
   const cuts = spans.map(({ from, to }) => [(from / values) * bytes, (to / values) * bytes] as const);
   const width = cuts.reduce((sum, [from, to]) => sum + to - from, 0);
   return (chunk, row) => {
@@ -113,7 +128,7 @@ function checkBlocks(entry: TensorEntry, span: Span): void {
   if (span.from % values === 0 && span.to % values === 0) return;
   const where = `columns ${span.from} to ${span.to - 1} of ${entry.name}`;
   const why = `are not whole ${entry.dtype} blocks of ${values}; another number or weighting of devices may fit`;
-  throw new EngineError("bad_request", `${where} ${why}`);
+  throw new EngineError("unsupported_model", `${where} ${why}`);
 }
 
 function valuesOf(values: Float32Array<ArrayBuffer>, shape: readonly number[], { rows, columns }: Slice) {

@@ -9,12 +9,15 @@ export interface Span {
 
 /**
  * `total` units to as many ranks as there are weights: neighbours, each at least one, none left over. Errors:
- * bad_request with `what` and the figures where there are fewer units than ranks.
+ * unsupported_model with `what` and the figures where there are fewer units than ranks.
  */
 export function deal(total: number, weights: readonly number[], what: string): Span[] {
   const ranks = weights.length;
   if (total < ranks)
-    throw new EngineError("bad_request", `${what}: ${total} cannot be dealt to ${ranks} devices, one each`);
+    throw new EngineError(
+      "unsupported_model",
+      `${what}: ${total} cannot be dealt to ${ranks} devices, one each`,
+    );
   const sum = weights.reduce((all, weight) => all + weight, 0);
   const spans: Span[] = [];
   let from = 0;

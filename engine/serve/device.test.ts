@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
-import { loadModel } from "./device.ts";
+import { loadModel, type LoadHooks } from "./device.ts";
+import { LoadWatch } from "./loadWatch.ts";
+import { Pulse } from "./pulse.ts";
 
 let gpu: Gpu;
 let folder: string;
@@ -37,11 +39,12 @@ afterAll(async () => {
 async function loadWith(
   change: (config: { text_config: Record<string, unknown> }) => void,
   contextLength = 64,
+  hooks: LoadHooks = {},
 ) {
   const config = JSON.parse(await readFile(join(demoModel, "config.json"), "utf8")) as never;
   change(config);
   await writeFile(join(folder, "config.json"), JSON.stringify(config));
-  return loadModel(gpu, folder, { contextLength });
+  return loadModel(gpu, folder, { contextLength }, hooks);
 }
 
 test("a model that loads holds buffers, and gives all of them back", async () => {
@@ -71,5 +74,34 @@ test("a layer more than the checkpoint has", async () => {
     );
   });
   await expect(longer).rejects.toMatchObject({ code: "bad_checkpoint" });
+  expect(live.size).toBe(0);
+});
+
+test("a disk that hangs: the load is given up, another model stays, and what is read too late is of no matter", async () => {
+  const other = await loadWith(() => undefined);
+  const [before, errors] = [live.size, [] as string[]];
+  gpu.device.addEventListener("uncapturederror", ({ error }) => errors.push(error.message));
+  let read: () => void = () => undefined;
+  let pieces = 0;
+  const hang = new Promise<void>((resolve) => (read = resolve));
+  const onRead = () => ((pieces += 1) === 9 ? hang : Promise.resolve());
+  const options = { limitMs: 250, name: "demo", gpu, pulse: new Pulse() };
+  const watch = new LoadWatch({ ...options, onRead });
+  const stalled = loadWith(() => undefined, 64, { watch });
+  await expect(stalled).rejects.toMatchObject({
+    code: "load_stalled",
+    message: expect.stringMatching(
+      /^demo: given up after 0.25 s without progress in reading model\./,
+    ) as string,
+  });
+  expect(live.size).toBe(before);
+  const seen = pieces; // other tensors were read meanwhile
+  read();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect([pieces, live.size, errors]).toEqual([seen, before, []]);
+  const again = new LoadWatch(options);
+  (await loadWith(() => undefined, 64, { watch: again })).destroy();
+  again.end();
+  other.destroy();
   expect(live.size).toBe(0);
 });

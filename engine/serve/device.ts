@@ -8,9 +8,11 @@ import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
+import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWatch.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { budgetFor, pace, planModel } from "./planModel.ts";
+import type { TuningHooks } from "./plans.ts";
 import type { Pulse } from "./pulse.ts";
 import { Runner } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
@@ -32,6 +34,8 @@ export interface LoadHooks {
   onProgress?: (progress: LoadProgress) => void;
   /** What repacks and quantises; default: this thread. */
   converter?: Converter;
+  /** Ends it when it no longer comes forward; default: nobody. */
+  watch?: Watch;
   /** Counts the model's steps for a watchdog. */
   pulse?: Pulse;
   /** Hears each turn before it runs. */
@@ -42,7 +46,7 @@ export interface LoadHooks {
 
 /**
  * Reads a checkpoint onto the device and prepares to run it, by a plan of its memory. Nothing stays allocated when it
- * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint.
+ * throws. Errors: out_of_memory with the arithmetic; those of a bad checkpoint; those of the watch.
  */
 export async function loadModel(
   gpu: Gpu,
@@ -50,13 +54,20 @@ export async function loadModel(
   options: LoadOptions,
   hooks: LoadHooks = {},
 ): Promise<DeviceModel> {
-  const checkpoint = await openCheckpoint(folder, options.quant);
+  const { watch = unwatched } = hooks;
+  const opening = openCheckpoint(folder, options.quant);
+  const ended = () => opening.then((checkpoint) => checkpoint.close()).catch(() => undefined);
   try {
-    const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
-    const plan = await planModel(gpu, checkpoint, options, budget);
-    return await allocating(gpu, () => buildModel(gpu, checkpoint, plan, options, hooks));
+    const checkpoint = await watch.during("opening its files", opening);
+    const planning = async () => {
+      const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
+      return planModel(gpu, checkpoint, options, budget);
+    };
+    const plan = await watch.during("planning its memory", planning());
+    return await allocating(gpu, () => watch.guard(buildModel(gpu, checkpoint, plan, options, hooks)));
   } finally {
-    await checkpoint.close();
+    const closed = ended();
+    if (!watch.error) await closed; // a file that hangs does not close either
   }
 }
 
@@ -65,7 +76,7 @@ async function buildModel(
   checkpoint: Checkpoint,
   plan: MemoryPlan,
   options: LoadOptions,
-  { onProgress = () => undefined, converter = serialConverter, ...watch }: LoadHooks,
+  { onProgress = () => undefined, converter = serialConverter, watch = unwatched, ...hears }: LoadHooks,
 ): Promise<DeviceModel> {
   const progress: LoadProgress = {
     phase: "reading",
@@ -81,7 +92,9 @@ async function buildModel(
   };
   const { contextLength, slots, pages, snapshots } = plan;
   const { chunk, flopsPerSubmit } = pace(gpu.report.kind);
-  const loader = new Loader(gpu, checkpoint, { onBytes, converter });
+  const loader = new Loader(gpu, watchedSource(checkpoint, watch), {
+    ...{ onBytes, converter: watchedConverter(converter, watch) },
+  });
   const config = await configOf(checkpoint);
   const network = await architectures[config.modelType](loader, config);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
@@ -90,8 +103,9 @@ async function buildModel(
   // The weights flow while kernels compile.
   const { vision, runner } = await loader.fillBeside(async () => {
     const vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
-    const filled = () => onProgress({ ...progress, phase: "compiling" });
-    loader.fill().then(filled, () => undefined);
+    const compiling = () => onProgress({ ...progress, phase: "compiling" });
+    loader.fill().then(compiling, () => undefined);
+    const tuning = tuningHooks(loader, onProgress, progress);
     const pictures = vision !== undefined;
     const runnerOptions = {
       contextLength,
@@ -102,6 +116,7 @@ async function buildModel(
       chunk,
       flopsPerSubmit,
       pictures,
+      tuning,
     };
     const runner = await Runner.create(gpu, network, config, runnerOptions);
     await runner.warmUp();
@@ -114,8 +129,23 @@ async function buildModel(
     loader.dispose();
   };
   const states = config.layerTypes.includes("linear_attention");
-  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...watch });
+  const turns = new Turns(runner, vision, { chunk, states, prefixCache, specialTokens, ...hears });
   return { config, runner, vision, turns, info: infoOf(config, loader, runner, vision, plan), destroy };
+}
+
+/** What is measured must have the device to itself: the weights are there before. */
+function tuningHooks(
+  loader: Loader,
+  tell: (progress: LoadProgress) => void,
+  progress: LoadProgress,
+): TuningHooks {
+  return {
+    begin: async () => {
+      await loader.fill();
+      tell({ ...progress, phase: "tuning" });
+    },
+    end: () => tell({ ...progress, phase: "compiling" }),
+  };
 }
 
 function infoOf(

@@ -10,6 +10,7 @@ import { Grammars } from "../grammar/matcher.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
 import { loadModel, type DeviceModel } from "./device.ts";
 import { Faults, type FaultTarget } from "./faults.ts";
+import { LoadWatch } from "./loadWatch.ts";
 import type { FromWorker, ThreadData, ToWorker } from "./messages.ts";
 import { Pulse } from "./pulse.ts";
 import type { Step } from "./scheduler.ts";
@@ -22,13 +23,13 @@ const lossLimitMs = 100;
 const settledMs = 100;
 
 /** Serves a port until it is told to close. */
-export async function serveDevice(port: MessagePort, { choice, pulse, faults }: ThreadData): Promise<void> {
+export async function serveDevice(port: MessagePort, data: ThreadData): Promise<void> {
   const post = (message: FromWorker) => {
     port.postMessage(message);
   };
   let gpu: Gpu;
   try {
-    gpu = await openGpu(choice);
+    gpu = await openGpu(data.choice, undefined, data.tuning);
   } catch (error) {
     post({ type: "open_failed", error: toPlainError(error) });
     await ended(port);
@@ -36,7 +37,7 @@ export async function serveDevice(port: MessagePort, { choice, pulse, faults }: 
   }
   // While a result is awaited Dawn polls in a loop; on a software adapter that would starve its own workers.
   if (gpu.report.kind === "software") lowerPriority();
-  const server = new DeviceServer(gpu, post, new Pulse(pulse), new Faults(faults));
+  const server = new DeviceServer(gpu, post, data);
   watchDevice(gpu, server);
   post({ type: "opened", report: gpu.report });
   await new Promise<void>((resolve) => {
@@ -90,6 +91,8 @@ class DeviceServer {
   readonly #gpu: Gpu;
   readonly #post: (message: FromWorker) => void;
   readonly #pulse: Pulse;
+  readonly #loadPulse: Pulse;
+  readonly #loadLimitMs: number;
   readonly #faults: Faults;
   readonly #models = new Map<number, DeviceModel>();
   readonly #jobs = new Map<number, Turns>();
@@ -97,11 +100,14 @@ class DeviceServer {
   /** It ends, or its end was asked for: nothing more is told. */
   #over = false;
 
-  constructor(gpu: Gpu, post: (message: FromWorker) => void, pulse: Pulse, faults: Faults) {
+  constructor(gpu: Gpu, post: (message: FromWorker) => void, data: ThreadData) {
     this.#gpu = gpu;
     this.#post = post;
-    this.#pulse = pulse;
-    this.#faults = faults;
+    this.#pulse = new Pulse(data.pulse);
+    this.#loadPulse = new Pulse(data.loadPulse);
+    this.#loadLimitMs = data.loadLimitMs[gpu.report.kind];
+    this.#faults = new Faults(data.faults);
+    if (data.faults.length > 0) this.#faults.obstruct(gpu.device);
   }
 
   /** Handles one message; true when it was the last. */
@@ -144,21 +150,26 @@ class DeviceServer {
       this.#post({ type: "progress", model, progress });
     };
     const converter = openConverter();
+    const watch = new LoadWatch({
+      ...{ limitMs: this.#loadLimitMs, name: folder, gpu: this.#gpu, pulse: this.#loadPulse },
+      onRead: () => this.#faults.pass("read"),
+    });
     try {
       const promised = [...this.#models.values()].reduce((sum, { info }) => sum + info.plan.totalBytes, 0);
       const hooks = {
         promised,
         onProgress,
-        converter,
-        pulse: this.#pulse,
+        ...{ converter, watch, pulse: this.#pulse },
         onStep: (step: Step) => this.#stepped(model, step),
       };
       const loaded = await loadModel(this.#gpu, folder, options, hooks);
       this.#models.set(model, loaded);
       this.#post({ type: "loaded", model, info: loaded.info });
     } catch (error) {
+      if (error === watch.error && watch.error?.code === "device_lost") this.lost(watch.error);
       await this.#tell(error, (told) => ({ type: "load_failed", model, error: told }));
     } finally {
+      watch.end();
       await converter.close();
     }
   }

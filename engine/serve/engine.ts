@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../errors.ts";
 import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { faultsOfLife, parseFaults, type Fault } from "./faults.ts";
 import { LoadedModel, type ModelOptions } from "./model.ts";
@@ -14,7 +15,7 @@ import { loadText } from "./text.ts";
 import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
-export interface EngineOptions extends GpuOptions {
+export interface EngineOptions extends GpuOptions, TuningOptions {
   /** How many requests may wait for one model, and of how many prompt tokens; default: 64, and no limit. */
   maxQueue?: number;
   maxQueueTokens?: number | undefined;
@@ -32,6 +33,8 @@ export interface EngineOptions extends GpuOptions {
   images?: Partial<ImageLimits>;
   /** A step that takes longer means that the device hangs, ms; default: two minutes, on a software adapter ten. */
   stepLimitMs?: number | undefined;
+  /** A load without progress for so long is given up, ms; default: as for a step. */
+  loadLimitMs?: number | undefined;
   /** How often a lost device is opened again; default: restarts.ts. */
   restarts?: RestartLimits;
   /** For tests only: what shall fail (faults.ts). */
@@ -45,7 +48,8 @@ interface ModelDefaults extends ModelOptions {
   kvCache: NonNullable<LoadOptions["kvCache"]>;
 }
 
-const defaultStepLimitMs = { hardware: 120_000, software: 600_000 };
+/** Of a step, and of a load without progress. */
+const defaultLimitMs = { hardware: 120_000, software: 600_000 };
 /** Answers to "when shall I come back", s. */
 const [leastWait, mostWait] = [1, 120];
 
@@ -61,8 +65,11 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     memoryLimitMb,
     images,
     stepLimitMs,
+    loadLimitMs,
     restarts = defaultRestarts,
     faults,
+    strict,
+    autotune,
     ...gpu
   } = options;
   const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
@@ -70,13 +77,18 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     ...limits,
     maxInFlight,
     memoryLimitMb,
-    prefixCache,
+    prefixCache: prefixCache && !strict, // what one request left would be read by another, in other sums' bits
     kvCache,
     images: { ...defaultImageLimits, ...images },
   };
-  const stepLimits =
-    stepLimitMs === undefined ? defaultStepLimitMs : { hardware: stepLimitMs, software: stepLimitMs };
-  const threads = { gpu, stepLimitMs: stepLimits };
+  const limit = (ms: number | undefined) =>
+    ms === undefined ? defaultLimitMs : { hardware: ms, software: ms };
+  const threads = {
+    gpu,
+    tuning: { strict, autotune },
+    stepLimitMs: limit(stepLimitMs),
+    loadLimitMs: limit(loadLimitMs),
+  };
   const planned = parseFaults(faults ?? "");
   const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
   return new DeviceEngine(thread, threads, {
@@ -85,6 +97,9 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     faults: planned,
   });
 }
+
+/** What all lives of the thread have in common. */
+type Threads = Pick<ThreadOptions, "gpu" | "tuning" | "stepLimitMs" | "loadLimitMs">;
 
 interface Means {
   modelOptions: ModelDefaults;
@@ -96,7 +111,7 @@ class DeviceEngine implements Engine {
   readonly device: DeviceReport;
   onChange: (health: DeviceHealth) => void = () => undefined;
   readonly #means: Means;
-  readonly #threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">;
+  readonly #threads: Threads;
   readonly #residents = new Set<Resident>();
   #thread: DeviceThread;
   #health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
@@ -108,7 +123,7 @@ class DeviceEngine implements Engine {
   #reloadMs = 0;
   #backAt = 0;
 
-  constructor(thread: DeviceThread, threads: Pick<ThreadOptions, "gpu" | "stepLimitMs">, means: Means) {
+  constructor(thread: DeviceThread, threads: Threads, means: Means) {
     this.device = thread.report;
     this.#threads = threads;
     this.#means = means;
@@ -125,7 +140,8 @@ class DeviceEngine implements Engine {
     options: LoadOptions,
     onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<Model> {
-    const text = await loadText(folder, options.quant);
+    const limitMs = this.#threads.loadLimitMs[this.device.kind];
+    const text = await withinLimit(loadText(folder, options.quant), limitMs, folder);
     if (this.#health.state === "failed" && !this.#over) {
       this.#means.restarts.forget();
       this.#recover(this.#health.reason ?? "");
@@ -243,4 +259,14 @@ class DeviceEngine implements Engine {
     const seconds = Math.ceil((this.#backAt - performance.now()) / 1000);
     return Math.min(mostWait, Math.max(leastWait, seconds));
   }
+}
+
+/** A disk that hangs is met here first: the tokenizer is read before the device is asked. */
+async function withinLimit<T>(reading: Promise<T>, limitMs: number, folder: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = `${folder}: given up after ${limitMs / 1000} s in reading its tokenizer`;
+    timer = setTimeout(() => reject(new EngineError("load_stalled", text)), limitMs);
+  });
+  return Promise.race([reading, late]).finally(() => clearTimeout(timer));
 }

@@ -18,7 +18,8 @@ test.each([
   "lost@decode:0",
   "lost@decode:x",
   "hang@load",
-  "stuck@load",
+  "lost@read",
+  "stuck@compile",
 ])("%s is no fault", (text) => {
   expect(() => parseFaults(`bug@decode ${text}`)).toThrow(`faults: "${text}" is not KIND@POINT`);
 });

@@ -8,12 +8,14 @@
 import { EngineError } from "../errors.ts";
 
 /**
- * lost: the device is destroyed while it computes. hang: the step never ends. stuck: nor does the thread ever hear
+ * lost: the device is destroyed while it computes. hang: what was begun never ends. stuck: nor does the thread ever hear
  * anything again. crash: an exception that nobody catches. bug: an exception in the step. memory: no memory is left.
  */
 const kinds = ["lost", "hang", "stuck", "crash", "bug", "memory"] as const;
-/** load: when all is on the device. */
-const points = ["load", "prefill", "decode"] as const;
+/** In a load: read, a piece of the checkpoint; compile, a kernel; upload, a wait for the queue; load, when all is there. */
+const points = ["read", "compile", "upload", "load", "prefill", "decode"] as const;
+/** What can happen in the midst of a load, where each is a wait. */
+const waits: readonly FaultPoint[] = ["read", "compile", "upload"];
 
 export type FaultKind = (typeof kinds)[number];
 export type FaultPoint = (typeof points)[number];
@@ -33,9 +35,13 @@ export function parseFaults(text: string): Fault[] {
     .map((word) => {
       const [, kind, point, at = "1", star] = /^(\w+)@(\w+)(?::([1-9]\d*))?(\*)?$/.exec(word) ?? [];
       const known = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
-      if (!known || (point === "load" && (kind === "hang" || kind === "stuck"))) {
-        const form = `KIND@POINT[:N][*] with ${kinds.join(", ")} at ${points.join(", ")} (no hang or stuck load)`;
-        throw new EngineError("bad_config", `faults: "${word}" is not ${form}`);
+      const fits = waits.includes(point as FaultPoint)
+        ? kind === "hang"
+        : kind !== "hang" || point !== "load";
+      if (!known || !fits) {
+        const form = `KIND@POINT[:N][*] with ${kinds.join(", ")} at ${points.join(", ")}`;
+        const but = `(only hang at ${waits.join(", ")}; all but hang at load)`;
+        throw new EngineError("bad_config", `faults: "${word}" is not ${form} ${but}`);
       }
       return { kind, point, at: Number(at), always: star !== undefined } as Fault;
     });
@@ -59,6 +65,28 @@ export class Faults {
 
   constructor(faults: readonly Fault[] = []) {
     this.#faults = faults;
+  }
+
+  /** Counts a wait of a load; resolves at once, or never. */
+  async pass(point: FaultPoint): Promise<void> {
+    let hangs = false;
+    this.reach(point, { destroyDevice: () => undefined, hang: () => (hangs = true) });
+    if (hangs) await new Promise(() => undefined);
+  }
+
+  /** Makes the device's own waits pass here. */
+  obstruct(device: GPUDevice): void {
+    const { queue } = device;
+    const compile = device.createComputePipelineAsync.bind(device);
+    const wait = queue.onSubmittedWorkDone.bind(queue);
+    device.createComputePipelineAsync = async (kernel) => {
+      await this.pass("compile");
+      return compile(kernel);
+    };
+    queue.onSubmittedWorkDone = async () => {
+      await this.pass("upload");
+      return wait();
+    };
   }
 
   /** Counts the point, and does what is due there. Throws for bug and memory. */

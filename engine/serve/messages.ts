@@ -3,6 +3,7 @@
 import type { PlainError } from "../errors.ts";
 import type { AdapterChoice } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { Fault } from "./faults.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
@@ -13,7 +14,12 @@ import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionI
 export interface ThreadData {
   choice: AdapterChoice;
   pulse: PulseMemory;
+  /** Of loads, apart from the steps': neither may hide that the other is stuck. */
+  loadPulse: PulseMemory;
+  /** A load without progress for so long is given up, ms. */
+  loadLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
   faults: readonly Fault[];
+  tuning: TuningOptions;
 }
 
 /** What only the device side knows of a loaded model. */

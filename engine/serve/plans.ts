@@ -1,13 +1,13 @@
 // The plans of a model that serves: a prompt's chunk with its last row's head, and decoding for 1, 2, 4, … sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
+import { Recording, type Peers, type Plan } from "../gpu/plan.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Memory, Network } from "../models/network.ts";
 import * as op from "../ops/index.ts";
 import { isSoftware } from "../ops/variants.ts";
 import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
 
-/** What follows the last token of a sequence, for T of them. */
+/** What follows the last token of a sequence, for T of them; a device that has no head has none. */
 export interface Outputs {
   /** [T, V] */
   logits: Tensor;
@@ -21,13 +21,13 @@ export interface PrefillPlan {
   body: Plan;
   /** What follows that row. */
   head: Plan;
-  outputs: Outputs;
+  outputs: Outputs | undefined;
 }
 
 export interface DecodePlan {
   entrance: Entrance;
   plan: Plan;
-  outputs: Outputs;
+  outputs: Outputs | undefined;
 }
 
 export interface Plans {
@@ -36,15 +36,45 @@ export interface Plans {
   decode: readonly DecodePlan[];
 }
 
-export interface PlanOptions {
+export interface PlanOptions extends Peers {
   /** Most tokens of a prefill run. */
   chunk: number;
   /** Most sequences of a decode run. */
   slots: number;
   /** The residual stream's width, where prompts may have pictures in them. */
   pictureWidth: number | undefined;
-  /** Where the model is spread over several devices. */
-  exchange?: Exchange | undefined;
+}
+
+/** Who is to know that measuring begins, which waits for it, and that it is over. */
+export interface TuningHooks {
+  begin(): Promise<void>;
+  end(): void;
+}
+
+/**
+ * Measures what recording a prompt's chunk and a token asks of the device's tuning and is not known; nothing where all is.
+ */
+export async function tunePlans(
+  gpu: Gpu,
+  network: Network,
+  memory: Memory,
+  rope: Tensor,
+  { chunk, ...peers }: Pick<PlanOptions, "chunk"> & Peers,
+  hooks: TuningHooks,
+): Promise<void> {
+  if (!gpu.tuning.searching) return;
+  for (const capacity of [1, chunk]) {
+    const entrance = createEntrance(gpu, { capacity, rope });
+    const asking = new Recording(gpu, { capacity, step: entrance.step, ...peers });
+    const x = network.body(asking, entrance.inputs, memory);
+    const tail = new Recording(gpu, { capacity: 1, step: entrance.step, ...peers });
+    network.head(tail, op.lastRow(asking, x));
+    freeEntrance(entrance);
+  }
+  if (gpu.tuning.open.length === 0) return;
+  await hooks.begin();
+  await op.tune(gpu);
+  hooks.end();
 }
 
 /** Records and compiles them all. */
@@ -53,19 +83,19 @@ export async function recordPlans(
   network: Network,
   memory: Memory,
   rope: Tensor,
-  { chunk, slots, pictureWidth, exchange }: PlanOptions,
+  { chunk, slots, pictureWidth, ...peers }: PlanOptions,
 ): Promise<Plans> {
   const prefill = await recordPrefill(
     gpu,
     network,
     memory,
     createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
-    exchange,
+    peers,
   );
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
-    decode.push(await recordDecode(gpu, network, memory, entrance, exchange));
+    decode.push(await recordDecode(gpu, network, memory, entrance, peers));
   }
   return { prefill, decode };
 }
@@ -97,16 +127,16 @@ async function recordPrefill(
   network: Network,
   memory: Memory,
   entrance: Entrance,
-  exchange: Exchange | undefined,
+  peers: Peers,
 ): Promise<PrefillPlan> {
   const { capacity, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, step, exchange });
+  const recording = new Recording(gpu, { capacity, step, ...peers });
   const x = network.body(recording, inputs, memory);
   const last = op.lastRow(recording, x);
   const body = await recording.finish([last]);
-  const tail = new Recording(gpu, { capacity: 1, step, exchange });
+  const tail = new Recording(gpu, { capacity: 1, step, ...peers });
   const outputs = recordHead(tail, network, last);
-  return { entrance, body, head: await tail.finish([outputs.logits, outputs.next]), outputs };
+  return { entrance, body, head: await tail.finish(tensorsOf(outputs)), outputs };
 }
 
 async function recordDecode(
@@ -114,15 +144,19 @@ async function recordDecode(
   network: Network,
   memory: Memory,
   entrance: Entrance,
-  exchange: Exchange | undefined,
+  peers: Peers,
 ): Promise<DecodePlan> {
   const { capacity, batch, step, inputs } = entrance;
-  const recording = new Recording(gpu, { capacity, batch, step, exchange });
+  const recording = new Recording(gpu, { capacity, batch, step, ...peers });
   const outputs = recordHead(recording, network, network.body(recording, inputs, memory));
-  return { entrance, plan: await recording.finish([outputs.logits, outputs.next]), outputs };
+  return { entrance, plan: await recording.finish(tensorsOf(outputs)), outputs };
 }
 
-function recordHead(recording: Recording, network: Network, x: Tensor): Outputs {
+function recordHead(recording: Recording, network: Network, x: Tensor): Outputs | undefined {
   const logits = network.head(recording, x);
-  return { logits, next: op.argmax(recording, logits) };
+  return logits && { logits, next: op.argmax(recording, logits) };
+}
+
+function tensorsOf(outputs: Outputs | undefined): Tensor[] {
+  return outputs ? [outputs.logits, outputs.next] : [];
 }

@@ -135,11 +135,18 @@ test("restarted on request, its models are read again", async () => {
   expect(healths.length).toBe(2); // an end that was asked for is no loss
 });
 
-test("closing while it recovers leaves no thread behind", async () => {
-  const engine = await start("lost@decode:1");
-  const model = await load(engine);
-  await expect(ask(model)).rejects.toMatchObject({ code: "device_lost" });
-  expect(engine.health.state).toBe("recovering");
+test("a disk that hangs costs its load, a device that hangs is lost; closing while it recovers leaves no thread", async () => {
+  const engine = await start("hang@read:3 hang@upload:1", { loadLimitMs: 4000 });
+  await expect(load(engine)).rejects.toMatchObject({
+    code: "load_stalled",
+    message: expect.stringMatching(/given up after 4 s without progress in reading /) as string,
+  });
+  expect(engine.health.losses).toBe(0);
+  await expect(load(engine)).rejects.toMatchObject({
+    code: "device_lost",
+    message: expect.stringContaining("it did nothing for 4 s while") as string,
+  });
+  expect(engine.health).toMatchObject({ state: "recovering", losses: 1 });
   await engine.close();
-  await expect(ask(model)).rejects.toMatchObject({ code: "device_lost" });
+  await expect(load(engine)).rejects.toMatchObject({ code: "device_lost" });
 });

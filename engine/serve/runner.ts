@@ -3,7 +3,7 @@
 // ahead of each run; a plan itself never changes.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Exchange } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/plan.ts";
 import { bufferOf, readRanges, type Range } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
@@ -14,10 +14,12 @@ import type { Memory, Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
-import { freePlans, recordPlans, scratchBytesOf, type Outputs, type Plans } from "./plans.ts";
+import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
+import type { Outputs, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
-export interface RunnerOptions {
+/** Where the model is spread over several devices, they take the same turns. */
+export interface RunnerOptions extends Peers {
   /** Tokens that each sequence may hold, prompt and answer together. */
   contextLength: number;
   /** Sequences that may be in memory at once. */
@@ -34,8 +36,8 @@ export interface RunnerOptions {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
-  /** Where the model is spread over several devices: they take the same turns. */
-  exchange?: Exchange | undefined;
+  /** What the device's tuning does not know is measured before; default: it is guessed. */
+  tuning?: TuningHooks;
 }
 
 /** What a sequence wants of the token that follows: nothing yet, the likeliest one, or all logits. */
@@ -116,7 +118,18 @@ export class Runner implements TurnTaker {
     config: ModelConfig,
     options: RunnerOptions,
   ): Promise<Runner> {
-    const { contextLength, slots, pages, snapshots, kvFormat: format, chunk, pictures, exchange } = options;
+    const {
+      contextLength,
+      slots,
+      pages,
+      snapshots,
+      kvFormat: format,
+      chunk,
+      pictures,
+      exchange,
+      relay,
+      tuning,
+    } = options;
     if (!Number.isInteger(slots) || slots < 1 || slots > mostSequences) {
       const text = `${slots} sequences at once; 1 to ${mostSequences} can be run`;
       throw new EngineError("bad_request", text);
@@ -125,7 +138,9 @@ export class Runner implements TurnTaker {
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
-    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth, exchange });
+    const peers = { exchange, relay };
+    if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, tuning);
+    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth, ...peers });
     return new Runner(gpu, options, memory, rope, plans);
   }
 
@@ -199,8 +214,8 @@ export class Runner implements TurnTaker {
     }
     const read = await readRanges(this.#gpu, ranges);
     const outcomes = wants.map((want): Outcome => {
-      if (want === "nothing") return undefined;
-      const bytes = read.shift()!;
+      const bytes = want === "nothing" ? undefined : read.shift();
+      if (!bytes) return undefined;
       return want === "token" ? new Uint32Array(bytes)[0]! : new Float32Array(bytes);
     });
     return { decoded: outcomes.slice(0, tokens.length), prefilled: outcomes[tokens.length] };
@@ -212,7 +227,7 @@ export class Runner implements TurnTaker {
     freeMemory(this.#memory);
   }
 
-  async #decode(tokens: readonly DecodeToken[]): Promise<Outputs> {
+  async #decode(tokens: readonly DecodeToken[]): Promise<Outputs | undefined> {
     for (const { row, slot } of tokens) this.#check(slot, row + 1);
     const chosen = this.#plans.decode.find(({ entrance }) => entrance.capacity >= tokens.length);
     if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
@@ -221,7 +236,15 @@ export class Runner implements TurnTaker {
     return chosen.outputs;
   }
 
-  async #prefill({ slot, feed, from, to, past = 0, want, snapshot }: PrefillRun): Promise<Outputs> {
+  async #prefill({
+    slot,
+    feed,
+    from,
+    to,
+    past = 0,
+    want,
+    snapshot,
+  }: PrefillRun): Promise<Outputs | undefined> {
     this.#check(slot, past + to);
     const { entrance, body, head, outputs } = this.#plans.prefill;
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
@@ -238,8 +261,9 @@ export class Runner implements TurnTaker {
   }
 }
 
-function rangeOf({ logits, next }: Outputs, row: number, want: Want): Range[] {
-  if (want === "nothing") return [];
+function rangeOf(outputs: Outputs | undefined, row: number, want: Want): Range[] {
+  if (want === "nothing" || !outputs) return [];
+  const { logits, next } = outputs;
   if (want === "token") return [{ source: bufferOf(next), offset: 4 * row, bytes: 4 }];
   const bytes = 4 * logits.shape[1]!;
   return [{ source: bufferOf(logits), offset: bytes * row, bytes }];

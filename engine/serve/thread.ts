@@ -5,16 +5,20 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.ts";
 import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
+import type { TuningOptions } from "../gpu/tuning.ts";
 import type { Fault } from "./faults.ts";
 import { DeviceLink } from "./link.ts";
 import type { ThreadData } from "./messages.ts";
-import { pulseMemory, watchPulse } from "./pulse.ts";
+import { pulseMemory, watchPulse, type PulseMemory } from "./pulse.ts";
 
 export interface ThreadOptions {
   gpu: GpuOptions;
+  tuning: TuningOptions;
   faults: readonly Fault[];
   /** Longest step, ms, by the device's kind. */
   stepLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
+  /** Longest time without progress of a load, ms. */
+  loadLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
   /** For all of its lives the device must be this one. */
   expected?: DeviceReport | undefined;
 }
@@ -61,8 +65,9 @@ export async function startThread(options: ThreadOptions): Promise<DeviceThread>
       `${expected.name} has gone; what answers in its place is ${choice.name}`,
     );
   }
-  const pulse = pulseMemory();
-  const workerData: ThreadData = { choice, pulse, faults: options.faults };
+  const [pulse, loadPulse] = [pulseMemory(), pulseMemory()];
+  const { faults, loadLimitMs, tuning } = options;
+  const workerData: ThreadData = { choice, pulse, loadPulse, loadLimitMs, faults, tuning };
   const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
   const worker = new Worker(new URL(file, import.meta.url), { workerData, name: `device ${choice.index}` });
   const link = new DeviceLink(worker);
@@ -76,12 +81,17 @@ export async function startThread(options: ThreadOptions): Promise<DeviceThread>
   });
   try {
     const report = await link.opened;
-    const limitMs = options.stepLimitMs[report.kind];
-    const unwatch = watchPulse(pulse, limitMs, () => {
-      const text = `${report.name}: a step did not end within ${limitMs / 1000} s`;
-      link.fail(new EngineError("device_lost", text));
+    const watch = (memory: PulseMemory, limitMs: number, what: string) =>
+      watchPulse(memory, limitMs, () => {
+        link.fail(new EngineError("device_lost", `${report.name}: ${what} ${limitMs / 1000} s`));
+      });
+    const steps = watch(pulse, options.stepLimitMs[report.kind], "a step did not end within");
+    // The thread itself ends a load that gives nothing; here it is the thread that gives nothing while it loads.
+    const loads = watch(loadPulse, loadLimitMs[report.kind], "its thread was stuck in a load for");
+    return new DeviceThread(worker, link, report, () => {
+      steps();
+      loads();
     });
-    return new DeviceThread(worker, link, report, unwatch);
   } catch (error) {
     await endWorker(worker, link);
     throw error;

@@ -305,7 +305,7 @@ export interface LoadOptions {
 }
 
 export interface LoadProgress {
-  phase: "reading" | "compiling" | "ready";
+  phase: "reading" | "tuning" | "compiling" | "ready";
   bytes: number;
   totalBytes: number;
   tensors: number;

@@ -13,7 +13,7 @@ export async function readMemory(tracer: Tracer, tokens: number): Promise<Trace>
   const all: Trace = new Map();
   for (const [i, layer] of tracer.memory.layers.entries()) {
     for (const [name, values] of await readLayer(tracer, layer, tokens))
-      all.set(`cache.${i}.${name}`, values);
+      all.set(`cache.${tracer.firstLayer + i}.${name}`, values);
   }
   return all;
 }

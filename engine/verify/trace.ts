@@ -2,7 +2,7 @@
 // what `verify` holds against a reference; it runs the same networks and kernels as serving does, in any cut, and beside
 // other sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Exchange, type Plan } from "../gpu/plan.ts";
+import { Recording, type Peers, type Plan } from "../gpu/plan.ts";
 import { bufferOf, readAllF32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -46,6 +46,8 @@ interface Traced {
 export class Tracer {
   readonly memory: Memory;
   readonly vocab: number;
+  /** Of the model's, the first whose memory this is. */
+  readonly firstLayer: number;
   readonly gpu: Gpu;
   readonly #rope: Tensor;
   readonly #many: Traced;
@@ -58,13 +60,14 @@ export class Tracer {
 
   private constructor(
     gpu: Gpu,
-    vocab: number,
+    { vocab, firstLayer }: { vocab: number; firstLayer: number },
     memory: Memory,
     rope: Tensor,
     plans: [Traced, Traced, Traced],
   ) {
     this.gpu = gpu;
     this.vocab = vocab;
+    this.firstLayer = firstLayer;
     this.memory = memory;
     this.#rope = rope;
     [this.#many, this.#one, this.#batch] = plans;
@@ -76,7 +79,7 @@ export class Tracer {
     network: Network,
     config: ModelConfig,
     capacity: number,
-    exchange?: Exchange,
+    peers: Peers = {},
     format?: KvFormat,
   ): Promise<Tracer> {
     const memory = createMemory(gpu, config, { capacity, slots, snapshots: 1, format });
@@ -87,11 +90,15 @@ export class Tracer {
       record(
         ...([gpu, network, memory] as const),
         createEntrance(gpu, { capacity: tokens, rope, pictureWidth, batch }),
-        exchange,
+        peers,
       );
     const many = await plan(Math.max(1, Math.min(capacity, rows)), false);
     const one = await plan(1, false);
-    return new Tracer(gpu, config.vocab, memory, rope, [many, one, await plan(slots, true)]);
+    const { vocab, stage } = config;
+    return new Tracer(gpu, { vocab, firstLayer: stage?.firstLayer ?? 0 }, memory, rope, [
+      ...([many, one] as const),
+      await plan(slots, true),
+    ]);
   }
 
   /** An empty sequence; what no run of it writes holds NaN, and no other's values that would do as well. */
@@ -124,7 +131,9 @@ export class Tracer {
     piece: Piece = Infinity,
     pictures: readonly FedPicture[] = [],
   ): Promise<Trace> {
-    const feed = createFeed(ids, pictures, this.#length + this.#delta);
+    const whole = createFeed(ids, pictures, this.#length + this.#delta);
+    // Where tokens do not enter, pictures do not either: but all have the same positions.
+    const feed = this.#many.entrance.inputs.pictures ? whole : { ...whole, pictures: [] };
     const runs: Trace[] = [];
     if (piece === "cached") runs.push(...(await this.#beginWithAnothers(feed)));
     const traced = piece === "shared" ? this.#batch : piece === 1 ? this.#one : this.#many;
@@ -220,13 +229,14 @@ async function record(
   network: Network,
   memory: Memory,
   entrance: Entrance,
-  exchange: Exchange | undefined,
+  peers: Peers,
 ): Promise<Traced> {
   const { capacity, batch, step } = entrance;
-  const recording = new Recording(gpu, { capacity, batch, step, keep: true, exchange });
+  const recording = new Recording(gpu, { capacity, batch, step, keep: true, ...peers });
   const logits = network.head(recording, network.body(recording, entrance.inputs, memory));
-  const plan = await recording.finish([logits]);
-  return { entrance, plan, tensors: new Map([...plan.kept, ["logits", logits]]) };
+  const plan = await recording.finish(logits ? [logits] : []);
+  const tensors = new Map([...plan.kept, ...(logits ? [["logits", logits] as const] : [])]);
+  return { entrance, plan, tensors };
 }
 
 /** Runs of one sequence, one behind another. */

@@ -3,16 +3,15 @@ import type { Gpu } from "../gpu/adapter.ts";
 import { EngineError } from "../errors.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { parseConfig } from "../models/config.ts";
-import { Loader } from "../models/loader.ts";
-import { architectures } from "../models/registry.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
 import { argmax, argmaxAgreement, difference, greedyAgreement } from "./compare.ts";
 import type { Difference, GreedyAgreement } from "./compare.ts";
 import { readCases, readGolden, type GoldenCase, type GoldenTensor, type Tolerances } from "./golden.ts";
 import { loadVision, type Vision } from "../serve/vision.ts";
-import { asRead, readMemory } from "./memory.ts";
+import { asRead } from "./memory.ts";
 import { pixelBound, runPictures } from "./pictures.ts";
-import { Tracer, type Piece, type Trace } from "./trace.ts";
+import { Team, type Spread } from "./spread.ts";
+import type { Piece, Trace } from "./trace.ts";
 
 export interface VerifyOptions {
   /** Which tolerances of meta.json judge: f32 for an exact checkpoint, bf16 for a converted or quantised one. */
@@ -25,6 +24,10 @@ export interface VerifyOptions {
   quant?: string;
   /** As LoadOptions.kvCache. */
   kvCache?: KvFormat;
+  /** As if it were spread over several devices: each part is computed by itself, on this one. Default: whole. */
+  spread?: Spread;
+  /** Default: all. */
+  cuts?: readonly Cut[];
 }
 
 /**
@@ -39,6 +42,7 @@ export const cuts = {
   "with cache": "cached",
 } as const;
 export type Cut = keyof typeof cuts;
+const allCuts = Object.keys(cuts) as Cut[];
 
 export interface CutReport {
   cut: Cut;
@@ -71,24 +75,22 @@ export async function* verifyFolder(
   const { cases, tolerance } = await readCases(folder);
   const chosen = choose(cases, options.cases);
   const checkpoint = await openCheckpoint(options.weights ?? folder, options.quant);
-  const loader = new Loader(gpu, checkpoint);
-  let tracer: Tracer | undefined;
+  let team: Team | undefined;
   let vision: Vision | undefined;
   try {
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
-    const network = await architectures[config.modelType](loader, config);
     const longest = Math.max(...chosen.map((one) => one.input_ids.length + one.greedy_ids.length));
-    tracer = await Tracer.create(gpu, network, config, longest, undefined, options.kvCache);
+    const { kvCache, spread } = options;
+    team = await Team.create(gpu, checkpoint, config, { capacity: longest, kvCache, spread });
     if (chosen.some(({ images }) => images.length > 0)) {
       const visionOptions = { contextLength: longest, flopsPerSubmit: 2e10, cacheBytes: 0, keep: true };
-      vision = await loadVision(gpu, checkpoint, loader, config, visionOptions);
+      vision = await loadVision(gpu, checkpoint, team.loader, config, visionOptions);
     }
-    await loader.fill();
-    for (const one of chosen) yield await verifyCase(tracer, vision, folder, one, tolerance, options.mode);
+    await team.fill();
+    for (const one of chosen) yield await verifyCase(team, vision, folder, one, tolerance, options);
   } finally {
     vision?.destroy();
-    tracer?.destroy();
-    loader.dispose();
+    team?.destroy();
     await checkpoint.close();
   }
 }
@@ -102,12 +104,12 @@ function choose(cases: readonly GoldenCase[], names: readonly string[] | undefin
 }
 
 async function verifyCase(
-  tracer: Tracer,
+  team: Team,
   vision: Vision | undefined,
   folder: string,
   one: GoldenCase,
   tolerance: Tolerances,
-  mode: VerifyOptions["mode"],
+  { mode, cuts: chosen = allCuts }: VerifyOptions,
 ): Promise<CaseReport> {
   const base = { name: one.name, promptTokens: one.input_ids.length };
   if (one.images.length > 0 && !vision) {
@@ -115,15 +117,15 @@ async function verifyCase(
   }
   const golden = await readGolden(folder, one);
   const pictures =
-    vision && one.images.length > 0 ? await runPictures(tracer.gpu, vision, folder, one) : undefined;
+    vision && one.images.length > 0 ? await runPictures(team.leader.gpu, vision, folder, one) : undefined;
   const reports: CutReport[] = [];
   try {
-    for (const cut of Object.keys(cuts) as Cut[]) {
-      tracer.reset();
-      const trace = await tracer.feed(one.input_ids, cuts[cut], pictures?.fed);
-      const memory = await readMemory(tracer, one.input_ids.length);
+    for (const cut of chosen) {
+      team.reset();
+      const trace = await team.feed(one.input_ids, cuts[cut], pictures?.fed);
+      const memory = await team.memory(one.input_ids.length);
       const greedy = await continueGreedily(
-        tracer,
+        team,
         trace.get("logits")!,
         one.greedy_ids.length,
         cut === "among others" ? "shared" : 1,
@@ -139,16 +141,16 @@ async function verifyCase(
 
 /** Draws the likeliest token, feeds it, and so on, `steps` times; returns the ids. */
 async function continueGreedily(
-  tracer: Tracer,
+  team: Team,
   logits: Float32Array,
   steps: number,
   piece: Piece,
 ): Promise<number[]> {
   const ids: number[] = [];
-  let row = logits.subarray(logits.length - tracer.vocab);
+  let row = logits.subarray(logits.length - team.leader.vocab);
   while (ids.length < steps) {
     ids.push(argmax(row));
-    if (ids.length < steps) row = (await tracer.feed([ids.at(-1)!], piece)).get("logits")!;
+    if (ids.length < steps) row = (await team.feed([ids.at(-1)!], piece)).get("logits")!;
   }
   return ids;
 }

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import type { Command } from "commander";
-import { check } from "../check.ts";
+import { check } from "../inspect/check.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
 import { showFindings } from "./show.ts";

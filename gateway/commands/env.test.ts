@@ -2,7 +2,7 @@
 
 import { afterEach, expect, test, vi } from "vitest";
 import { run } from "../cli.ts";
-import { openGateway, openNeuron } from "../gateway.fixture.ts";
+import { openGateway, openNeuron } from "../fixtures/gateway.fixture.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -3,9 +3,9 @@
 import { Argument, Option } from "commander";
 import type { Command } from "commander";
 import { call } from "../../kit/client.ts";
-import type { ModelItem } from "../catalogue.ts";
-import type { Client, Dialect } from "../client-settings.ts";
-import { clients, dialects, settingsText } from "../client-settings.ts";
+import type { ModelItem } from "../fleet/catalogue.ts";
+import type { Client, Dialect } from "./client-settings.ts";
+import { clients, dialects, settingsText } from "./client-settings.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
 import { clientOf, clientOptions } from "./flags.ts";

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { run } from "../cli.ts";
-import { chat, keyFor, openGateway, openNeuron, post, until } from "../gateway.fixture.ts";
-import type { Key } from "../keys.ts";
-import { KeyRing } from "../keys.ts";
-import { changeKeys, readKeys } from "../keys-file.ts";
+import { chat, keyFor, openGateway, openNeuron, post, until } from "../fixtures/gateway.fixture.ts";
+import type { Key } from "../keys/keys.ts";
+import { KeyRing } from "../keys/keys.ts";
+import { changeKeys, readKeys } from "../keys/keys-file.ts";
 
 function openFolder(toml = "") {
   const folder = mkdtempSync(join(tmpdir(), "cortex-key-"));

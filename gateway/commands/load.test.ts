@@ -1,7 +1,7 @@
 import { expect, test, vi } from "vitest";
 import { run } from "../cli.ts";
-import { keyFor, openGateway, openNeuron, until } from "../gateway.fixture.ts";
-import { json } from "../mock-neuron.fixture.ts";
+import { keyFor, openGateway, openNeuron, until } from "../fixtures/gateway.fixture.ts";
+import { json } from "../fixtures/mock-neuron.fixture.ts";
 
 /** A neuron that loads and unloads what it is told to. */
 async function openLoader() {

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { AnswerError, call } from "../../kit/client.ts";
 import type { Client } from "../../kit/client.ts";
-import type { ModelItem } from "../catalogue.ts";
+import type { ModelItem } from "../fleet/catalogue.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
 import { clientOf, clientOptions } from "./flags.ts";

@@ -2,8 +2,8 @@
 
 import type { Command } from "commander";
 import { call } from "../../kit/client.ts";
-import type { ModelItem } from "../catalogue.ts";
-import { modelsTable } from "../models-table.ts";
+import type { ModelItem } from "../fleet/catalogue.ts";
+import { modelsTable } from "../inspect/models-table.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
 import { clientOf, clientOptions } from "./flags.ts";

@@ -1,7 +1,7 @@
 // Findings as they come, for people; or all of them as JSON.
 
-import { allPass, findingLine } from "../findings.ts";
-import type { Finding } from "../findings.ts";
+import { allPass, findingLine } from "../inspect/findings.ts";
+import type { Finding } from "../inspect/findings.ts";
 
 /** The exit code: 1 when something failed. */
 export async function showFindings(

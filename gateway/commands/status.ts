@@ -2,8 +2,8 @@
 
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { status } from "../status.ts";
-import { watch } from "../watch.ts";
+import { status } from "../inspect/status.ts";
+import { watch } from "../inspect/watch.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
 import { clientOf, clientOptions } from "./flags.ts";

@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { validate } from "../validate.ts";
+import { validate } from "../inspect/validate.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
 import { clientOf, clientOptions } from "./flags.ts";

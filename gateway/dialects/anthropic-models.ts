@@ -1,6 +1,6 @@
 // The fleet's models in Anthropic's shape, for clients that speak it.
 
-import type { ModelItem } from "../catalogue.ts";
+import type { ModelItem } from "../fleet/catalogue.ts";
 import { invalid } from "./check.ts";
 
 interface Page {

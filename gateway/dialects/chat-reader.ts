@@ -1,7 +1,7 @@
 // The chunks of a streamed chat completion as canonical events. They come from another program, so nothing about their
 // shape is taken for granted: what cannot be read as said is skipped, what contradicts itself is a failure.
 
-import { codeOf } from "../answer.ts";
+import { codeOf } from "../wire/answer.ts";
 import type { Event, Failure, FinishReason, Usage } from "./canonical.ts";
 
 const nothingUsed: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, reasoningTokens: 0 };

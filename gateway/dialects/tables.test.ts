@@ -1,7 +1,7 @@
 // The small tables: errors in each dialect, keys of conversations, sealed thoughts, Anthropic's list of models.
 import type Anthropic from "@anthropic-ai/sdk";
 import { expect, test } from "vitest";
-import type { ModelItem } from "../catalogue.ts";
+import type { ModelItem } from "../fleet/catalogue.ts";
 import { affinityOf } from "./affinity.ts";
 import { anthropicModel, anthropicModels } from "./anthropic-models.ts";
 import type { Failure } from "./canonical.ts";

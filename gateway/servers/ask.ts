@@ -1,7 +1,7 @@
 // A request as a server of another make understands it: its own name of the model, its key, and nothing of ours. Pure.
 
-import { setFields } from "../json-edit.ts";
-import type { UpstreamRequest } from "../upstream.ts";
+import { setFields } from "../wire/json-edit.ts";
+import type { UpstreamRequest } from "../wire/upstream.ts";
 import type { Server } from "./server.ts";
 import { keyHeaders } from "./server.ts";
 

@@ -3,8 +3,8 @@
 import type { Dispatcher } from "undici";
 import { GatewayError } from "../errors.ts";
 import { newId } from "../ids.ts";
-import type { Answer, NeuronRefusal, UpstreamRequest } from "../upstream.ts";
-import { send } from "../upstream.ts";
+import type { Answer, NeuronRefusal, UpstreamRequest } from "../wire/upstream.ts";
+import { send } from "../wire/upstream.ts";
 import { bytesOf, countTokens, serverAnswer } from "./answer.ts";
 import { serverRequest } from "./ask.ts";
 import type { Server } from "./server.ts";

@@ -1,6 +1,6 @@
 // A server's bytes made whole on their way: event by event, as they come.
 
-import { eventEnd, longestEvent } from "../answer.ts";
+import { eventEnd, longestEvent } from "../wire/answer.ts";
 import { openAiError } from "../dialects/failures.ts";
 import type { ChunkMender } from "./mender.ts";
 

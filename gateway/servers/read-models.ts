@@ -1,9 +1,9 @@
 // What a server of another make tells of itself: the list of its models, and, by answering, that it is there.
 
 import * as v from "valibot";
-import type { Report, SeenModel } from "../fleet.ts";
-import type { Reading } from "../neuron-client.ts";
-import { get } from "../neuron-client.ts";
+import type { Report, SeenModel } from "../fleet/fleet.ts";
+import type { Reading } from "../fleet/neuron-client.ts";
+import { get } from "../fleet/neuron-client.ts";
 import type { Server } from "./server.ts";
 import { baseOf, keyHeaders } from "./server.ts";
 

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { chat, errorOf, keyFor, openGateway, openNeuron, post, samples, until } from "../gateway.fixture.ts";
+import {
+  chat,
+  errorOf,
+  keyFor,
+  openGateway,
+  openNeuron,
+  post,
+  samples,
+  until,
+} from "../fixtures/gateway.fixture.ts";
 import { answerJson, chatRoute, openServer, streams } from "./server.fixture.ts";
 
 const event = (value: object) => `data: ${JSON.stringify(value)}\n\n`;

@@ -25,6 +25,8 @@ export interface ServeFlags extends DeviceFlags, StoreFlags {
   context?: number;
   quant?: string;
   offline?: boolean;
+  autotune?: boolean;
+  strict?: boolean;
   logLevel?: string;
 }
 
@@ -68,6 +70,8 @@ export function settings(flags: ServeFlags, env: NodeJS.ProcessEnv): LoadedConfi
       adapter: flags.adapter,
       context_length: flags.context,
       quant: flags.quant,
+      autotune: flags.autotune,
+      strict: flags.strict,
       log_level: flags.logLevel,
       log_format: flags.json ? "json" : undefined,
       hub: { cache_folder: flags.cacheDir, offline: flags.offline },

@@ -48,7 +48,7 @@ async function runPlan({ env }: World, { model, maxInFlight, ...flags }: PlanFla
     imageCacheBytes: Math.floor(config.images.cache_mb * 2 ** 20),
     ...(config.context_length === undefined ? {} : { contextLength: config.context_length }),
     ...(sequences === undefined ? {} : { maxInFlight: sequences }),
-    ...{ prefixCache: config.prefix_cache, kvCache: config.kv_cache },
+    ...{ prefixCache: config.prefix_cache && !config.strict, kvCache: config.kv_cache },
     ...(quant === undefined ? {} : { quant }),
     ...(config.memory_limit_mb === undefined ? {} : { memoryLimitMb: config.memory_limit_mb }),
   };

@@ -32,6 +32,9 @@ function serveOptions(command: Command): Command {
     .option("--context <tokens>", "tokens of prompt and answer together", integer)
     .option("--cache-dir <folder>", "the hub cache (default: as HF_HUB_CACHE and HF_HOME say)")
     .option("--offline", "use only what the cache holds")
+    .option("--autotune", "measure which kernels suit the device (default: on hardware)")
+    .option("--no-autotune", "go by the kernels that ship with the program")
+    .option("--strict", "the same tokens for the same request on every run")
     .addOption(new Option("--log-level <level>", "what to log (default: info)").choices(levels));
 }
 

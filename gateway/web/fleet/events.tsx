@@ -1,6 +1,6 @@
 // What is being loaded, and what was done to the fleet lately.
 
-import type { Happening, LoadReport } from "../../fleet-protocol.ts";
+import type { Happening, LoadReport } from "../../fleet/protocol.ts";
 import { Dot, Progress } from "../view/picker.tsx";
 import { duration, seconds } from "../view/words.ts";
 

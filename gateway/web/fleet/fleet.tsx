@@ -1,6 +1,6 @@
 // The fleet, live: how it goes on the whole, every neuron with its devices and models, and all names to ask for.
 
-import type { FleetReport, ListedModel } from "../../fleet-protocol.ts";
+import type { FleetReport, ListedModel } from "../../fleet/protocol.ts";
 import { Dot, statusOf } from "../view/picker.tsx";
 import { askForKey, locked } from "../ask.ts";
 import { DrawerButton } from "../view/sidebar.tsx";

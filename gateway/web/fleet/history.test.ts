@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { FleetReport } from "../../fleet-protocol.ts";
+import type { FleetReport } from "../../fleet/protocol.ts";
 import type { Sample } from "./history.ts";
 import { counts, firstTokens, remember, sampleOf, span, spanOf, speeds } from "./history.ts";
 
@@ -13,7 +13,13 @@ test("a reading sums over neurons, models and flows", () => {
     ...{ id: "demo", status: "loaded", devices: [0], vram_used_mb: 7, in_flight: 2, queue_depth: 3 },
     ...{ pinned: false, leaving: false, tok_s_prefill: null, tok_s_decode: null },
   };
-  const base = { kind: "neuron" as const, state: "healthy" as const, draining: false, devices: [] };
+  const base = {
+    kind: "neuron" as const,
+    state: "healthy" as const,
+    draining: false,
+    circuit: "closed" as const,
+    devices: [],
+  };
   const neuron = { name: "a", ...base, models: [model] };
   const flow = { model: "demo", neuron: "a", requests: 1, errors: 0, tokens: 10 };
   const report: FleetReport = {

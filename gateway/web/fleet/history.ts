@@ -1,6 +1,6 @@
 // What the plots show: the differences between one reading of the fleet and the next. Pure.
 
-import type { FleetReport } from "../../fleet-protocol.ts";
+import type { FleetReport } from "../../fleet/protocol.ts";
 
 /** One reading, of the whole fleet. */
 export interface Sample {

@@ -1,6 +1,6 @@
 // One neuron: its state, the memory of its devices as bars, and its models.
 
-import type { DeviceReport, NeuronReport, PlacedModel, TrafficReport } from "../../fleet-protocol.ts";
+import type { DeviceReport, NeuronReport, PlacedModel, TrafficReport } from "../../fleet/protocol.ts";
 import type { Kind } from "../view/picker.tsx";
 import { Dot, Progress } from "../view/picker.tsx";
 import { memory, number, seconds } from "../view/words.ts";
@@ -44,7 +44,10 @@ export function Neuron({ neuron, ids, traffic }: NeuronProps) {
   );
 }
 
-function stateOf({ state, draining }: NeuronReport): { kind: Kind; text: string } {
+function stateOf({ state, draining, circuit }: NeuronReport): { kind: Kind; text: string } {
+  if (state === "healthy" && circuit === "open")
+    return { kind: "bad", text: "left alone: its last requests failed" };
+  if (state === "healthy" && circuit === "half_open") return { kind: "busy", text: "to be tried again" };
   if (state === "healthy")
     return draining ? { kind: "busy", text: "draining" } : { kind: "good", text: state };
   return state === "starting" ? { kind: "busy", text: state } : { kind: "bad", text: state };

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { ask } from "../ask.ts";
-import type { FleetReport, ListedModel } from "../../fleet-protocol.ts";
+import type { FleetReport, ListedModel } from "../../fleet/protocol.ts";
 import type { Conversation } from "../keep/conversation.ts";
 import type { Sample } from "./history.ts";
 import { remember, sampleOf } from "./history.ts";

@@ -1,6 +1,6 @@
 // The model of a conversation, and how it is doing.
 
-import type { ListedModel } from "../../fleet-protocol.ts";
+import type { ListedModel } from "../../fleet/protocol.ts";
 import { fleet, modelCalled, modelFor, reachable } from "../fleet/poll.ts";
 import { setSettings } from "../keep/chats.ts";
 import type { Conversation } from "../keep/conversation.ts";

@@ -1,0 +1,22 @@
+// What the threads of bench/parallel.ts do together.
+import type { AllReduce, Meeting } from "../engine/parallel/allReduce.ts";
+
+/** What a thread is told. */
+export interface Rehearsal {
+  meeting: Meeting;
+  rank: number;
+  values: number;
+  rounds: number;
+}
+
+/** values ← Σ over the ranks, slice by slice as serving does it (engine/gpu/sums.ts). */
+export async function sumWith(reduce: AllReduce, values: Float32Array): Promise<void> {
+  let before: Float32Array | undefined;
+  for (let from = 0; from < values.length; from += reduce.slice) {
+    const part = values.subarray(from, from + reduce.slice);
+    reduce.give(part);
+    if (before) await reduce.take(before);
+    before = part;
+  }
+  await reduce.take(before!);
+}

@@ -1,0 +1,152 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { openGpu } from "./adapter.ts";
+import { bestOf, search, type Search } from "./autotune.ts";
+import { keyOf, Tuning, type Question } from "./tuning.ts";
+import { TuningFile } from "./tuningFile.ts";
+
+const question: Question = { kernel: "matvec", format: "q4_0", K: 96, N: 40, T: 1 };
+const key = keyOf(question);
+const ways = [{ name: "a" }, { name: "b" }, { name: "c" }];
+
+describe("an answer", () => {
+  test.each([
+    ["the guess where nothing is known", {}, {}, "a"],
+    ["what ships with the program", {}, { shipped: { [key]: "b" } }, "b"],
+    [
+      "what was measured, before that",
+      { autotune: true },
+      { measured: { [key]: "c" }, shipped: { [key]: "b" } },
+      "c",
+    ],
+    ["no measurement where none is wanted", {}, { measured: { [key]: "c" } }, "a"],
+    [
+      "the guess where strict",
+      { autotune: true, strict: true },
+      { measured: { [key]: "c" }, shipped: { [key]: "b" } },
+      "a",
+    ],
+    ["of another shape counts for nothing", {}, { shipped: { [keyOf({ ...question, K: 32 })]: "b" } }, "a"],
+    ["the guess where the named way is gone", { autotune: true }, { measured: { [key]: "lost" } }, "a"],
+  ] as const)("is %s", (_, options, known, want) => {
+    expect(new Tuning(options, known).choose(question, ways).name).toBe(want);
+  });
+
+  test("is open until it was measured, then kept and saved", () => {
+    const saved: object[] = [];
+    const tuning = new Tuning({ autotune: true }, { save: (answers) => saved.push(answers) });
+    tuning.choose({ ...question, N: 8 }, ways.slice(0, 1)); // no choice, no question
+    tuning.choose(question, ways);
+    expect(tuning.open).toEqual([{ question, ways: ["a", "b", "c"] }]);
+    tuning.learn(new Map([[key, "b"]]));
+    expect(tuning.open).toEqual([]);
+    expect(tuning.choose(question, ways).name).toBe("b");
+    expect(tuning.open).toEqual([]);
+    expect(saved).toEqual([{ [key]: "b" }]);
+  });
+
+  test("of a device that is opened without asking for it is never a measurement", async () => {
+    const quiet = await openGpu({ backend: "null" });
+    expect(quiet.tuning).toMatchObject({ searching: false, strict: false });
+    const strict = await openGpu({ backend: "null" }, () => undefined, { strict: true, autotune: true });
+    expect(strict.tuning).toMatchObject({ searching: false, strict: true });
+    const software = await openGpu({ backend: "null" }, () => undefined, {});
+    expect(software.tuning.searching).toBe(false);
+  });
+});
+
+describe("the search", () => {
+  /** A device whose ways take so many ms, and some that it cannot run. */
+  function device(times: Record<string, number>, limitMs = 1000) {
+    let now = 0;
+    const alive = new Set<string>();
+    const s: Search = {
+      limitMs,
+      now: () => now,
+      prepare: (_, way) => {
+        if (!(way in times)) return Promise.reject(new Error("does not compile"));
+        alive.add(way);
+        const run = () => Promise.resolve(void (now += times[way]!));
+        return Promise.resolve({ run, free: () => alive.delete(way) });
+      },
+    };
+    return { s, alive };
+  }
+  const open = [{ question, ways: ["a", "b", "c"] }];
+
+  test.each([
+    [{ a: 3, b: 2, c: 4 }, "b"],
+    [{ a: 3, b: 2.95, c: 3 }, "a"], // not clearly better than the guess
+    [{ a: 3, b: 2.95, c: 2.5 }, "c"],
+    [{ b: 5, c: 4 }, "c"],
+    [{ a: 5 }, "a"],
+  ])("of %o finds %s", async (times, want) => {
+    const { s, alive } = device(times as Record<string, number>);
+    expect(await search(open, s)).toEqual(new Map([[key, want]]));
+    expect(alive.size).toBe(0);
+  });
+
+  test("ends in time, and says nothing of what it did not get to", async () => {
+    const { s, alive } = device({ a: 3, b: 2, c: 4 }, 60); // a question takes 54
+    const second = { ...question, N: 64 };
+    const found = await search([...open, { question: second, ways: ["a", "b"] }], s);
+    expect([...found.keys()]).toEqual([key]);
+    expect(alive.size).toBe(0);
+    expect(s.now()).toBeLessThanOrEqual(64);
+  });
+
+  test("one slow run decides nothing", () => {
+    expect(bestOf([undefined, undefined])).toBe(0);
+    expect(bestOf([10, 9.6, 9.8])).toBe(1);
+  });
+});
+
+describe("the file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "tuning-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test("grows by what several processes find", () => {
+    const path = join(folder, "some", "card.json");
+    const [one, other] = [new TuningFile(path, "k1"), new TuningFile(path, "k1")];
+    expect(one.read()).toEqual({});
+    expect(one.add({ x: "a" })).toBe(true);
+    expect(other.add({ y: "b" })).toBe(true);
+    expect(one.read()).toEqual({ x: "a", y: "b" });
+    expect(readdirSync(join(folder, "some"))).toEqual(["card.json"]); // nothing half-written is left
+  });
+
+  test("of other kernels is ignored and written anew", () => {
+    const path = join(folder, "older.json");
+    new TuningFile(path, "k1").add({ x: "a" });
+    const now = new TuningFile(path, "k2");
+    expect(now.read()).toEqual({});
+    now.add({ y: "b" });
+    expect(now.read()).toEqual({ y: "b" });
+    expect(new TuningFile(path, "k1").read()).toEqual({});
+  });
+
+  test.each([
+    "",
+    "{",
+    "null",
+    "[1]",
+    '{"kernels":"k1","answers":null}',
+    '{"kernels":"k1","answers":{"x":3}}',
+  ])("that says %j is ignored and written anew", (text) => {
+    const path = join(folder, "broken.json");
+    writeFileSync(path, text);
+    const file = new TuningFile(path, "k1");
+    expect(file.read()).toEqual({});
+    expect(file.add({ x: "a" })).toBe(true);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ kernels: "k1", answers: { x: "a" } });
+  });
+
+  test("that cannot be written costs nothing but the next search", () => {
+    writeFileSync(join(folder, "plain"), "");
+    const file = new TuningFile(join(folder, "plain", "card.json"), "k1");
+    expect(file.add({ x: "a" })).toBe(false);
+    expect(file.read()).toEqual({});
+  });
+});

@@ -1,0 +1,93 @@
+// Which of several equal ways to compute something suits a device. Ops ask with the shape and the ways that they have,
+// the best guess first; the answer is what was measured here (autotune.ts), or on such a device before, or the guess.
+import { createHash } from "node:crypto";
+
+/** A shape for which ops have several ways. */
+export interface Question {
+  /** What is computed, and how the ways differ: "matvec", "matvec normed", "matmul". */
+  readonly kernel: string;
+  readonly format: string;
+  readonly K: number;
+  readonly N: number;
+  readonly T: number;
+}
+
+/** A question that nothing is known of, and the names of its ways. */
+export interface Open {
+  readonly question: Question;
+  readonly ways: readonly string[];
+}
+
+export interface TuningOptions {
+  /**
+   * The ways that the engine knows, whatever the device: no choice that was measured, nothing in fewer bits than the
+   * weights have, no sum whose order depends on how many tokens run.
+   */
+  strict?: boolean | undefined;
+  /** Measure what is not known; default: on hardware. False: use no measurement made on this host. */
+  autotune?: boolean | undefined;
+}
+
+/** Names of ways, by the keys of questions. */
+export type Answers = Readonly<Record<string, string>>;
+
+export class Tuning {
+  readonly strict: boolean;
+  /** Whether questions without an answer are to be measured. */
+  readonly searching: boolean;
+  readonly #answers: Map<string, string>;
+  readonly #shipped: Answers;
+  readonly #open = new Map<string, Open>();
+  readonly #save: (answers: Answers) => void;
+
+  constructor(
+    { strict = false, autotune = false }: TuningOptions = {},
+    known: { measured?: Answers; shipped?: Answers; save?: (answers: Answers) => void } = {},
+  ) {
+    this.strict = strict;
+    this.searching = autotune && !strict;
+    this.#answers = new Map(this.searching ? Object.entries(known.measured ?? {}) : []);
+    this.#shipped = strict ? {} : (known.shipped ?? {});
+    this.#save = known.save ?? (() => undefined);
+  }
+
+  /** The way to take; the first of `ways` where nothing is known. */
+  choose<W extends { readonly name: string }>(question: Question, ways: readonly W[]): W {
+    const key = keyOf(question);
+    const named = (name: string | undefined) => ways.find((way) => way.name === name);
+    const measured = named(this.#answers.get(key));
+    if (!measured && this.searching && ways.length > 1)
+      this.#open.set(key, { question, ways: ways.map(({ name }) => name) });
+    return measured ?? named(this.#shipped[key]) ?? ways[0]!;
+  }
+
+  /** The questions so far that want measuring. */
+  get open(): readonly Open[] {
+    return [...this.#open.values()];
+  }
+
+  /** Keeps what was measured; what is still open then is asked again when it is needed again. */
+  learn(found: ReadonlyMap<string, string>): void {
+    this.#open.clear();
+    for (const [key, way] of found) this.#answers.set(key, way);
+    if (found.size > 0) this.#save(Object.fromEntries(found));
+  }
+
+  /** A tuning that answers everything with one way: how that way is measured. */
+  static only(name: string): Tuning {
+    const tuning = new Tuning();
+    tuning.choose = (_, ways) => ways.find((way) => way.name === name) ?? ways[0]!;
+    return tuning;
+  }
+}
+
+export function keyOf({ kernel, format, K, N, T }: Question): string {
+  return `${kernel} ${format} ${K}x${N}${T > 1 ? ` ${T} tokens` : ""}`;
+}
+
+/** What answers depend on besides the device: a change of any kernel makes them worthless. */
+export function hashOf(texts: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const text of texts) hash.update(text).update("\0");
+  return hash.digest("hex").slice(0, 16);
+}

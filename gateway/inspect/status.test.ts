@@ -1,0 +1,86 @@
+import { expect, test } from "vitest";
+import { openGateway, openNeuron, unusedPort, until } from "../fixtures/gateway.fixture.ts";
+import { status } from "./status.ts";
+
+test("a table of neurons and models; exit code 0 when all is well", async () => {
+  const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
+  a.loads.set("demo", { in_flight: 2, queue_depth: 4 });
+  const loading = { phase: "reading" as const, bytes: 1, total_bytes: 4, tensors: 0, total_tensors: 2 };
+  b.models.set("big", { status: "loading", loading });
+  const gateway = await openGateway({
+    neurons: { alpha: a, beta: b },
+    models: { aliases: { small: "demo" } },
+  });
+  const { text, exitCode } = await status({ endpoint: `${gateway.url}/` }, false);
+  expect(exitCode).toBe(0);
+  expect(text.replace(gateway.url, "URL")).toBe(
+    [
+      "cortex 1.2.3 on URL: ok, 2 of 2 neurons healthy",
+      "",
+      "NEURON  STATE    DEVICES    MEMORY        MODELS         IN FLIGHT  QUEUED",
+      "alpha   healthy  Mock 9000  1.5/24.0 GiB  1 of 1 loaded  2          4",
+      "beta    healthy  Mock 9000  1.5/24.0 GiB  1 of 2 loaded  0          0",
+      "",
+      "MODEL  STATUS         WHERE                CONTEXT  CAPABILITIES",
+      "big    not loaded     beta (loading 25 %)  -        text",
+      "demo   loaded         alpha, beta          4096     text",
+      "small  alias of demo  alpha, beta          4096     text",
+    ].join("\n"),
+  );
+});
+
+test("--json is the same as data", async () => {
+  const gateway = await openGateway({ neurons: { a: await openNeuron("demo") } });
+  const { text, exitCode } = await status({ endpoint: gateway.url }, true);
+  expect(exitCode).toBe(0);
+  expect(JSON.parse(text)).toMatchObject({
+    health: {
+      status: "ok",
+      neurons: { healthy: 1, total: 1 },
+      fleet: [{ name: "a", models: [{ id: "demo" }] }],
+    },
+    models: [{ id: "demo", loaded: true }],
+  });
+});
+
+test.each(["failed", "unreachable", "draining"])("exit code 1 when one is %s", async (how) => {
+  const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
+  if (how === "failed") b.models.set("bad", { status: "failed", error: "no such folder" });
+  if (how === "draining") b.health = "shutting_down";
+  const poll = { interval_s: 0.05, timeout_s: 0.2 };
+  const gateway = await openGateway({ neurons: { a, b }, cortex: { poll } });
+  if (how === "unreachable") {
+    await b.kill();
+    await until(() => gateway.gateway.fleet.neuron("b").state === "unreachable");
+  }
+  const { text, exitCode } = await status({ endpoint: gateway.url }, false);
+  expect(exitCode).toBe(1);
+  expect(text).toMatch(/: degraded, /);
+  if (how === "unreachable") expect(text).toMatch(/^b +unreachable \(\/\w+: ECONNREFUSED\)/m);
+  expect(text).not.toContain(String(b.url));
+});
+
+test("exit code 1 while a neuron is still starting", async () => {
+  const a = await openNeuron("demo");
+  a.hung = true;
+  const gateway = await openGateway({ neurons: { a }, settled: false });
+  expect(await status({ endpoint: gateway.url }, false)).toMatchObject({
+    exitCode: 1,
+    text: expect.stringMatching(/: starting, 0 of 1/),
+  });
+  a.hung = false;
+});
+
+test("exit code 2 when nobody answers, or somebody else", async () => {
+  const dead = `http://127.0.0.1:${await unusedPort()}`;
+  expect(await status({ endpoint: dead }, false)).toEqual({
+    exitCode: 2,
+    text: `no gateway answers on ${dead}: ECONNREFUSED; \`cortex serve\` starts one, --endpoint names another`,
+  });
+  expect(JSON.parse((await status({ endpoint: dead }, true)).text)).toEqual({
+    error: "ECONNREFUSED",
+    endpoint: dead,
+  });
+  const neuron = await openNeuron("demo");
+  expect((await status({ endpoint: neuron.url }, false)).exitCode).toBe(2);
+});

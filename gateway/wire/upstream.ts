@@ -1,0 +1,153 @@
+// One request to one neuron, up to its answer's headers, and what may pass between client and neuron on the way.
+
+import type { IncomingHttpHeaders } from "node:http";
+import { Agent } from "undici";
+import type { Dispatcher } from "undici";
+import { principalHeader } from "../../neuron/protocol.ts";
+import { codeOf } from "./answer.ts";
+import type { GatewayErrorCode } from "../errors.ts";
+import { GatewayError } from "../errors.ts";
+
+/** Connections live per origin, without any limit on an answer's length: what may be idle is watched by the relay. */
+export function openDispatcher(): Dispatcher {
+  return new Agent({ headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5000 } });
+}
+
+export interface UpstreamRequest {
+  /** The neuron's address, maybe with a path. */
+  url: string;
+  /** /v1/… */
+  path: string;
+  headers: Record<string, string | string[] | undefined>;
+  body: Buffer | string;
+  signal: AbortSignal;
+}
+
+export interface Answer {
+  statusCode: number;
+  headers: IncomingHttpHeaders;
+  /** Leaving a loop over it closes the connection. */
+  body: AsyncIterable<Buffer>;
+}
+
+export function send(dispatcher: Dispatcher, request: UpstreamRequest): Promise<Answer> {
+  const base = new URL(request.url);
+  return dispatcher.request({
+    origin: base.origin,
+    path: base.pathname.replace(/\/+$/, "") + request.path,
+    method: "POST",
+    headers: request.headers,
+    body: request.body,
+    signal: request.signal,
+  });
+}
+
+const hopByHop = [
+  ...["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"],
+  ...["trailer", "transfer-encoding", "upgrade"],
+];
+// The body goes out anew; it is read on the way back, so not compressed; keys are for the gateway, not for neurons.
+const notForNeurons = new Set([
+  ...hopByHop,
+  ...["host", "content-length", "content-type", "accept-encoding", "expect", "x-request-id"],
+  ...["authorization", "x-api-key", "cookie", principalHeader],
+]);
+const notForClients = new Set([...hopByHop, "date", "x-request-id"]);
+
+export function requestHeaders(
+  client: IncomingHttpHeaders,
+  { id, principal }: { id: string; principal: string | undefined },
+): UpstreamRequest["headers"] {
+  const headers = without(client, notForNeurons);
+  return {
+    ...{ ...headers, "content-type": "application/json", "x-request-id": id },
+    ...(principal !== undefined && { [principalHeader]: principal }),
+  };
+}
+
+/** `rewritten`: the body may be shorter than the neuron said. */
+export function responseHeaders(neuron: IncomingHttpHeaders, rewritten: boolean): IncomingHttpHeaders {
+  const headers = without(neuron, notForClients);
+  if (rewritten) delete headers["content-length"];
+  return headers;
+}
+
+function without(headers: IncomingHttpHeaders, dropped: ReadonlySet<string>): IncomingHttpHeaders {
+  const named = new Set(
+    String(headers.connection ?? "")
+      .split(/\s*,\s*/)
+      .map((name) => name.toLowerCase()),
+  );
+  const kept = Object.entries(headers).filter(([name]) => !dropped.has(name) && !named.has(name));
+  return Object.fromEntries(kept);
+}
+
+/** A neuron's own OpenAI error, which goes to the client as it is. */
+export class NeuronRefusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly body: Buffer;
+  readonly retryAfter: string | undefined;
+  /** X-Should-Retry, where the neuron knows better than the status says. */
+  readonly shouldRetry: string | undefined;
+
+  constructor(status: number, code: string, body: Buffer, retryAfter?: string, shouldRetry?: string) {
+    super(`a neuron answered ${status} ${code}`);
+    this.status = status;
+    this.code = code;
+    this.body = body;
+    this.retryAfter = retryAfter;
+    this.shouldRetry = shouldRetry;
+  }
+}
+
+/** Errors are short; what is longer is not one of a neuron's. */
+const longestError = 1 << 16;
+
+/** Reads an answer that is not a 2xx; what is not an OpenAI error becomes ours, for its words must not get out. */
+export async function readRefusal(answer: Answer): Promise<NeuronRefusal | GatewayError> {
+  const body = await readAtMost(longestError, answer.body);
+  const error = body && errorIn(body);
+  const { statusCode, headers } = answer;
+  if (body === undefined || error === undefined || statusCode < 400)
+    return new GatewayError("upstream_failed", "The neuron with this model gave no valid answer.");
+  const header = (name: string) => [headers[name]].flat()[0];
+  return new NeuronRefusal(statusCode, codeOf(error), body, header("retry-after"), header("x-should-retry"));
+}
+
+/** Undefined when there is more. */
+export async function readAtMost(most: number, body: AsyncIterable<Buffer>): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > most) return undefined; // leaving the loop closes the connection
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function errorIn(body: Buffer): object | undefined {
+  try {
+    const { error } = JSON.parse(body.toString()) as { error?: { message?: unknown } };
+    return typeof error?.message === "string" ? error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when a neuron is to blame, and not the request, nor how busy it is. */
+export function isFault(code: string | undefined): boolean {
+  return code !== undefined && faults.has(code);
+}
+
+const faults: ReadonlySet<string> = new Set<GatewayErrorCode>([
+  ...(["upstream_unreachable", "upstream_failed", "upstream_interrupted", "upstream_timeout"] as const),
+]);
+
+/** True when another neuron may do better: this one is full, going down, out of reach, or has lost the model. */
+export function isRetryable(failure: NeuronRefusal | GatewayError): boolean {
+  if (failure instanceof GatewayError) return failure.code !== "upstream_timeout";
+  const { status, code } = failure;
+  return [429, 502, 503, 504].includes(status) || (status === 404 && code === "model_not_found");
+}
