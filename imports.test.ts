@@ -14,7 +14,7 @@ const allowed: Record<string, readonly string[]> = {
   "engine/image": ["engine/errors.ts"],
   "engine/grammar": ["engine/errors.ts", "engine/serve/types.ts", "engine/text"],
   "engine/reference": ["engine/errors.ts", "engine/ops"], // types of the ops they mirror
-  "engine/ops": ["engine/errors.ts", "engine/gpu"],
+  "engine/ops": ["engine/errors.ts", "engine/gpu", "engine/serve/types.ts"],
   "engine/models": ["engine/errors.ts", "engine/formats", "engine/gpu", "engine/image", "engine/ops"],
   "engine/serve/types.ts": ["engine/gpu/report.ts", "engine/grammar/grammar.ts", "engine/image/settings.ts"],
   "engine/serve": ["engine"],

@@ -39,6 +39,7 @@ const onceIsEnough = [
     "engine/verify/formats.gpu.test.ts",
     "engine/verify/spread.gpu.test.ts",
     "gateway/residency/cold-load.gpu.test.ts",
+    "engine/serve/team/team.gpu.test.ts",
   ],
 ];
 

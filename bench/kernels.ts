@@ -8,7 +8,15 @@ import { createStep, stepValues } from "../engine/gpu/step.ts";
 import { bufferOf } from "../engine/gpu/readback.ts";
 import { Recording } from "../engine/gpu/plan.ts";
 import { createWeight } from "../engine/gpu/weight.ts";
-import { argmax, linear, rmsNorm, swiglu } from "../engine/ops/index.ts";
+import {
+  createDrawMemory,
+  linear,
+  rmsNorm,
+  sample,
+  swiglu,
+  writeDrawStart,
+  type DrawStart,
+} from "../engine/ops/index.ts";
 import { clockFor, type Clock } from "./clock.ts";
 import { originOf, saveRows } from "./results.ts";
 import { lowerPriority, record, wallCases, type Case, type Unit } from "./walls.ts";
@@ -104,7 +112,9 @@ async function allCases(gpu: Gpu, only: string): Promise<Case[]> {
   makers.push(["swiglu bf16 512·1024×6144", (name) => swigluCase(gpu, name, 512, 1024, 6144)]);
   makers.push(["rms_norm 1×1024", (name) => normCase(gpu, name, 1, 1024)]);
   makers.push(["rms_norm 512×1024", (name) => normCase(gpu, name, 512, 1024)]);
-  makers.push(["argmax 151936", (name) => argmaxCase(gpu, name, 151_936)]);
+  makers.push(["draw 151936 greedy", (name) => drawCase(gpu, name, 151_936, {})]);
+  for (const [settings, change] of draws)
+    makers.push([`draw 151936 ${settings}`, (name) => drawCase(gpu, name, 151_936, change)]);
   const cases: Case[] = [];
   for (const [name, make] of makers) if (name.includes(only)) cases.push(await make(name));
   return cases;
@@ -164,10 +174,29 @@ async function normCase(gpu: Gpu, name: string, T: number, C: number): Promise<C
   return { name, unit: "GB/s", work: T * C * 8, plan, tokens: T, repeats };
 }
 
-async function argmaxCase(gpu: Gpu, name: string, V: number): Promise<Case> {
+const draws: readonly [string, Partial<DrawStart["sampling"]>][] = [
+  ["temperature", { temperature: 1 }],
+  ["top_k top_p", { temperature: 0.7, topK: 20, topP: 0.95 }],
+  ["top_p", { temperature: 1, topP: 0.95 }],
+  ["penalties", { temperature: 0.7, topK: 20, topP: 0.95, presencePenalty: 1 }],
+];
+
+/** A row of a vocabulary's logits, a few peaks on a long tail, drawn from as a request may ask. */
+async function drawCase(
+  gpu: Gpu,
+  name: string,
+  V: number,
+  change: Partial<DrawStart["sampling"]>,
+): Promise<Case> {
   const repeats = 8;
-  const logits = permanent(gpu, "logits", [1, V]);
-  const plan = await record(gpu, 1, repeats, (pass) => argmax(pass, logits));
+  const tail = Float32Array.from({ length: V }, (_, i) => 2 * Math.sin(i * i) + Math.cos(31 * i));
+  for (let i = 0; i < 40; i += 1) tail[(i * 7919) % V] = 5 + i / 8;
+  const logits = permanent(gpu, "logits", [1, V], tail);
+  const memory = createDrawMemory(gpu, 1, V);
+  const off = { minP: 0, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0, logitBias: {} };
+  const sampling = { temperature: 0, topK: 0, topP: 1, seed: 1, ...off, ...change };
+  writeDrawStart(gpu, memory, 0, { sampling, prompt: [], drawn: [], candidates: undefined, masked: false });
+  const plan = await record(gpu, 1, repeats, (pass) => sample(pass, logits, memory));
   return { name, unit: "GB/s", work: V * 4, plan, tokens: 1, repeats };
 }
 

@@ -58,7 +58,7 @@ async function main(): Promise<void> {
   }
   if (command === "grammar" && first) return grammar(first);
   if (command === "gateway") {
-    console.log(JSON.stringify(await gateway({ peers: values.peers })));
+    await gateway({ peers: values.peers });
     return;
   }
   if (command === "serving") return serving({ seconds: Number(values.seconds), adapter: values.adapter });

@@ -11,6 +11,7 @@ export class ConfigError extends Error {}
 
 const Seconds = v.pipe(v.number(), v.gtValue(0));
 const Name = v.pipe(v.string(), v.nonEmpty());
+const Dollars = v.pipe(v.number(), v.minValue(0));
 const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const Address = v.pipe(
@@ -209,10 +210,19 @@ export const ModelsConfig = v.pipe(
           /** Devices that it is spread over, each with at least so much memory. */
           min_devices: v.optional(v.pipe(Count, v.minValue(1)), 1),
           min_device_vram_mb: v.optional(v.pipe(v.number(), v.gtValue(0))),
-          /** Neurons by name: it is loaded on no other, and there it stays. */
+          /** Neurons by name: it is loaded on no other, on these at the start and when it is lost, and there it stays. */
           pinned_on: v.optional(v.array(Name), []),
           /** A model makes room only for one of the same or a higher priority. */
           residency_priority: v.optional(v.pipe(v.number(), v.integer()), 100),
+          /** US dollars for a million tokens, for clients that add up what they spend; absent: not told. */
+          cost: v.optional(
+            v.strictObject({
+              input: Dollars,
+              output: Dollars,
+              cache_read: v.optional(Dollars),
+              cache_write: v.optional(Dollars),
+            }),
+          ),
           /** In place of eviction.idle_unload_s. */
           idle_unload_s: v.optional(v.pipe(v.number(), v.minValue(0))),
         }),

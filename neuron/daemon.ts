@@ -5,7 +5,7 @@ import type { FastifyInstance } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import { planLines } from "../engine/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
-import type { Engine } from "../engine/serve/types.ts";
+import type { Engine, ModelInfo } from "../engine/serve/types.ts";
 import type { Config } from "./config.ts";
 import { hubFrom } from "./hub.ts";
 import { progressLine } from "./log.ts";
@@ -155,7 +155,7 @@ function tell(models: Models, log: Log): void {
     const { contextLength, weightBytes, cacheBytes, scratchBytes, dispatchesPerToken } = model!.info;
     const megabytes = Math.ceil((weightBytes + cacheBytes + scratchBytes) / 2 ** 20);
     const sizes = `${megabytes} MiB, context of ${contextLength} tokens, ${dispatchesPerToken} dispatches a token`;
-    for (const line of planLines({ ...model!.info.plan, model: id })) log.info(line);
+    for (const line of planTables(id, model!.info)) log.info(line);
     log.info(`${id}: loaded in ${seconds.toFixed(1)} s, ${sizes}`);
   });
   models.events.on("failed", ({ id }, error) => {
@@ -163,6 +163,12 @@ function tell(models: Models, log: Log): void {
     else log.error(`${id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   });
   models.events.on("unloaded", ({ id }) => log.info(`${id}: unloaded`));
+}
+
+/** Where the memory goes, of each device that has a part of the model. */
+function planTables(id: string, { plans, devices }: Pick<ModelInfo, "plans" | "devices">): string[] {
+  const nameOf = (rank: number) => (plans.length > 1 ? `${id}, rank ${rank} on device ${devices[rank]}` : id);
+  return plans.flatMap((plan, rank) => planLines({ ...plan, model: nameOf(rank) }));
 }
 
 function tellHealth(engine: Engine, log: Log): void {

@@ -89,14 +89,17 @@ const info: ModelInfo = {
   cacheBytes: 4 * 2 ** 20,
   scratchBytes: 1,
   dispatchesPerToken: 40,
-  plan: {
-    ...{ model: "fake", contextLength: 4096, slots: 1, pages: 64, pagesPerSequence: 64, snapshots: 0 },
-    parts: [
-      { what: "weights", bytes: 10 * 2 ** 20, detail: "" },
-      { what: "KV cache", bytes: 4 * 2 ** 20 + 1, detail: "64 pages" },
-    ],
-    ...{ totalBytes: 14 * 2 ** 20 + 1, budget: { bytes: 2 ** 30, source: "a test" } },
-  },
+  devices: [0],
+  plans: [
+    {
+      ...{ model: "fake", contextLength: 4096, slots: 1, pages: 64, pagesPerSequence: 64, snapshots: 0 },
+      parts: [
+        { what: "weights", bytes: 10 * 2 ** 20, detail: "" },
+        { what: "KV cache", bytes: 4 * 2 ** 20 + 1, detail: "64 pages" },
+      ],
+      ...{ totalBytes: 14 * 2 ** 20 + 1, budget: { bytes: 2 ** 30, source: "a test" } },
+    },
+  ],
   vision: undefined,
   capabilities: ["text"],
   toolCalls: true,
@@ -207,6 +210,7 @@ async function unlessAborted(work: Promise<unknown>, signal: AbortSignal): Promi
 
 export class FakeEngine implements Engine {
   readonly device = deviceReport;
+  readonly devices = [deviceReport];
   health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
   onChange: (health: DeviceHealth) => void = () => undefined;
   /** Folders asked for, in order. */

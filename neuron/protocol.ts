@@ -85,12 +85,16 @@ export type DeviceHealth = v.InferOutput<typeof DeviceHealth>;
 /** A loaded model's files ("safetensors", "gguf"), and what most of its weights are kept as (bf16, q4_k, …). */
 const Form = { format: v.exactOptional(v.string()), quant: v.exactOptional(v.string()) };
 
-/** How a loaded model's part of the device's memory is used, as planned before it was loaded. */
+/** How a loaded model's part of its devices' memory is used, as planned before it was loaded. */
 export const ModelMemory = v.looseObject({
   total_bytes: Count,
   /** What there was for it; null where nobody knows. */
   budget_bytes: v.nullable(Count),
   parts: v.array(v.looseObject({ what: v.string(), bytes: Count })),
+  /** Of each device, where the model is spread over several: the one that leads first. */
+  devices: v.exactOptional(
+    v.array(v.looseObject({ index: Count, total_bytes: Count, budget_bytes: v.nullable(Count) })),
+  ),
 });
 export type ModelMemory = v.InferOutput<typeof ModelMemory>;
 

@@ -130,11 +130,19 @@ function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
 
 function memoryOf({ model }: Entry): Pick<ModelHealth, "memory"> {
   if (!model) return {};
-  const { parts, totalBytes, budget } = model.info.plan;
+  const { plans, devices } = model.info;
+  const budget_bytes = plans.map(({ budget }) => budget?.bytes ?? null);
+  const parts = new Map<string, number>();
+  for (const { what, bytes } of plans.flatMap((plan) => plan.parts))
+    parts.set(what, (parts.get(what) ?? 0) + bytes);
+  const each = plans.map(({ totalBytes }, rank) => ({
+    ...{ index: devices[rank]!, total_bytes: totalBytes, budget_bytes: budget_bytes[rank]! },
+  }));
   const memory = {
-    total_bytes: totalBytes,
-    budget_bytes: budget?.bytes ?? null,
-    parts: parts.map(({ what, bytes }) => ({ what, bytes })),
+    total_bytes: plans.reduce((sum, { totalBytes }) => sum + totalBytes, 0),
+    budget_bytes: budget_bytes.includes(null) ? null : budget_bytes.reduce((sum: number, b) => sum + b!, 0),
+    parts: [...parts].map(([what, bytes]) => ({ what, bytes })),
+    ...(plans.length > 1 && { devices: each }),
   };
   return { memory };
 }

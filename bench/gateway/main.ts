@@ -1,9 +1,12 @@
 // npm run bench -- gateway: what the gateway adds to a request, beside a proxy that only pipes, and beside
 // @portkey-ai/gateway where `--peers FOLDER` has it installed. Times are of this machine, processor time is steadier.
 import { existsSync } from "node:fs";
+import { cpus } from "node:os";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join, resolve } from "node:path";
+import { commit } from "../commit.ts";
+import { saveRows } from "../results.ts";
 import { Program } from "./process.ts";
 import {
   ask,
@@ -33,6 +36,9 @@ export interface GatewayRow {
   addedP99Ms: number;
   cpuPerRequestUs: number;
   cpuPerEventUs: number | undefined;
+  /** The same as multiples of what the pipe takes in the same run: what a machine's system calls cost is in both. */
+  requestOfPipe: number;
+  eventOfPipe: number | undefined;
 }
 
 const here = import.meta.dirname;
@@ -46,10 +52,17 @@ export async function gateway(options: GatewayBenchOptions = {}): Promise<Gatewa
     contenders.push({ name: "pipe", program: pipe });
     contenders.push({ name: "cortex", program: await startCortex(neuron.url) });
     if (options.peers) contenders.push(await tryStream(await startPortkey(options.peers, neuron.url)));
-    return await measure(contenders, options);
+    const rows = await measure(contenders, options);
+    saveRows(origin(), rows as unknown as Record<string, unknown>[]);
+    return rows;
   } finally {
     await Promise.all(contenders.map(({ program }) => program.stop()));
   }
+}
+
+function origin() {
+  const [adapter, driver] = [cpus()[0]?.model ?? "unknown", `Node ${process.versions.node}`];
+  return { bench: "gateway", date: new Date().toISOString().slice(0, 10), commit: commit(), adapter, driver };
 }
 
 async function startCortex(neuron: string): Promise<Program> {
@@ -97,17 +110,19 @@ async function measure(
 ): Promise<GatewayRow[]> {
   const { rounds = 1000, streams = 500, seconds = 20 } = options;
   const [direct, ...others] = await firstBytes(contenders, rounds, {});
-  const streaming = contenders.filter(({ streams }) => streams !== false);
+  const streaming = contenders.filter(relays);
   const streamed = await firstBytes(streaming, Math.ceil(rounds / 4), { stream: true });
-  const rows: GatewayRow[] = [];
-  for (const [i, { name, times }] of others.entries()) {
-    const contender = contenders[i + 1]!;
+  const proxies = contenders.slice(1);
+  const requests = await inTurn(proxies, (contender) => cpuPerRequest(contender, rounds));
+  const events = await inTurn(proxies.filter(relays), (contender) => cpuPerEvent(contender, rounds));
+  const rows = others.map(({ name, times }): GatewayRow => {
     const added = times.map((ms, n) => ms - direct!.times[n]!);
     const [addedP50Ms, addedP99Ms] = [quantile(added, 0.5), quantile(added, 0.99)];
-    const cpuPerRequestUs = await cpuPerRequest(contender, 4 * rounds);
-    const cpuPerEventUs = streaming.includes(contender) ? await cpuPerEvent(contender, rounds) : undefined;
-    rows.push({ name, addedP50Ms, addedP99Ms, cpuPerRequestUs, cpuPerEventUs });
-  }
+    const [cpuPerRequestUs, cpuPerEventUs] = [requests.get(name)!, events.get(name)];
+    const requestOfPipe = cpuPerRequestUs / requests.get("pipe")!;
+    const eventOfPipe = cpuPerEventUs && cpuPerEventUs / events.get("pipe")!;
+    return { name, addedP50Ms, addedP99Ms, cpuPerRequestUs, cpuPerEventUs, requestOfPipe, eventOfPipe };
+  });
   printRows(rows);
   for (const { name, times } of streamed)
     console.log(`first byte of a stream, ${name}: ${quantile(times, 0.5).toFixed(2)} ms`);
@@ -118,22 +133,47 @@ async function measure(
   return rows;
 }
 
+const relays = ({ streams }: Contender) => streams !== false;
+const turns = 5;
+
+/** The median of each one's turns, by name. */
+async function inTurn(
+  contenders: readonly Contender[],
+  one: (contender: Contender) => Promise<number>,
+): Promise<Map<string, number>> {
+  const found = new Map(contenders.map(({ name }) => [name, [] as number[]]));
+  for (let turn = 0; turn < turns; turn += 1)
+    for (const contender of contenders) found.get(contender.name)!.push(await one(contender));
+  return new Map([...found].map(([name, values]) => [name, quantile(values, 0.5)]));
+}
+
 /** Of long streams what short ones cost is taken off. */
 async function cpuPerEvent(contender: Contender, rounds: number): Promise<number> {
-  const count = Math.ceil(rounds / 20);
+  const count = Math.ceil(rounds / 50);
   const long = await cpuPerRequest(contender, count, { stream: true, events: 2000, pauseMs: 1 });
   const short = await cpuPerRequest(contender, count, { stream: true, events: 1 });
   return (long - short) / 1999;
 }
 
 function printRows(rows: readonly GatewayRow[]): void {
-  const head = ["", "added p50", "added p99", "CPU a request", "CPU an event"];
+  const head = [
+    "",
+    "added p50",
+    "added p99",
+    "CPU a request",
+    "of the pipe's",
+    "CPU an event",
+    "of the pipe's",
+  ];
+  const times = (of: number | undefined) => (of === undefined ? "–" : `${of.toFixed(2)} ×`);
   const lines = rows.map((row) => [
     row.name,
     `${row.addedP50Ms.toFixed(2)} ms`,
     `${row.addedP99Ms.toFixed(2)} ms`,
     `${row.cpuPerRequestUs.toFixed(0)} µs`,
+    times(row.requestOfPipe),
     row.cpuPerEventUs === undefined ? "–" : `${row.cpuPerEventUs.toFixed(1)} µs`,
+    times(row.eventOfPipe),
   ]);
   for (const cells of [head, ...lines]) console.log(cells.map((cell) => cell.padStart(14)).join(""));
 }

@@ -108,9 +108,18 @@ export async function openGpu(
   if (chosen.backend !== "null") log(deviceLine(report));
   const warning = softwareWarning(report);
   if (warning) log(warning);
-  const has = (feature: string) => (requiredFeatures as string[]).includes(feature);
   return {
-    device,
+    ...{ device, ...capabilitiesOf(report), tuning: tuningFor(report, tuning) },
+    ...{ lost: device.lost, destroy: () => device.destroy() },
+  };
+}
+
+/** What an open device can do, for those who only know its report. */
+export function capabilitiesOf(
+  report: DeviceReport,
+): Pick<Gpu, "report" | "has" | "subgroupSize" | "limits"> {
+  const has = (feature: string) => report.features.includes(feature);
+  return {
     report,
     has: {
       f16: has("shader-f16"),
@@ -120,9 +129,6 @@ export async function openGpu(
     },
     subgroupSize: report.subgroups ?? { min: 1, max: 1 },
     limits: report.limits as GpuLimits,
-    tuning: tuningFor(report, tuning),
-    lost: device.lost,
-    destroy: () => device.destroy(),
   };
 }
 

@@ -41,8 +41,18 @@ export interface Range {
   bytes: number;
 }
 
-/** Several pieces of buffers through one copy and one wait; without any, only the wait for what was submitted. */
-export async function readRanges(gpu: Gpu, ranges: readonly Range[]): Promise<ArrayBuffer[]> {
+/** Submits work that ends with these commands. */
+export type Submit = (last: (encoder: GPUCommandEncoder) => void) => void;
+
+/**
+ * Several pieces of buffers through one copy and one wait; without any, only the wait for what was submitted. The copy
+ * is the end of what `submit` submits, if there is any; by default of nothing else.
+ */
+export async function readRanges(
+  gpu: Gpu,
+  ranges: readonly Range[],
+  submit?: Submit,
+): Promise<ArrayBuffer[]> {
   if (ranges.length === 0) {
     await gpu.device.queue.onSubmittedWorkDone();
     return [];
@@ -50,16 +60,18 @@ export async function readRanges(gpu: Gpu, ranges: readonly Range[]): Promise<Ar
   const size = ranges.reduce((sum, { bytes }) => sum + bytes, 0);
   const buffer = takeStaging(gpu, size);
   try {
-    const encoder = gpu.device.createCommandEncoder();
-    let at = 0;
-    for (const { source, offset, bytes } of ranges) {
-      encoder.copyBufferToBuffer(source, offset, buffer, at, bytes);
-      at += bytes;
-    }
-    gpu.device.queue.submit([encoder.finish()]);
+    const copy: Parameters<Submit>[0] = (encoder) => {
+      let at = 0;
+      for (const { source, offset, bytes } of ranges) {
+        encoder.copyBufferToBuffer(source, offset, buffer, at, bytes);
+        at += bytes;
+      }
+    };
+    if (submit) submit(copy);
+    else submitAlone(gpu, copy);
     await buffer.mapAsync(GPUMapMode.READ, 0, size);
     const mapped = buffer.getMappedRange(0, size);
-    at = 0;
+    let at = 0;
     const read = ranges.map(({ bytes }) => mapped.slice(at, (at += bytes)));
     buffer.unmap();
     giveStaging(gpu, buffer);
@@ -68,6 +80,13 @@ export async function readRanges(gpu: Gpu, ranges: readonly Range[]): Promise<Ar
     buffer.destroy(); // it may still be mapped
     throw error;
   }
+}
+
+/** Commands that need no plan. */
+export function submitAlone({ device }: Gpu, last: Parameters<Submit>[0]): void {
+  const encoder = device.createCommandEncoder();
+  last(encoder);
+  device.queue.submit([encoder.finish()]);
 }
 
 /** Several f32 tensors, whole. */

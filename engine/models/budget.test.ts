@@ -12,7 +12,7 @@ import { architectures } from "./registry.ts";
 const budget = { full_attention: 7, linear_attention: 6 };
 /** A mixture of experts takes seven more than an MLP: router, choice, mixture, and an expert that all share behind a gate. */
 const experts = 7;
-/** Embedding, final norm, head, and the two stages of argmax. */
+/** Embedding, final norm, head, and the two stages of a draw. */
 const ends = 5;
 
 const models = [

@@ -147,6 +147,15 @@ const families: Record<(typeof supportedModelTypes)[number], Family> = {
   mistral: { ...plain, modelType: "llama", bias: { qkv: false, o: false }, window: "always" },
 };
 
+/** Columns of what the head gives: logits, or an embedding. */
+export function headWidth({
+  pooling,
+  hidden,
+  vocab,
+}: Pick<ModelConfig, "pooling" | "hidden" | "vocab">): number {
+  return pooling ? hidden : vocab;
+}
+
 /**
  * Reads the contents of a config.json. `file` is its path, for messages.
  * Errors: bad_checkpoint (a key missing or of the wrong type, sizes that contradict), unsupported_model (a model type

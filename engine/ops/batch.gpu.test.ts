@@ -13,7 +13,6 @@ import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/attention.ts";
 import { linear as linearTwin } from "../reference/linear.ts";
-import { argmax } from "./argmax.ts";
 import { attention, packedWidth } from "./attention.ts";
 import { createDeltaState, deltaRule, deltaWidths } from "./delta.ts";
 import { PAGE } from "./kv-cache.ts";
@@ -229,21 +228,5 @@ describe.each([0, 1])("as device %d of two", (guise) => {
     expect(rowOf(memory!, 2, bytes / 4).every((value) => Number.isNaN(value))).toBe(true);
     expect(rowOf(y!, 0, values), "slots matter").not.toEqual(rowOf(y!, 1, values));
     layer.destroy();
-  });
-
-  test("the likeliest of each row", async () => {
-    const gpu = gpuOf();
-    for (const V of [70, 4096]) {
-      const logits = noise(8 * V, 6);
-      logits.fill(NaN, 5 * V);
-      logits[2 * V + 9] = NaN;
-      const on = kept(permanent(gpu, "logits", [8, V], logits));
-      const [ids] = await runOps(gpu, { capacity: 8, each: places(5) }, (pass) => [argmax(pass, on)]);
-      const want = Array.from({ length: 5 }, (_, t) => {
-        const row = logits.subarray(t * V, (t + 1) * V);
-        return row.reduce((best, value, i) => (value > (row[best] ?? NaN) ? i : best), 0);
-      });
-      expect([...ids!.subarray(0, 5)]).toEqual(want);
-    }
   });
 });

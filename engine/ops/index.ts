@@ -1,5 +1,5 @@
 // The vocabulary that model files are written in.
-export * from "./argmax.ts";
+export * from "./sample.ts";
 export * from "./attention.ts";
 export * from "./delta.ts";
 export * from "./embed.ts";

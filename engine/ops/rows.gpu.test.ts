@@ -1,4 +1,4 @@
-// Row-wise ops (embed, rmsNorm, lastRow, argmax) against their twins on every variant.
+// Row-wise ops (embed, rmsNorm, lastRow) against their twins on every variant.
 import { afterAll, describe, expect, test } from "vitest";
 import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
@@ -6,10 +6,8 @@ import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
-import * as twin from "../reference/argmax.ts";
 import * as embedTwin from "../reference/embed.ts";
 import * as normTwin from "../reference/norm.ts";
-import { argmax } from "./argmax.ts";
 import { embed } from "./embed.ts";
 import { rmsNorm } from "./norm.ts";
 import { lastRow } from "./rows.ts";
@@ -72,42 +70,6 @@ describe.each(guises(device))("%s", (_, gpu) => {
       }
     }
   });
-
-  test.each([1, 7, 8, 130, 1000, 4099])("argmax of %i", async (V) => {
-    const run = async (logits: Float32Array) => {
-      const given = tensor(gpu, [1, V], logits);
-      return (await runOps(gpu, { capacity: 1 }, (pass) => [argmax(pass, given)]))[0]![0];
-    };
-    const negative = noise(V, V).map((value) => -1 - Math.abs(value));
-    expect(await run(noise(V, V))).toBe(twin.argmax(noise(V, V)));
-    expect(await run(negative)).toBe(twin.argmax(negative)); // beyond the end nothing may read as 0 and win
-    for (const at of new Set([0, V >> 1, V - 1]))
-      expect(await run(noise(V, 2).fill(99, at, at + 1))).toBe(at);
-    expect(await run(negative.slice().fill(-0.5, V >> 1))).toBe(V >> 1); // many equals: the lowest
-    expect(await run(new Float32Array(V).fill(NaN))).toBe(0);
-    expect(await run(new Float32Array(V).fill(-Infinity))).toBe(0);
-    const mixed = new Float32Array(V).fill(NaN);
-    mixed[V - 1] = -Infinity;
-    expect(await run(mixed)).toBe(V - 1);
-    const zeros = new Float32Array(V).fill(-0);
-    zeros[V - 1] = 0;
-    expect(await run(zeros)).toBe(0); // -0 equals 0
-  });
-});
-
-test("argmax over the largest vocabulary, an odd one", async () => {
-  const V = 262_141;
-  const logits = noise(V, 1);
-  logits[200_003] = logits[261_111] = 77;
-  const given = tensor(device, [1, V], logits);
-  const [y] = await runOps(device, { capacity: 1 }, (pass) => [argmax(pass, given)]);
-  expect(y![0]).toBe(200_003);
-});
-
-test("the twin of argmax", () => {
-  expect(twin.argmax([NaN, -3, 5, 5, NaN])).toBe(2);
-  expect(twin.argmax([NaN, NaN])).toBe(0);
-  expect(twin.argmax([NaN, -Infinity])).toBe(1);
 });
 
 test.each([1, 4, 9])("lastRow of %i tokens", async (tokens) => {

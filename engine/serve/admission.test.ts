@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Admission, type Seat } from "./admission.ts";
-import { uniform } from "./random.ts";
+import { uniform } from "../reference/random.ts";
 
 const error = (code: string, details: object) =>
   expect.objectContaining({ code, details: expect.objectContaining(details) as object }) as Error;

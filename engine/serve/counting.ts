@@ -9,7 +9,9 @@ export interface CountingGpu {
 }
 
 /** Dawn is loaded already: only then are the limits known. */
-export function countingGpu(like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">): CountingGpu {
+export function countingGpu(
+  like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize" | "tuning">,
+): CountingGpu {
   const counted = { bytes: 0, buffers: 0 };
   const device = {
     createBuffer({ size }: { size: number }) {
@@ -24,7 +26,7 @@ export function countingGpu(like: Pick<Gpu, "limits" | "report" | "has" | "subgr
     popErrorScope: async () => null,
     queue: { writeBuffer: () => undefined, onSubmittedWorkDone: async () => undefined },
   };
-  const { limits, report, has, subgroupSize } = like;
-  const gpu = { device, limits, report, has, subgroupSize } as unknown as Gpu;
+  const { limits, report, has, subgroupSize, tuning } = like;
+  const gpu = { device, limits, report, has, subgroupSize, tuning } as unknown as Gpu;
   return { gpu, counted };
 }

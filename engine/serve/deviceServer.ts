@@ -8,14 +8,18 @@ import { openConverter } from "../formats/quantise/pool.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Grammars } from "../grammar/matcher.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
-import { loadModel, type DeviceModel } from "./device.ts";
-import { Faults, type FaultTarget } from "./faults.ts";
+import { loadModel, loadTeam, type DeviceModel } from "./device.ts";
+import { Faults, type FaultPoint } from "./faults.ts";
 import { LoadWatch } from "./loadWatch.ts";
 import type { FromWorker, ThreadData, ToWorker } from "./messages.ts";
 import { Pulse } from "./pulse.ts";
+import type { Runner } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
+import { Follower, type LoadMeans } from "./team/follower.ts";
 import type { Turns } from "./turns.ts";
-import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+import type { GenerateEvent, GenerateRequest, LoadProgress } from "./types.ts";
+
+type LoadMessage = Extract<ToWorker, { type: "load" }>;
 
 /** How long the loss of a device may take to be told behind the failures that it causes, ms. */
 const lossLimitMs = 100;
@@ -96,6 +100,9 @@ class DeviceServer {
   readonly #faults: Faults;
   readonly #models = new Map<number, DeviceModel>();
   readonly #jobs = new Map<number, Turns>();
+  readonly #followers = new Set<Follower>();
+  /** Where faults are to happen: ahead of what is taken of a sum. */
+  readonly #onSum: (() => Promise<void>) | undefined;
   #loading = Promise.resolve();
   /** It ends, or its end was asked for: nothing more is told. */
   #over = false;
@@ -107,12 +114,15 @@ class DeviceServer {
     this.#loadPulse = new Pulse(data.loadPulse);
     this.#loadLimitMs = data.loadLimitMs[gpu.report.kind];
     this.#faults = new Faults(data.faults);
-    if (data.faults.length > 0) this.#faults.obstruct(gpu.device);
+    if (data.faults.length === 0) return;
+    this.#faults.obstruct(gpu.device);
+    this.#onSum = () => this.#reachSum();
   }
 
   /** Handles one message; true when it was the last. */
   async receive(message: ToWorker): Promise<boolean> {
-    if (message.type === "load") await this.#enqueueLoad(message.model, message.folder, message.options);
+    if (message.type === "load") await this.#load(message);
+    else if (message.type === "follow") this.#follow(message.port);
     else if (message.type === "generate") this.#start(message.job, message.model, message.request);
     else if (message.type === "vocabulary") this.#learn(message.model, message.vocabulary);
     else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
@@ -132,62 +142,99 @@ class DeviceServer {
   /** A refused command would leave wrong numbers behind: whatever runs now cannot be trusted and fails. */
   fault(error: Error): void {
     for (const { turns } of this.#models.values()) turns.fault(error);
+    for (const follower of this.#followers) follower.fail(error);
   }
 
-  /** One load at a time: error scopes are a stack of the whole device. */
-  #enqueueLoad(model: number, folder: string, options: LoadOptions): Promise<void> {
-    this.#loading = this.#loading.then(() => this.#load(model, folder, options));
-    return this.#loading;
+  async #load(order: LoadMessage): Promise<void> {
+    const { model, folder } = order;
+    try {
+      const loaded = await this.#inTurn(folder, (means) => this.#read(order, means));
+      this.#models.set(model, loaded);
+      this.#post({ type: "loaded", model, info: loaded.info });
+    } catch (error) {
+      await this.#tell(error, (told) => ({ type: "load_failed", model, error: told }));
+    }
   }
 
-  async #load(model: number, folder: string, options: LoadOptions): Promise<void> {
+  #read({ model, folder, options, promised, team }: LoadMessage, means: LoadMeans): Promise<DeviceModel> {
+    const hooks = {
+      ...{ promised, ...means, pulse: this.#pulse },
+      onProgress: this.#progressOf(model),
+      onStep: (step: Step) => this.#stepped(step, this.#models.get(model)!.runner),
+    };
+    if (!team) return loadModel(this.#gpu, folder, options, hooks);
+    const lost = (error: unknown) => this.lost(asLoss(error));
+    return loadTeam(this.#gpu, folder, options, team, { ...hooks, onSum: this.#onSum, lost });
+  }
+
+  #progressOf(model: number): (progress: LoadProgress) => void {
     let reported = 0;
-    const onProgress = (progress: LoadProgress) => {
+    return (progress) => {
       if (progress.phase === "ready") this.#reach("load");
       const now = performance.now();
       if (progress.phase === "reading" && now - reported < 100) return;
       reported = now;
       this.#post({ type: "progress", model, progress });
     };
+  }
+
+  /** One load at a time: error scopes are a stack of the whole device. */
+  #inTurn<T>(folder: string, work: (means: LoadMeans) => Promise<T>): Promise<T> {
+    const turn = this.#loading.then(() => this.#watched(folder, work));
+    this.#loading = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    return turn;
+  }
+
+  async #watched<T>(folder: string, work: (means: LoadMeans) => Promise<T>): Promise<T> {
     const converter = openConverter();
     const watch = new LoadWatch({
       ...{ limitMs: this.#loadLimitMs, name: folder, gpu: this.#gpu, pulse: this.#loadPulse },
       onRead: () => this.#faults.pass("read"),
     });
     try {
-      const promised = [...this.#models.values()].reduce((sum, { info }) => sum + info.plan.totalBytes, 0);
-      const hooks = {
-        promised,
-        onProgress,
-        ...{ converter, watch, pulse: this.#pulse },
-        onStep: (step: Step) => this.#stepped(model, step),
-      };
-      const loaded = await loadModel(this.#gpu, folder, options, hooks);
-      this.#models.set(model, loaded);
-      this.#post({ type: "loaded", model, info: loaded.info });
+      return await work({ converter, watch });
     } catch (error) {
       if (error === watch.error && watch.error?.code === "device_lost") this.lost(watch.error);
-      await this.#tell(error, (told) => ({ type: "load_failed", model, error: told }));
+      throw error;
     } finally {
       watch.end();
       await converter.close();
     }
   }
 
-  #stepped(model: number, { prefill, decode }: Step): void {
-    if (prefill) this.#reach("prefill", model);
-    if (decode.length > 0) this.#reach("decode", model);
+  /** A share of a model that another device leads. */
+  #follow(port: MessagePort): void {
+    const follower = new Follower(this.#gpu, port, {
+      load: (folder, work) => this.#inTurn(folder, work),
+      step: (work) => this.#pulse.beat(work),
+      reached: (point, runner) => this.#reach(point, runner),
+      onSum: this.#onSum,
+    });
+    this.#followers.add(follower);
+    void follower.ended.then(() => this.#followers.delete(follower));
   }
 
-  #reach(point: Parameters<Faults["reach"]>[0], model?: number): void {
-    const target: FaultTarget = {
+  #stepped({ prefill, decode }: Step, runner: Runner): void {
+    if (prefill) this.#reach("prefill", runner);
+    if (decode.length > 0) this.#reach("decode", runner);
+  }
+
+  #reach(point: FaultPoint, runner?: Runner): void {
+    this.#faults.reach(point, {
       destroyDevice: () => this.#gpu.destroy(),
       hang: () => {
-        const runner = this.#models.get(model!)!.runner;
-        runner.turn = () => new Promise(() => undefined);
+        runner!.turn = () => new Promise(() => undefined);
       },
-    };
-    this.#faults.reach(point, target);
+    });
+  }
+
+  async #reachSum(): Promise<void> {
+    let hangs = false;
+    this.#faults.reach("sum", { destroyDevice: () => this.#gpu.destroy(), hang: () => (hangs = true) });
+    if (hangs) await new Promise(() => undefined);
   }
 
   /** A lost device makes everything fail in strange words, perhaps before it is told that it is lost. */
@@ -229,16 +276,29 @@ class DeviceServer {
   async #unload(model: number): Promise<void> {
     const loaded = this.#models.get(model);
     this.#models.delete(model); // so that nothing new begins
-    await loaded?.turns.stop();
-    loaded?.destroy();
+    if (loaded) await endModel(loaded);
     this.#post({ type: "unloaded", model });
   }
 
+  /** What it follows ends when those do that lead. */
   async #close(): Promise<void> {
     this.#over = true;
     const models = [...this.#models.values()];
     this.#models.clear();
-    await Promise.all(models.map(({ turns }) => turns.stop()));
-    for (const model of models) model.destroy();
+    await Promise.all(models.map(endModel));
+    await Promise.all([...this.#followers].map(({ ended }) => ended));
   }
+}
+
+async function endModel(model: DeviceModel): Promise<void> {
+  await model.turns.stop();
+  await model.dismiss();
+  model.destroy();
+}
+
+/** Whatever a device could not do while others waited for it, all of them begin anew. */
+function asLoss(error: unknown): EngineError {
+  if (error instanceof EngineError && error.code === "device_lost") return error;
+  const [what] = (error instanceof Error ? error.message : String(error)).split("\n"); // no stack, where there is one
+  return new EngineError("device_lost", `a turn of several devices failed: ${what}`, {}, { cause: error });
 }

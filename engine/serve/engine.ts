@@ -1,21 +1,31 @@
-// A device as the rest of the process sees it: the thread that owns it, whichever life that is in, and its models. When
-// the device is lost, or the thread crashes or hangs, what ran fails, a new thread is started, and the models are read
-// again; who asks meanwhile is told when to come back.
+// A device, or several, as the rest of the process sees them: the threads that own them, whichever life they are in, and
+// their models. When a device is lost, or its thread crashes or hangs, what ran fails, new threads are started, and the
+// models are read again; who asks meanwhile is told when to come back.
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../errors.ts";
 import type { GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { TuningOptions } from "../gpu/tuning.ts";
+import type { Wire } from "../parallel/allReduce.ts";
 import { defaultImageLimits, type ImageLimits } from "../image/index.ts";
 import { faultsOfLife, parseFaults, type Fault } from "./faults.ts";
+import { DeviceGroup, type GroupOptions } from "./group.ts";
 import { LoadedModel, type ModelOptions } from "./model.ts";
 import { Resident } from "./resident.ts";
 import { defaultRestarts, Restarts, type RestartLimits } from "./restarts.ts";
+import { checkSpread } from "./spread.ts";
 import { loadText } from "./text.ts";
-import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
 export interface EngineOptions extends GpuOptions, TuningOptions {
+  /** In place of `device`: several, over which models may be spread; one named twice is two, for trying that out. */
+  devices?: readonly number[] | undefined;
+  /** For loads that do not say it themselves: LoadOptions.tensorParallel; default: all devices. */
+  tensorParallel?: number | undefined;
+  /** How much of a model each device gets, in proportion to the others; default: all the same. */
+  weights?: readonly number[] | undefined;
+  /** As what sums over devices are sent: exactly (default), or in half the bytes. */
+  wire?: Wire;
   /** How many requests may wait for one model, and of how many prompt tokens; default: 64, and no limit. */
   maxQueue?: number;
   maxQueueTokens?: number | undefined;
@@ -68,13 +78,16 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     loadLimitMs,
     restarts = defaultRestarts,
     faults,
+    devices,
+    tensorParallel,
+    weights,
+    wire = "f32",
     strict,
     autotune,
     ...gpu
   } = options;
-  const limits = { maxQueue, maxQueueTokens, maxPerPrincipal };
   const modelOptions = {
-    ...limits,
+    ...{ maxQueue, maxQueueTokens, maxPerPrincipal },
     maxInFlight,
     memoryLimitMb,
     prefixCache: prefixCache && !strict, // what one request left would be read by another, in other sums' bits
@@ -83,23 +96,22 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   };
   const limit = (ms: number | undefined) =>
     ms === undefined ? defaultLimitMs : { hardware: ms, software: ms };
-  const threads = {
-    gpu,
-    tuning: { strict, autotune },
-    stepLimitMs: limit(stepLimitMs),
-    loadLimitMs: limit(loadLimitMs),
-  };
+  const gpus = devices?.map((device) => ({ ...gpu, device })) ?? [gpu];
+  const spread = { tensorParallel, weights };
+  checkSpread(spread, gpus.length);
+  const limits = { stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
+  const threads = { gpus, spread, wire, tuning: { strict, autotune }, ...limits };
   const planned = parseFaults(faults ?? "");
-  const thread = await startThread({ ...threads, faults: faultsOfLife(planned, 1) });
-  return new DeviceEngine(thread, threads, {
+  const group = await DeviceGroup.start({ ...threads, faults: faultsOfLife(planned, 1) });
+  return new DeviceEngine(group, threads, {
     modelOptions,
     restarts: new Restarts(restarts),
     faults: planned,
   });
 }
 
-/** What all lives of the thread have in common. */
-type Threads = Pick<ThreadOptions, "gpu" | "tuning" | "stepLimitMs" | "loadLimitMs">;
+/** What all lives of the threads have in common. */
+type Threads = Omit<GroupOptions, "faults" | "expected">;
 
 interface Means {
   modelOptions: ModelDefaults;
@@ -108,12 +120,12 @@ interface Means {
 }
 
 class DeviceEngine implements Engine {
-  readonly device: DeviceReport;
+  readonly devices: readonly DeviceReport[];
   onChange: (health: DeviceHealth) => void = () => undefined;
   readonly #means: Means;
   readonly #threads: Threads;
   readonly #residents = new Set<Resident>();
-  #thread: DeviceThread;
+  #group: DeviceGroup;
   #health: DeviceHealth = { state: "ready", reason: undefined, losses: 0 };
   #recovery: Promise<void> = Promise.resolve();
   #over = false;
@@ -123,12 +135,17 @@ class DeviceEngine implements Engine {
   #reloadMs = 0;
   #backAt = 0;
 
-  constructor(thread: DeviceThread, threads: Threads, means: Means) {
-    this.device = thread.report;
+  constructor(group: DeviceGroup, threads: Threads, means: Means) {
+    this.devices = group.reports;
     this.#threads = threads;
     this.#means = means;
-    this.#thread = thread;
-    this.#follow(thread);
+    this.#group = group;
+    this.#follow(group);
+    if (group.failure) this.#recover(group.failure.message);
+  }
+
+  get device(): DeviceReport {
+    return this.devices[0]!;
   }
 
   get health(): DeviceHealth {
@@ -160,9 +177,9 @@ class DeviceEngine implements Engine {
     };
     const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
     const begun = performance.now();
-    const { link } = this.#thread;
-    await resident.load(link, onProgress);
-    if (link.failure) throw link.failure; // between its last message and now
+    const group = this.#group;
+    await resident.load(group, onProgress);
+    if (group.failure) throw group.failure; // between its last message and now
     this.#reloadMs += performance.now() - begun;
     this.#residents.add(resident);
     return new LoadedModel(resident, text, this.#means.modelOptions, () => this.#residents.delete(resident));
@@ -176,7 +193,7 @@ class DeviceEngine implements Engine {
     await this.#recovery;
     this.#means.restarts.forget();
     if (this.#health.state === "failed") this.#recover("restarted");
-    else this.#thread.link.fail(new EngineError("device_lost", "the device is restarted on request"));
+    else this.#group.fail(new EngineError("device_lost", "the device is restarted on request"));
     await this.#recovery;
     if (this.#health.state !== "ready")
       throw new EngineError("device_lost", this.#health.reason ?? "closing");
@@ -189,16 +206,16 @@ class DeviceEngine implements Engine {
   }
 
   async #end(): Promise<void> {
-    const thread = this.#thread;
-    await thread.close();
+    const group = this.#group;
+    await group.close();
     await this.#recovery;
-    if (this.#thread !== thread) await this.#thread.close();
+    if (this.#group !== group) await this.#group.close();
   }
 
-  #follow(thread: DeviceThread): void {
-    thread.link.onFailure = ({ message }) => {
+  #follow(group: DeviceGroup): void {
+    group.onFailure = ({ message }) => {
       // While it recovers, the recovery itself finds out.
-      if (thread === this.#thread && this.#health.state === "ready" && !this.#over) this.#recover(message);
+      if (group === this.#group && this.#health.state === "ready" && !this.#over) this.#recover(message);
     };
   }
 
@@ -211,7 +228,7 @@ class DeviceEngine implements Engine {
       this.#tell({ state: "recovering", reason, losses: this.#health.losses + 1 });
       const pause = this.#means.restarts.failed(performance.now());
       this.#backAt = performance.now() + (pause ?? 0) + this.#reloadMs;
-      await this.#thread.abandon();
+      await this.#group.abandon();
       if (pause === undefined) return this.#giveUp(reason);
       await sleep(pause);
       if (this.#over) return;
@@ -220,26 +237,26 @@ class DeviceEngine implements Engine {
     if (!this.#over) this.#tell({ ...this.#health, state: "ready", reason: undefined });
   }
 
-  /** A new thread with all models in it; what became of it, where it failed in turn. */
+  /** New threads with all models in them; what became of it, where it failed in turn. */
   async #live(): Promise<string | undefined> {
     this.#lives += 1;
     const faults = faultsOfLife(this.#means.faults, this.#lives);
-    const thread = await startThread({ ...this.#threads, faults, expected: this.device });
-    this.#thread = thread;
-    this.#follow(thread);
+    const group = await DeviceGroup.start({ ...this.#threads, faults, expected: this.devices });
+    this.#group = group;
+    this.#follow(group);
     const begun = performance.now();
     for (const resident of this.#residents) {
       try {
-        await resident.load(thread.link, () => undefined);
+        await resident.load(group, () => undefined);
       } catch (error) {
-        if (thread.link.failure) return thread.link.failure.message;
+        if (group.failure) return group.failure.message;
         this.#residents.delete(resident);
         resident.down("failed", `it could not be read again: ${(error as Error).message}`);
       }
       if (!this.#residents.has(resident)) await resident.unload(); // meanwhile, or just above
     }
     this.#reloadMs = performance.now() - begun;
-    return thread.link.failure?.message;
+    return group.failure?.message;
   }
 
   #giveUp(reason: string): void {

@@ -18,7 +18,13 @@ export interface Entrance {
 
 /** A picture among the tokens: `embedding`, [rows · columns, H], takes their place. */
 export interface FedPicture extends ImageSpan {
-  embedding: Tensor;
+  embedding: Tensor | HostRows;
+}
+
+/** Rows that another device computed. */
+export interface HostRows {
+  readonly shape: readonly [rows: number, width: number];
+  readonly values: Float32Array<ArrayBuffer>;
 }
 
 /** One token of one of the sequences of a batch. */
@@ -137,6 +143,11 @@ function placePictures(
     marks.fill(1, first - from, last - from);
     const bytes = 4 * width;
     const [source, target] = [(first - at) * bytes, (first - from) * bytes];
+    if ("values" in embedding) {
+      const values = embedding.values.subarray((first - at) * width, (last - at) * width);
+      gpu.device.queue.writeBuffer(bufferOf(rows), target, values);
+      continue;
+    }
     encoder.copyBufferToBuffer(bufferOf(embedding), source, bufferOf(rows), target, (last - first) * bytes);
   }
   gpu.device.queue.writeBuffer(bufferOf(chosen), 0, marks);

@@ -2,10 +2,11 @@ import { expect, test } from "vitest";
 import { Faults, faultsOfLife, parseFaults } from "./faults.ts";
 
 test("faults by kind, point and count", () => {
-  expect(parseFaults("lost@decode:5  hang@prefill,memory@load:2*")).toEqual([
-    { kind: "lost", point: "decode", at: 5, always: false },
-    { kind: "hang", point: "prefill", at: 1, always: false },
-    { kind: "memory", point: "load", at: 2, always: true },
+  expect(parseFaults("lost@decode:5  hang@prefill,memory@load:2* bug@sum:7/1")).toEqual([
+    { kind: "lost", point: "decode", at: 5, place: 0, always: false },
+    { kind: "hang", point: "prefill", at: 1, place: 0, always: false },
+    { kind: "memory", point: "load", at: 2, place: 0, always: true },
+    { kind: "bug", point: "sum", at: 7, place: 1, always: false },
   ]);
   expect(parseFaults(" ")).toEqual([]);
 });

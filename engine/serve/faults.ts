@@ -1,10 +1,11 @@
 // Faults on purpose, for tests: what a driver does once in a month happens at the step that the test names. Nothing of
 // it runs unless EngineOptions.faults (the daemon: NEURON_FAULTS) is set; no setting of a file reaches it.
 //
-//   lost@decode:5 hang@prefill:2*
+//   lost@decode:5 hang@prefill:2* crash@sum:9/1
 //
-// KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached. The device's thread is started anew
-// after most of them; a fault with * happens in every life of the thread, others in the first alone.
+// KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached; with /R behind it on the device at place R
+// of the engine's devices (default: 0). The threads of the devices are started anew after most of them; a fault with *
+// happens in every life of the thread, others in the first alone.
 import { EngineError } from "../errors.ts";
 
 /**
@@ -12,8 +13,11 @@ import { EngineError } from "../errors.ts";
  * anything again. crash: an exception that nobody catches. bug: an exception in the step. memory: no memory is left.
  */
 const kinds = ["lost", "hang", "stuck", "crash", "bug", "memory"] as const;
-/** In a load: read, a piece of the checkpoint; compile, a kernel; upload, a wait for the queue; load, when all is there. */
-const points = ["read", "compile", "upload", "load", "prefill", "decode"] as const;
+/**
+ * In a load: read, a piece of the checkpoint; compile, a kernel; upload, a wait for the queue; load, when all is there.
+ * sum: a device takes a sum over devices.
+ */
+const points = ["read", "compile", "upload", "load", "prefill", "decode", "sum"] as const;
 /** What can happen in the midst of a load, where each is a wait. */
 const waits: readonly FaultPoint[] = ["read", "compile", "upload"];
 
@@ -24,6 +28,8 @@ export interface Fault {
   kind: FaultKind;
   point: FaultPoint;
   at: number;
+  /** Which of the engine's devices. */
+  place: number;
   always: boolean;
 }
 
@@ -33,21 +39,22 @@ export function parseFaults(text: string): Fault[] {
     .split(/[\s,]+/)
     .filter((word) => word !== "")
     .map((word) => {
-      const [, kind, point, at = "1", star] = /^(\w+)@(\w+)(?::([1-9]\d*))?(\*)?$/.exec(word) ?? [];
-      const known = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
+      const form = /^(\w+)@(\w+)(?::([1-9]\d*))?(?:\/(\d+))?(\*)?$/;
+      const [, kind, point, at = "1", place = "0", star] = form.exec(word) ?? [];
+      const isKnown = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
       const fits = waits.includes(point as FaultPoint)
         ? kind === "hang"
         : kind !== "hang" || point !== "load";
-      if (!known || !fits) {
-        const form = `KIND@POINT[:N][*] with ${kinds.join(", ")} at ${points.join(", ")}`;
+      if (!isKnown || !fits) {
+        const known = `KIND@POINT[:N][/PLACE][*] with ${kinds.join(", ")} at ${points.join(", ")}`;
         const but = `(only hang at ${waits.join(", ")}; all but hang at load)`;
-        throw new EngineError("bad_config", `faults: "${word}" is not ${form} ${but}`);
+        throw new EngineError("bad_config", `faults: "${word}" is not ${known} ${but}`);
       }
-      return { kind, point, at: Number(at), always: star !== undefined } as Fault;
+      return { kind, point, at: Number(at), place: Number(place), always: star !== undefined } as Fault;
     });
 }
 
-/** Those of the first life of a device's thread, or of every later one. */
+/** Those of the first life of the threads, or of every later one. */
 export function faultsOfLife(faults: readonly Fault[], life: number): Fault[] {
   return faults.filter(({ always }) => always || life === 1);
 }

@@ -1,8 +1,10 @@
 // One request on the device's side: what it draws with, what it has drawn, and what its caller hears.
 import type { Grammars, Matcher } from "../grammar/matcher.ts";
 import { createFeed, type FedPicture, type Feed } from "./entrance.ts";
+import { EngineError } from "../errors.ts";
+import { type Draw, type DrawStart } from "../ops/sample.ts";
 import type { DecodeToken, Outcome, PrefillRun, Want } from "./runner.ts";
-import { createSampler, type Sampler } from "./sampler.ts";
+import { randomSeed } from "./sampling.ts";
 import type { DecodeRow, Drawn, Ended, Prefill } from "./schedulerTypes.ts";
 import type { CacheFigures, GenerateEvent, GenerateRequest, ImageUsage, Usage } from "./types.ts";
 
@@ -27,13 +29,15 @@ export class Job {
   readonly #listener: Listener;
   readonly #figures: () => CacheFigures;
   readonly #matcher: Matcher | undefined;
-  readonly #sampler: Sampler | undefined;
+  readonly #want: Want;
+  /** As the request says, or a fresh one: it stays the same when the sequence begins again. */
+  readonly #seed: number;
   readonly #stops: ReadonlySet<number>;
   readonly #drawn: number[] = [];
   #held: HeldPictures | undefined;
   #feed: Feed | undefined;
-  /** What the grammar lets come next, or why it cannot say. */
-  #allowed: { tokens?: Uint32Array; error?: unknown } = {};
+  /** Why the grammar cannot say what may come next. */
+  #grammarError: unknown;
   #begun: number | undefined;
   #prefilled: number | undefined;
 
@@ -50,21 +54,30 @@ export class Job {
     this.#figures = figures;
     this.#stops = new Set(request.stopTokens);
     this.#matcher = matcherOf(request, grammars);
-    this.#sampler = samplerOf(request);
+    this.#seed = request.sampling.seed ?? randomSeed();
+    const mask = this.#matcher && (() => this.#allowed());
+    this.#want = request.embed ? "logits" : { candidates: request.topLogprobs, mask };
   }
 
   hold(pictures: HeldPictures): void {
     this.#held = pictures;
   }
 
-  /** It has a slot: for the first time, or again with what it had drawn. Of its tokens `cached` are there already. */
-  start(cached: number): void {
+  /**
+   * It has a slot: for the first time, or again with what it had drawn. Of its tokens `cached` are there already.
+   * Returns how it draws there.
+   */
+  start(cached: number): DrawStart {
     this.#feed = createFeed([...this.request.prompt, ...this.#drawn], this.#held?.pictures ?? [], 0);
-    if (this.#begun !== undefined) return;
-    this.#begun = performance.now();
-    const promptTokens = this.request.prompt.length;
-    const cache = this.#figures();
-    this.#listener.event({ type: "started", promptTokens, cachedTokens: cached, cache });
+    if (this.#begun === undefined) {
+      this.#begun = performance.now();
+      const promptTokens = this.request.prompt.length;
+      const cache = this.#figures();
+      this.#listener.event({ type: "started", promptTokens, cachedTokens: cached, cache });
+    }
+    const { prompt, sampling, topLogprobs: candidates } = this.request;
+    const masked = this.#matcher !== undefined;
+    return { sampling: { ...sampling, seed: this.#seed }, prompt, drawn: this.#drawn, candidates, masked };
   }
 
   prefill({ slot, from, to, logits, snapshot }: Prefill): PrefillRun {
@@ -75,28 +88,27 @@ export class Job {
     return { slot, row, id: token, position: row + this.#started.delta, want: this.#want };
   }
 
-  /** Finds out, while the device computes, what the grammar lets come next. */
-  foresee(): void {
-    try {
-      if (this.#matcher) this.#allowed = { tokens: this.#matcher.allowed() };
-    } catch (error) {
-      this.#allowed = { error };
-    }
-  }
-
-  /** The next token of what the device gave. Errors: internal where the logits are unhealthy; the grammar's. */
+  /** The next token, as the device drew it. Errors: internal where the logits are unhealthy; the grammar's. */
   draw(outcome: Outcome): Drawn {
-    if (this.request.embed) return this.#embedded(outcome as Float32Array);
-    const { tokens: allowed, error } = this.#allowed;
-    if (error !== undefined) throw error;
-    const { id, ...probabilities } =
-      typeof outcome === "number" ? { id: outcome } : this.#sampler!(outcome as Float32Array, allowed);
+    if (outcome instanceof Float32Array) return this.#embedded(outcome);
+    const { id, ill, ...probabilities } = outcome!;
+    if (this.#grammarError !== undefined) throw this.#grammarError;
+    if (ill) throw unhealthy(ill);
     this.#matcher?.accept(id);
     this.#prefilled ??= performance.now();
     this.#drawn.push(id);
     this.#listener.event({ type: "token", id, ...probabilities });
     const stop = this.#stops.has(id) || this.#matcher?.ended === true;
     return { sequence: this.id, token: id, stop };
+  }
+
+  #allowed(): Uint32Array | undefined {
+    try {
+      return this.#matcher!.allowed();
+    } catch (error) {
+      this.#grammarError = error;
+      return undefined;
+    }
   }
 
   #embedded(vector: Float32Array): Drawn {
@@ -125,10 +137,6 @@ export class Job {
     this.#listener.failed(error);
   }
 
-  get #want(): Want {
-    return this.#sampler || this.request.embed ? "logits" : "token";
-  }
-
   get #started(): Feed {
     if (!this.#feed) throw new Error(`job ${this.id} has no slot`);
     return this.#feed;
@@ -141,18 +149,9 @@ function matcherOf({ grammar }: GenerateRequest, grammars: Grammars | undefined)
   return grammars.open(grammar);
 }
 
-/** Greedy without penalties or a grammar needs four bytes from the device and no sampler; all else needs the logits. */
-function samplerOf({ sampling, topLogprobs, prompt, grammar }: GenerateRequest): Sampler | undefined {
-  const { temperature, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling;
-  const plain =
-    temperature === 0 &&
-    repetitionPenalty === 1 &&
-    presencePenalty === 0 &&
-    frequencyPenalty === 0 &&
-    Object.keys(logitBias).length === 0 &&
-    topLogprobs === undefined &&
-    !grammar;
-  return plain ? undefined : createSampler(sampling, prompt, topLogprobs);
+function unhealthy(figures: NonNullable<Draw["ill"]>): EngineError {
+  const text = Object.entries(figures).map(([name, value]) => `${name} ${value}`);
+  return new EngineError("internal", `logits unhealthy: ${text.join(", ")}`, figures);
 }
 
 function noneUsed({ prompt }: GenerateRequest): Ended["usage"] {

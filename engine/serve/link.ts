@@ -4,7 +4,16 @@ import { EngineError, fromPlainError } from "../errors.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
+import type { TeamSettings } from "./team/gather.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
+
+export interface LoadOrder {
+  folder: string;
+  options: LoadOptions;
+  /** Bytes that other models of the device may use; default: none. */
+  promised?: number;
+  team?: TeamSettings | undefined;
+}
 
 interface PendingLoad {
   resolve(info: DeviceModelInfo): void;
@@ -46,10 +55,10 @@ export class DeviceLink {
     return this.#failure;
   }
 
+  /** `team`: where other devices have their shares of the model; its ports go to the thread. */
   load(
-    folder: string,
-    options: LoadOptions,
-    onProgress: (progress: LoadProgress) => void,
+    { folder, options, promised = 0, team }: LoadOrder,
+    onProgress: (progress: LoadProgress) => void = () => undefined,
   ): Promise<{ model: number; info: DeviceModelInfo }> {
     const model = this.#next++;
     return new Promise((resolve, reject) => {
@@ -61,8 +70,14 @@ export class DeviceLink {
         resolve({ model, info });
       };
       this.#loads.set(model, { resolve: loaded, reject, onProgress });
-      this.#send({ type: "load", model, folder, options });
+      this.#send({ type: "load", model, folder, options, promised, team }, team?.ports);
     });
+  }
+
+  /** Has the device take a share of a model of which the other end of the port is told. */
+  follow(port: MessagePort): void {
+    if (this.#failure) port.close();
+    else this.#send({ type: "follow", port }, [port]);
   }
 
   unload(model: number): Promise<void> {
@@ -172,8 +187,8 @@ export class DeviceLink {
     });
   }
 
-  #send(message: ToWorker): void {
-    this.#port.postMessage(message);
+  #send(message: ToWorker, ports: readonly MessagePort[] = []): void {
+    this.#port.postMessage(message, ports);
   }
 
   #receive(message: FromWorker): void {

@@ -25,7 +25,7 @@ export interface LoadWatchOptions {
 }
 
 /** What a load tells of itself. */
-export type Watch = Pick<LoadWatch, "during" | "guard" | "begin" | "arrived" | "error">;
+export type Watch = Pick<LoadWatch, "during" | "guard" | "begin" | "arrived" | "error" | "end">;
 
 /** Nobody looks, and nothing is given up. */
 export const unwatched: Watch = {
@@ -34,6 +34,7 @@ export const unwatched: Watch = {
   begin: () => () => undefined,
   arrived: () => Promise.resolve(),
   error: undefined,
+  end: () => undefined,
 };
 
 export class LoadWatch {
@@ -96,7 +97,7 @@ export class LoadWatch {
     if (this.#error) throw this.#error;
   }
 
-  /** The load is over. */
+  /** The load is over, or what is left of it is no longer this thread's. */
   end(): void {
     clearInterval(this.#timer);
     this.#endBeat();

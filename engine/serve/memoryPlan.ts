@@ -36,7 +36,8 @@ export interface PlanRequest {
   budget: MemoryBudget | undefined;
 }
 
-type Amounts = Pick<MemoryPlan, "contextLength" | "pages" | "snapshots">;
+/** What a plan decides. */
+export type Amounts = Pick<MemoryPlan, "contextLength" | "pages" | "snapshots">;
 
 /** A context below this is of no use to anybody, unless it is what was asked for. */
 const leastContext = 1024;
@@ -100,10 +101,16 @@ export function planMemory(request: PlanRequest): MemoryPlan {
     request.cacheTokens === undefined ? slots * own : pagesFor(request.cacheTokens),
   );
   const pages = largest(own, Math.min(bindable, wanted), (n) => fits({ contextLength, pages: n, snapshots }));
-  const parts = partsOf(request, { contextLength, pages, snapshots });
+  return planOf(request, { contextLength, pages, snapshots });
+}
+
+/** The plan with these amounts, whether it fits or not. */
+export function planOf(request: PlanRequest, amounts: Amounts): MemoryPlan {
+  const parts = partsOf(request, amounts);
+  const { model, slots, budget } = request;
   return {
-    ...{ model: request.model, contextLength, slots, pages, pagesPerSequence: pagesFor(contextLength) },
-    ...{ snapshots, parts, totalBytes: total(parts), budget },
+    ...{ model, ...amounts, slots, pagesPerSequence: pagesFor(amounts.contextLength) },
+    ...{ parts, totalBytes: total(parts), budget },
   };
 }
 

@@ -1,5 +1,6 @@
 // What the main thread and a device's worker thread say to each other. Only numbers, text and plain objects cross;
 // buffers, pipelines and weights never leave the thread that owns the device.
+import type { MessagePort } from "node:worker_threads";
 import type { PlainError } from "../errors.ts";
 import type { AdapterChoice } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
@@ -8,6 +9,7 @@ import type { Vocabulary } from "../grammar/vocabulary.ts";
 import type { Fault } from "./faults.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
 import type { PulseMemory } from "./pulse.ts";
+import type { TeamSettings } from "./team/gather.ts";
 import type { GenerateEvent, GenerateRequest, LoadOptions, LoadProgress, VisionInfo } from "./types.ts";
 
 /** What a device's thread is started with. */
@@ -38,11 +40,22 @@ export interface DeviceModelInfo {
   scratchBytes: number;
   dispatchesPerToken: number;
   vision: VisionInfo | undefined;
-  plan: MemoryPlan;
+  /** Of each device that has a part of it. */
+  plans: readonly MemoryPlan[];
 }
 
 export type ToWorker =
-  | { type: "load"; model: number; folder: string; options: LoadOptions }
+  /** `promised`: bytes that other models of the device may use. `team`: where others have their shares of it. */
+  | {
+      type: "load";
+      model: number;
+      folder: string;
+      options: LoadOptions;
+      promised: number;
+      team: TeamSettings | undefined;
+    }
+  /** Have a share of a model, as the device at the other end of the port says. */
+  | { type: "follow"; port: MessagePort }
   /** Ahead of a model's first request with a grammar. */
   | { type: "vocabulary"; model: number; vocabulary: Vocabulary }
   | { type: "generate"; job: number; model: number; request: GenerateRequest }

@@ -5,13 +5,14 @@ import { afterEach, beforeAll, expect, test } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { EngineError, toPlainError } from "../errors.ts";
 import { defaultImageLimits } from "../image/index.ts";
+import type { Placed } from "./group.ts";
 import { DeviceLink } from "./link.ts";
 import type { DeviceModelInfo, FromWorker, ToWorker } from "./messages.ts";
 import { LoadedModel } from "./model.ts";
-import { uniform } from "./random.ts";
+import { uniform } from "../reference/random.ts";
 import { Resident } from "./resident.ts";
 import { loadText, type ModelText } from "./text.ts";
-import type { CacheFigures, GenerateEvent, Usage } from "./types.ts";
+import type { CacheFigures, GenerateEvent, Usage, LoadOptions } from "./types.ts";
 
 const info: DeviceModelInfo = {
   ...{
@@ -24,10 +25,12 @@ const info: DeviceModelInfo = {
   },
   ...{ maxInFlight: 3, parameters: 1, weightBytes: 1, cacheBytes: 1, scratchBytes: 1 },
   ...{ dispatchesPerToken: 1, vision: undefined },
-  plan: {
-    ...{ model: "m", contextLength: 64, slots: 3, pages: 3, pagesPerSequence: 1, snapshots: 0 },
-    ...{ parts: [], totalBytes: 1, budget: undefined },
-  },
+  plans: [
+    {
+      ...{ model: "m", contextLength: 64, slots: 3, pages: 3, pagesPerSequence: 1, snapshots: 0 },
+      ...{ parts: [], totalBytes: 1, budget: undefined },
+    },
+  ],
 };
 const usage: Usage = {
   ...{ promptTokens: 1, completionTokens: 1, reasoningTokens: 0, cachedTokens: 0, prefillMs: 1, decodeMs: 1 },
@@ -65,6 +68,11 @@ class RandomDevice {
       else if (message.type === "generate") this.#jobs.set(message.job, { running: false, cancelled: false });
       else if (message.type === "cancel") this.#cancel(message.job);
     });
+  }
+
+  async load(folder: string, options: LoadOptions): Promise<Placed> {
+    const placed = { link: this.link, devices: [0], ...(await this.link.load({ folder, options })) };
+    return { ...placed, unload: () => this.link.unload(placed.model) };
   }
 
   /** One step of one job. */
@@ -106,7 +114,7 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])("all counts return to zero (%i)", { timeout:
   const random = () => uniform(seed, drawn++);
   let device = new RandomDevice(random);
   const resident = new Resident("folder", {}, () => 1);
-  await resident.load(device.link, () => undefined);
+  await resident.load(device, () => undefined);
   const limits = { maxQueue: 4, maxQueueTokens: 60, maxPerPrincipal: 5, images: defaultImageLimits };
   const model = new LoadedModel(resident, text, limits);
   const outcomes = new Map<string, number>();
@@ -142,7 +150,7 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])("all counts return to zero (%i)", { timeout:
       asked.push(one());
       await turn();
       device = new RandomDevice(random);
-      await resident.load(device.link, () => undefined);
+      await resident.load(device, () => undefined);
     } else if (chance < 0.25) asked.push(one());
     else if (chance < 0.3) signals[Math.floor(random() * signals.length)]?.abort();
     else device.step();

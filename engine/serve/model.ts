@@ -58,6 +58,7 @@ export class LoadedModel implements Model {
     this.#preparer = vision && new ImagePreparer(vision.settings, { ...images, budget });
     this.info = {
       ...info,
+      devices: resident.devices,
       vision,
       capabilities: info.embeddingWidth ? ["embeddings"] : vision ? ["text", "vision"] : ["text"],
       toolCalls: text.template.knowsTools && !info.embeddingWidth,

@@ -2,7 +2,9 @@
 import type { FedPicture } from "./entrance.ts";
 import { createFeed } from "./entrance.ts";
 import { pagesFor } from "./pages.ts";
-import type { Outcome, Runner, Want } from "./runner.ts";
+import type { DrawWant, Outcome, Runner, Want } from "./runner.ts";
+
+type Wanted = Exclude<Want, DrawWant>;
 
 export class Sequence {
   readonly #runner: Runner;
@@ -24,8 +26,12 @@ export class Sequence {
     return this.#length;
   }
 
-  /** A prompt; what follows its last token. */
-  async prompt(ids: readonly number[], want: Want, pictures: readonly FedPicture[] = []): Promise<Outcome> {
+  /** A prompt; what follows its last token: its id, or all logits. */
+  async prompt(
+    ids: readonly number[],
+    want: Wanted,
+    pictures: readonly FedPicture[] = [],
+  ): Promise<number | Float32Array | undefined> {
     if (this.#length > 0) throw new Error("a prompt behind other tokens");
     const feed = createFeed(ids, pictures, 0);
     let outcome: Outcome;
@@ -36,20 +42,24 @@ export class Sequence {
     }
     this.#length = ids.length;
     this.#delta = feed.delta;
-    return outcome;
+    return idOrLogits(outcome);
   }
 
   /** The place of one more token, which moves the sequence on. */
-  next(id: number, want: Want) {
+  next(id: number, want: Wanted) {
     const row = this.#length;
     this.#length += 1;
     return { id, slot: this.#slot, row, position: row + this.#delta, want };
   }
 
   /** One more token, alone in its run. */
-  async feed(id: number, want: Want): Promise<Outcome> {
-    return (await this.#runner.turn([this.next(id, want)])).decoded[0];
+  async feed(id: number, want: Wanted): Promise<number | Float32Array | undefined> {
+    return idOrLogits((await this.#runner.turn([this.next(id, want)])).decoded[0]);
   }
+}
+
+function idOrLogits(outcome: Outcome): number | Float32Array | undefined {
+  return outcome instanceof Float32Array ? outcome : outcome?.id;
 }
 
 /** Those of a slot where every slot has as many as its longest sequence needs. */

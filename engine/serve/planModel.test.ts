@@ -63,7 +63,7 @@ test.each(await folders())("%s takes what was planned", { timeout: 60_000 }, asy
     sizes = [];
     const model = await loadModel(gpu, folder, { ...options, imageCacheBytes: 0 });
     expect(planned.totalBytes - apart(planned)).toBe(sum(sizes));
-    expect(model.info.plan).toEqual(planned);
+    expect(model.info.plans[0]).toEqual(planned);
     expect(model.info).toMatchObject(options);
     model.destroy();
   }
@@ -113,7 +113,7 @@ test("models share a device's memory: what others were promised is gone", async 
   const memoryLimitMb = Math.ceil((1.5 * totalBytes) / mib);
   const options = { contextLength: 512, maxInFlight: 2, memoryLimitMb };
   const first = await loadModel(gpu, demoModel, options);
-  expect(first.info.plan.totalBytes).toBe(totalBytes);
+  expect(first.info.plans[0]!.totalBytes).toBe(totalBytes);
   await expect(loadModel(gpu, demoModel, options, { promised: totalBytes })).rejects.toMatchObject({
     code: "out_of_memory",
     message: expect.stringContaining("promised to other models") as string,

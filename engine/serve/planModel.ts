@@ -5,20 +5,26 @@ import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
 import { deviceMemory } from "../gpu/memory.ts";
 import { mostSequences } from "../gpu/step.ts";
+import type { Exchange } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import type { ModelConfig } from "../models/config.ts";
+import { headWidth, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { createMemory } from "../models/memory.ts";
 import { kvRowBytes, type KvFormat } from "../ops/kv-cache.ts";
+import { createDrawMemory, recordBytes } from "../ops/sample.ts";
 import type { Network } from "../models/network.ts";
 import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
+import { sliceFor } from "../parallel/allReduce.ts";
+import { sliced } from "../parallel/sliced.ts";
+import type { RankShare } from "../parallel/slices.ts";
 import { countingGpu } from "./counting.ts";
 import {
   budgetOf,
   pageBytes,
   planMemory,
+  planOf,
   stateBytes,
   type MemoryBudget,
   type MemoryPlan,
@@ -27,11 +33,11 @@ import {
 import { PAGE, pagesFor } from "./pages.ts";
 import { recordPlans } from "./plans.ts";
 import type { LoadOptions } from "./types.ts";
-import { loadVision } from "./vision.ts";
+import { loadVision, towerOf } from "./vision.ts";
 import { headersOf } from "./weigh.ts";
 
 /** Of a device that is open or was: what its limits and features make of a model. */
-export type DeviceLike = Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">;
+export type DeviceLike = Pick<Gpu, "limits" | "report" | "has" | "subgroupSize" | "tuning">;
 
 /** Context where neither the request nor the checkpoint asks for less. */
 export const defaultContextLength = 8192;
@@ -75,6 +81,14 @@ export async function budgetFor(
   return budgetOf(known, limitMb, promised);
 }
 
+/** A device that is to have a model, or one rank's share of it. */
+export interface Place {
+  like: DeviceLike;
+  budget: MemoryBudget | undefined;
+  /** Default: all. */
+  share?: RankShare | undefined;
+}
+
 /** Errors: out_of_memory with the arithmetic; bad_request; those of a bad checkpoint. */
 export async function planModel(
   like: DeviceLike,
@@ -82,26 +96,60 @@ export async function planModel(
   options: LoadOptions,
   budget: MemoryBudget | undefined,
 ): Promise<MemoryPlan> {
-  const wanted = options.maxInFlight ?? defaultSlots[like.report.kind];
+  const [plan] = await planPlaces([{ like, budget }], checkpoint, options);
+  return plan!;
+}
+
+/**
+ * The plan of each device that has a part of a model: as many sequences, pages and snapshots on all of them, and so the
+ * largest numbers that fit on each. Errors: as planModel, with the rank.
+ */
+export async function planPlaces(
+  places: readonly Place[],
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+): Promise<MemoryPlan[]> {
+  const wanted = options.maxInFlight ?? defaultSlots[places[0]!.like.report.kind];
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > mostSequences) {
     throw new EngineError("bad_request", `${wanted} sequences at once; 1 to ${mostSequences} can be run`);
   }
-  const model = await sizesOf(like, checkpoint, options);
+  const models: Sizes[] = [];
+  for (const place of places) models.push(await sizesOf(place, checkpoint, options));
   for (let slots = wanted; ; slots -= 1) {
     const last = slots === 1 || options.maxInFlight !== undefined;
     try {
-      const plan = await planSlots(model, slots, budget);
+      const plans: MemoryPlan[] = [];
+      for (const model of models) plans.push(await planSlots(model, slots));
       // A whole context for one comes before many with less.
-      if (last || plan.contextLength === model.contextLength) return plan;
+      if (last || plans.every((plan, i) => plan.contextLength === models[i]!.contextLength))
+        return await agreed(models, plans);
     } catch (error) {
       if (last || !(error instanceof EngineError) || error.code !== "out_of_memory") throw error;
     }
   }
 }
 
+/** What fits on all of them. */
+async function agreed(models: readonly Sizes[], plans: readonly MemoryPlan[]): Promise<MemoryPlan[]> {
+  if (models.length === 1) return [...plans];
+  const least = (figure: (plan: MemoryPlan) => number) => Math.min(...plans.map(figure));
+  const amounts = {
+    contextLength: least((plan) => plan.contextLength),
+    pages: least((plan) => plan.pages),
+    snapshots: least((plan) => plan.snapshots),
+  };
+  const { slots } = plans[0]!;
+  const all: MemoryPlan[] = [];
+  for (const model of models) all.push(planOf(await requestOf(model, slots, amounts.contextLength), amounts));
+  return all;
+}
+
 interface Sizes {
   name: string;
   like: DeviceLike;
+  budget: MemoryBudget | undefined;
+  rank: number;
+  exchange: Exchange | undefined;
   config: ModelConfig;
   network: Network;
   weightBytes: number;
@@ -118,42 +166,53 @@ interface Sizes {
   kvFormat: KvFormat;
 }
 
-async function sizesOf(like: DeviceLike, checkpoint: Checkpoint, options: LoadOptions): Promise<Sizes> {
-  const config = await configOf(checkpoint);
+async function sizesOf(
+  { like, budget, share }: Place,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+): Promise<Sizes> {
+  const config = share?.config ?? (await configOf(checkpoint));
   const weights = countingGpu(like);
-  const loader = new Loader(weights.gpu, headersOf(checkpoint));
+  const loader = new Loader(weights.gpu, headersOf(share ? sliced(checkpoint, share) : checkpoint));
   const network = await architectures[config.modelType](loader, config);
   const contextLength = Math.min(config.maxPositions, options.contextLength ?? defaultContextLength);
   const tower = countingGpu(like);
   const cacheBytes = options.imageCacheBytes ?? defaultImageLimits.cacheBytes;
   const { flopsPerSubmit } = pace(like.report.kind);
   const visionOptions = { contextLength, flopsPerSubmit, cacheBytes };
-  const vision = await loadVision(tower.gpu, checkpoint, loader, config, visionOptions);
+  const rank = share?.rank ?? 0;
+  const hasPictures = towerOf(checkpoint, config) !== undefined;
+  if (rank === 0) await loadVision(tower.gpu, checkpoint, loader, config, visionOptions);
   return {
-    ...{ name: checkpoint.folder, like, config, network, asked: options.contextLength, contextLength },
+    name: share ? `${checkpoint.folder}, rank ${rank} on ${like.report.name}` : checkpoint.folder,
+    exchange: share && countingExchange(rank, pace(like.report.kind).chunk * config.hidden),
+    ...{ like, budget, rank, hasPictures, config, network, asked: options.contextLength, contextLength },
     ...{ weightBytes: weights.counted.bytes, towerBytes: tower.counted.bytes },
-    pictureBytes: vision ? cacheBytes : 0,
-    hasPictures: vision !== undefined,
+    pictureBytes: hasPictures && rank === 0 ? cacheBytes : 0,
     unbounded: options.maxInFlight !== undefined,
     ...{ prefixCache: options.prefixCache ?? true, kvFormat: options.kvCache ?? "f32" },
   };
 }
 
-async function planSlots(model: Sizes, slots: number, budget: MemoryBudget | undefined): Promise<MemoryPlan> {
-  const plan = planMemory(await requestOf(model, slots, model.contextLength, budget));
+/** Of a rank whose plans are only counted. */
+function countingExchange(rank: number, capacity: number): Exchange {
+  const never = () => {
+    throw new Error("a sum on a device that only counts");
+  };
+  const times = { sums: 0, computingMs: 0, readbackMs: 0, waitingMs: 0, reducingMs: 0 };
+  return { rank, slice: sliceFor(capacity), times, give: never, take: never };
+}
+
+async function planSlots(model: Sizes, slots: number): Promise<MemoryPlan> {
+  const plan = planMemory(await requestOf(model, slots, model.contextLength));
   if (plan.contextLength === model.contextLength) return plan;
   // What a shorter context computes with is less, and then all of it is known to the byte.
-  const shorter = await requestOf(model, slots, plan.contextLength, budget);
+  const shorter = await requestOf(model, slots, plan.contextLength);
   return planMemory({ ...shorter, contextLength: plan.contextLength });
 }
 
-async function requestOf(
-  model: Sizes,
-  slots: number,
-  contextLength: number,
-  budget: MemoryBudget | undefined,
-): Promise<PlanRequest> {
-  const { config, like, weightBytes, pictureBytes } = model;
+async function requestOf(model: Sizes, slots: number, contextLength: number): Promise<PlanRequest> {
+  const { config, like, weightBytes, pictureBytes, budget } = model;
   const scratchBytes = model.towerBytes + (await runBytes(model, slots, contextLength));
   const headBytes = kvRowBytes(model.kvFormat, config.headDim);
   const left = (budget?.bytes ?? 0) - weightBytes - scratchBytes;
@@ -163,7 +222,7 @@ async function requestOf(
   const tokens = Math.floor((room * PAGE) / Math.max(1, pageBytes({ config, headBytes })));
   return {
     ...{ model: model.name, config, weightBytes, scratchBytes, pictureBytes, slots, headBytes, budget },
-    stagingBytes: 4 * config.vocab * (slots + 1), // the logits of a turn
+    stagingBytes: (slots + 1) * (config.pooling ? 4 * config.hidden : recordBytes),
     contextLength: model.asked,
     defaultContext: defaultContextLength,
     cacheTokens: Math.min(slots * pagesFor(contextLength) * PAGE, Math.max(contextLength, tokens)),
@@ -176,7 +235,7 @@ async function requestOf(
 
 /** What a run reads and writes besides weights and memory, and what pages are copied through. */
 async function runBytes(
-  { like, config, network, hasPictures, kvFormat }: Sizes,
+  { like, config, network, exchange, hasPictures, kvFormat }: Sizes,
   slots: number,
   contextLength: number,
 ): Promise<number> {
@@ -187,8 +246,8 @@ async function runBytes(
   const rope = permanent(aside.gpu, "rope", [contextLength, config.rope.dims / 2, 2]);
   const { gpu, counted } = countingGpu(like);
   const { chunk } = pace(like.report.kind);
-  await recordPlans(gpu, network, memory, rope, {
-    ...{ chunk, slots, pictureWidth: hasPictures ? config.hidden : undefined },
-  });
+  const draws = createDrawMemory(gpu, slots, headWidth(config));
+  const pictureWidth = hasPictures ? config.hidden : undefined;
+  await recordPlans(gpu, network, { memory, draws, rope }, { chunk, slots, exchange, pictureWidth });
   return counted.bytes + memory.bounce.storage.buffer!.size;
 }

@@ -11,8 +11,10 @@ import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
 export interface Outputs {
   /** [T, V] */
   logits: Tensor;
-  /** u32 [T] */
-  next: Tensor;
+  /** Draws from them. */
+  draw: Plan;
+  /** Of what was drawn (ops/sample.ts). */
+  records: Tensor;
 }
 
 export interface PrefillPlan {
@@ -26,6 +28,7 @@ export interface PrefillPlan {
 
 export interface DecodePlan {
   entrance: Entrance;
+  /** Up to the logits. */
   plan: Plan;
   outputs: Outputs | undefined;
 }
@@ -43,6 +46,14 @@ export interface PlanOptions extends Peers {
   slots: number;
   /** The residual stream's width, where prompts may have pictures in them. */
   pictureWidth: number | undefined;
+}
+
+/** What all plans of a model share. */
+export interface PlanMemory {
+  memory: Memory;
+  draws: op.DrawMemory;
+  /** As Inputs.ropeTable. */
+  rope: Tensor;
 }
 
 /** Who is to know that measuring begins, which waits for it, and that it is over. */
@@ -81,21 +92,18 @@ export async function tunePlans(
 export async function recordPlans(
   gpu: Gpu,
   network: Network,
-  memory: Memory,
-  rope: Tensor,
+  { memory, draws, rope }: PlanMemory,
   { chunk, slots, pictureWidth, ...peers }: PlanOptions,
 ): Promise<Plans> {
   const prefill = await recordPrefill(
-    gpu,
-    network,
-    memory,
+    ...([gpu, network, memory, draws] as const),
     createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
     peers,
   );
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
-    decode.push(await recordDecode(gpu, network, memory, entrance, peers));
+    decode.push(await recordDecode(gpu, network, memory, draws, entrance, peers));
   }
   return { prefill, decode };
 }
@@ -110,22 +118,25 @@ function bucketsFor(gpu: Gpu, slots: number): number[] {
   return isSoftware(gpu) ? [...new Set([1, buckets.at(-1)!])] : buckets;
 }
 
-export function freePlans({ prefill, decode }: Plans): void {
-  prefill.body.destroy();
-  prefill.head.destroy();
-  for (const { plan } of decode) plan.destroy();
-  for (const { entrance } of [prefill, ...decode]) freeEntrance(entrance);
+export function freePlans(plans: Plans): void {
+  for (const plan of allOf(plans)) plan.destroy();
+  for (const { entrance } of [plans.prefill, ...plans.decode]) freeEntrance(entrance);
 }
 
-export function scratchBytesOf({ prefill, decode }: Plans): number {
-  const plans = [prefill.body, prefill.head, ...decode.map(({ plan }) => plan)];
-  return plans.reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+export function scratchBytesOf(plans: Plans): number {
+  return allOf(plans).reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+}
+
+function allOf({ prefill, decode }: Plans): Plan[] {
+  const draws = [prefill, ...decode].flatMap(({ outputs }) => (outputs ? [outputs.draw] : []));
+  return [prefill.body, prefill.head, ...decode.map(({ plan }) => plan), ...draws];
 }
 
 async function recordPrefill(
   gpu: Gpu,
   network: Network,
   memory: Memory,
+  draws: op.DrawMemory,
   entrance: Entrance,
   peers: Peers,
 ): Promise<PrefillPlan> {
@@ -135,28 +146,30 @@ async function recordPrefill(
   const last = op.lastRow(recording, x);
   const body = await recording.finish([last]);
   const tail = new Recording(gpu, { capacity: 1, step, ...peers });
-  const outputs = recordHead(tail, network, last);
-  return { entrance, body, head: await tail.finish(tensorsOf(outputs)), outputs };
+  const logits = network.head(tail, last);
+  const head = await tail.finish(logits ? [logits] : []);
+  const outputs = logits && (await recordDraw(new Recording(gpu, { capacity: 1, step }), logits, draws));
+  return { entrance, body, head, outputs };
 }
 
 async function recordDecode(
   gpu: Gpu,
   network: Network,
   memory: Memory,
+  draws: op.DrawMemory,
   entrance: Entrance,
   peers: Peers,
 ): Promise<DecodePlan> {
   const { capacity, batch, step, inputs } = entrance;
   const recording = new Recording(gpu, { capacity, batch, step, ...peers });
-  const outputs = recordHead(recording, network, network.body(recording, inputs, memory));
-  return { entrance, plan: await recording.finish(tensorsOf(outputs)), outputs };
+  const logits = network.head(recording, network.body(recording, inputs, memory));
+  const plan = await recording.finish(logits ? [logits] : []);
+  const outputs = logits && (await recordDraw(new Recording(gpu, { capacity, batch, step }), logits, draws));
+  return { entrance, plan, outputs };
 }
 
-function recordHead(recording: Recording, network: Network, x: Tensor): Outputs | undefined {
-  const logits = network.head(recording, x);
-  return logits && { logits, next: op.argmax(recording, logits) };
-}
-
-function tensorsOf(outputs: Outputs | undefined): Tensor[] {
-  return outputs ? [outputs.logits, outputs.next] : [];
+/** A plan of its own: masks come between it and the logits. */
+async function recordDraw(recording: Recording, logits: Tensor, draws: op.DrawMemory): Promise<Outputs> {
+  const records = op.sample(recording, logits, draws);
+  return { logits, records, draw: await recording.finish([records]) };
 }

@@ -2,7 +2,7 @@
 // loaded again, and the number under which the present thread knows it.
 import { EngineError } from "../errors.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
-import type { DeviceLink } from "./link.ts";
+import type { DeviceGroup, Placed } from "./group.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import type { DeviceState, GenerateEvent, GenerateRequest, LoadOptions, LoadProgress } from "./types.ts";
 
@@ -11,7 +11,7 @@ export class Resident {
   readonly #options: LoadOptions;
   readonly #retryAfter: () => number;
   #vocabulary: Vocabulary | undefined;
-  #place: { link: DeviceLink; model: number; info: DeviceModelInfo } | undefined;
+  #place: Placed | undefined;
   #state: DeviceState = "recovering";
   #reason: string | undefined;
 
@@ -35,13 +35,20 @@ export class Resident {
     return this.#place.info;
   }
 
+  /** Indices of the devices that it is on. */
+  get devices(): readonly number[] {
+    return this.#place?.devices ?? [];
+  }
+
   /** Loads it, or loads it again as it was. Errors: those of the load; device_lost. */
-  async load(link: DeviceLink, onProgress: (progress: LoadProgress) => void): Promise<void> {
+  async load(group: Pick<DeviceGroup, "load">, onProgress: (progress: LoadProgress) => void): Promise<void> {
     const before = this.#place?.info;
     // What was advertised stays: requests were admitted by it.
-    const same = before && { contextLength: before.contextLength, maxInFlight: before.maxInFlight };
-    this.#place = { link, ...(await link.load(this.folder, { ...this.#options, ...same }, onProgress)) };
-    if (this.#vocabulary) link.teach(this.#place.model, this.#vocabulary);
+    const same = before && {
+      ...{ contextLength: before.contextLength, maxInFlight: before.maxInFlight, devices: this.devices },
+    };
+    this.#place = await group.load(this.folder, { ...this.#options, ...same }, onProgress);
+    if (this.#vocabulary) this.#place.link.teach(this.#place.model, this.#vocabulary);
     this.#state = "ready";
     this.#reason = undefined;
   }
@@ -84,6 +91,6 @@ export class Resident {
   }
 
   async unload(): Promise<void> {
-    await this.#place?.link.unload(this.#place.model);
+    await this.#place?.unload();
   }
 }

@@ -4,18 +4,28 @@
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Peers } from "../gpu/plan.ts";
-import { bufferOf, readRanges, type Range } from "../gpu/readback.ts";
+import { bufferOf, readRanges, submitAlone, type Range, type Submit } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
-import { free, permanent, type Tensor } from "../gpu/tensor.ts";
-import type { ModelConfig } from "../models/config.ts";
+import { free, permanent } from "../gpu/tensor.ts";
+import { headWidth, type ModelConfig } from "../models/config.ts";
 import { clearState, copyPage, restoreState, saveState, writeTable } from "../models/copies.ts";
 import { createMemory, freeMemory } from "../models/memory.ts";
-import type { Memory, Network } from "../models/network.ts";
+import type { Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
+import {
+  createDrawMemory,
+  freeDrawMemory,
+  readRecord,
+  recordRange,
+  writeDrawStart,
+  writeMask,
+  type Draw,
+  type DrawStart,
+} from "../ops/sample.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
 import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
-import type { Outputs, Plans, TuningHooks } from "./plans.ts";
+import type { DecodePlan, Outputs, PlanMemory, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 
 /** Where the model is spread over several devices, they take the same turns. */
@@ -40,11 +50,19 @@ export interface RunnerOptions extends Peers {
   tuning?: TuningHooks;
 }
 
-/** What a sequence wants of the token that follows: nothing yet, the likeliest one, or all logits. */
-export type Want = "nothing" | "token" | "logits";
+/** What a sequence wants of the token that follows: nothing yet, that it is drawn, or all logits. */
+export type Want = "nothing" | "token" | "logits" | DrawWant;
+
+/** That it is drawn, with more to hear of it or to say. */
+export interface DrawWant {
+  /** As its DrawStart says. */
+  candidates?: number | undefined;
+  /** The tokens that may be drawn (DrawStart.masked); called while the device computes the logits. */
+  mask?: (() => Uint32Array | undefined) | undefined;
+}
 
 /** What it gets. */
-export type Outcome = number | Float32Array | undefined;
+export type Outcome = Draw | Float32Array | undefined;
 
 export interface DecodeToken extends BatchToken {
   want: Want;
@@ -77,6 +95,8 @@ export interface TurnTaker {
   tell(write: TableWrite): void;
   /** Ordered with the runs. */
   copy(copy: Copy): void;
+  /** How the sequence that is now in a slot draws; ordered with the runs. Before the first, a slot takes the likeliest. */
+  start(slot: number, start: DrawStart): void;
   /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */
   turn(
     tokens: readonly DecodeToken[],
@@ -91,19 +111,18 @@ export class Runner implements TurnTaker {
   readonly snapshots: number;
   readonly #gpu: Gpu;
   readonly #options: RunnerOptions;
-  readonly #memory: Memory;
-  readonly #rope: Tensor;
+  readonly #shared: PlanMemory;
   readonly #plans: Plans;
 
-  private constructor(gpu: Gpu, options: RunnerOptions, memory: Memory, rope: Tensor, plans: Plans) {
+  private constructor(gpu: Gpu, options: RunnerOptions, shared: PlanMemory, plans: Plans) {
+    const { memory } = shared;
     this.contextLength = options.contextLength;
     this.slots = options.slots;
     this.pages = memory.pages;
     this.snapshots = memory.snapshots;
     this.#gpu = gpu;
     this.#options = options;
-    this.#memory = memory;
-    this.#rope = rope;
+    this.#shared = shared;
     this.#plans = plans;
   }
 
@@ -138,10 +157,14 @@ export class Runner implements TurnTaker {
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
-    const peers = { exchange, relay };
+    const draws = createDrawMemory(gpu, slots, headWidth(config));
+    const [shared, peers] = [
+      { memory, draws, rope },
+      { exchange, relay },
+    ];
     if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, tuning);
-    const plans = await recordPlans(gpu, network, memory, rope, { chunk, slots, pictureWidth, ...peers });
-    return new Runner(gpu, options, memory, rope, plans);
+    const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, ...peers });
+    return new Runner(gpu, options, shared, plans);
   }
 
   /**
@@ -163,24 +186,24 @@ export class Runner implements TurnTaker {
 
   /** Kernels of one decode step of one sequence, in order. */
   get decodeKernels(): readonly string[] {
-    return this.#plans.decode[0]!.plan.kernels;
+    return kernelsOf(this.#plans.decode[0]!);
   }
 
   /** The same of as many sequences as a run may have. */
   get batchKernels(): readonly string[] {
-    return this.#plans.decode.at(-1)!.plan.kernels;
+    return kernelsOf(this.#plans.decode.at(-1)!);
   }
 
   get cacheBytes(): number {
-    return this.#memory.bytes;
+    return this.#shared.memory.bytes;
   }
 
   get pageBytes(): number {
-    return this.#memory.pageBytes;
+    return this.#shared.memory.pageBytes;
   }
 
   get stateBytes(): number {
-    return this.#memory.stateBytes;
+    return this.#shared.memory.stateBytes;
   }
 
   get scratchBytes(): number {
@@ -188,70 +211,81 @@ export class Runner implements TurnTaker {
   }
 
   tell({ slot, first, pages }: TableWrite): void {
-    writeTable(this.#gpu, this.#memory, slot, first, pages);
+    writeTable(this.#gpu, this.#shared.memory, slot, first, pages);
   }
 
   copy(copy: Copy): void {
-    if (copy.kind === "page") copyPage(this.#gpu, this.#memory, copy.from, copy.to);
-    else if (copy.kind === "clear") clearState(this.#gpu, this.#memory, copy.slot);
-    else restoreState(this.#gpu, this.#memory, copy.snapshot, copy.slot);
+    if (copy.kind === "page") copyPage(this.#gpu, this.#shared.memory, copy.from, copy.to);
+    else if (copy.kind === "clear") clearState(this.#gpu, this.#shared.memory, copy.slot);
+    else restoreState(this.#gpu, this.#shared.memory, copy.snapshot, copy.slot);
+  }
+
+  start(slot: number, start: DrawStart): void {
+    writeDrawStart(this.#gpu, this.#shared.draws, slot, start);
   }
 
   async turn(
     tokens: readonly DecodeToken[],
     prefill?: PrefillRun,
   ): Promise<{ decoded: Outcome[]; prefilled: Outcome }> {
-    const ranges: Range[] = [];
-    const wants: Want[] = tokens.map(({ want }) => want);
-    if (tokens.length > 0) {
-      const outputs = await this.#decode(tokens);
-      for (const [row, want] of wants.entries()) ranges.push(...rangeOf(outputs, row, want));
-    }
-    if (prefill) {
-      const outputs = await this.#prefill(prefill);
-      wants.push(prefill.want);
-      ranges.push(...rangeOf(outputs, 0, prefill.want));
-    }
-    const read = await readRanges(this.#gpu, ranges);
-    const outcomes = wants.map((want): Outcome => {
-      const bytes = want === "nothing" ? undefined : read.shift();
-      if (!bytes) return undefined;
-      return want === "token" ? new Uint32Array(bytes)[0]! : new Float32Array(bytes);
+    const runs: Ran[] = [];
+    if (tokens.length > 0) runs.push(await this.#decode(tokens));
+    if (prefill) runs.push(await this.#prefill(prefill));
+    const rows = runs.flatMap(({ outputs, rows }) => rows.map((row, at) => ({ ...row, outputs, at })));
+    this.#mask(rows);
+    const ranges = rows.flatMap(({ outputs, at, want }) => rangeOf(outputs, at, want));
+    const read = await readRanges(this.#gpu, ranges, (last) => this.#draw(runs, last));
+    const outcomes = rows.map(({ want, outputs }) => {
+      if (want === "nothing" || !outputs) return undefined;
+      return outcomeOf(outputs, want, read.shift()!);
     });
     return { decoded: outcomes.slice(0, tokens.length), prefilled: outcomes[tokens.length] };
   }
 
-  destroy(): void {
-    freePlans(this.#plans);
-    free(this.#rope);
-    freeMemory(this.#memory);
+  /** Finds out, while the device computes, what may be drawn. */
+  #mask(rows: readonly Row[]): void {
+    for (const { slot, want } of rows) {
+      const allowed = typeof want === "object" ? want.mask?.() : undefined;
+      if (allowed) writeMask(this.#gpu, this.#shared.draws, slot, allowed);
+    }
   }
 
-  async #decode(tokens: readonly DecodeToken[]): Promise<Outputs | undefined> {
+  /** Draws for all runs that want it, and submits `last` with the last of them. */
+  #draw(runs: readonly Ran[], last: Parameters<Submit>[0]): void {
+    const drawing = runs.flatMap(({ outputs, rows }) =>
+      outputs && rows.some(({ want }) => draws(want)) ? [{ draw: outputs.draw, tokens: rows.length }] : [],
+    );
+    const final = drawing.pop();
+    for (const { draw, tokens } of drawing) draw.submit(tokens);
+    if (final) final.draw.submit(final.tokens, Infinity, last);
+    else submitAlone(this.#gpu, last);
+  }
+
+  destroy(): void {
+    freePlans(this.#plans);
+    free(this.#shared.rope);
+    freeDrawMemory(this.#shared.draws);
+    freeMemory(this.#shared.memory);
+  }
+
+  async #decode(tokens: readonly DecodeToken[]): Promise<Ran> {
     for (const { row, slot } of tokens) this.#check(slot, row + 1);
     const chosen = this.#plans.decode.find(({ entrance }) => entrance.capacity >= tokens.length);
     if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
     writeBatch(this.#gpu, chosen.entrance, tokens);
     await chosen.plan.run(tokens.length, this.#options.flopsPerSubmit);
-    return chosen.outputs;
+    return { outputs: chosen.outputs, rows: tokens };
   }
 
-  async #prefill({
-    slot,
-    feed,
-    from,
-    to,
-    past = 0,
-    want,
-    snapshot,
-  }: PrefillRun): Promise<Outputs | undefined> {
+  async #prefill(run: PrefillRun): Promise<Ran> {
+    const { slot, feed, from, to, past = 0, want, snapshot } = run;
     this.#check(slot, past + to);
     const { entrance, body, head, outputs } = this.#plans.prefill;
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
     await body.run(to - from, this.#options.flopsPerSubmit);
-    if (snapshot !== undefined) saveState(this.#gpu, this.#memory, slot, snapshot);
+    if (snapshot !== undefined) saveState(this.#gpu, this.#shared.memory, slot, snapshot);
     if (want !== "nothing") await head.run(1, this.#options.flopsPerSubmit);
-    return outputs;
+    return { outputs, rows: [{ slot, want }] };
   }
 
   #check(slot: number, tokens: number): void {
@@ -261,10 +295,36 @@ export class Runner implements TurnTaker {
   }
 }
 
+/** A row of logits, and what is wanted of it. */
+type Row = Pick<DecodeToken, "slot" | "want">;
+
+/** Logits that are on their way; none on a device that has not the model's end. */
+interface Ran {
+  outputs: Outputs | undefined;
+  rows: readonly Row[];
+}
+
+function draws(want: Want): boolean {
+  return want !== "nothing" && want !== "logits";
+}
+
+function candidatesOf(want: Want): number | undefined {
+  return typeof want === "object" ? want.candidates : undefined;
+}
+
 function rangeOf(outputs: Outputs | undefined, row: number, want: Want): Range[] {
   if (want === "nothing" || !outputs) return [];
-  const { logits, next } = outputs;
-  if (want === "token") return [{ source: bufferOf(next), offset: 4 * row, bytes: 4 }];
+  const { logits, records } = outputs;
+  if (want !== "logits") return [recordRange(records, row, candidatesOf(want))];
   const bytes = 4 * logits.shape[1]!;
   return [{ source: bufferOf(logits), offset: bytes * row, bytes }];
+}
+
+function outcomeOf({ logits }: Outputs, want: Want, bytes: ArrayBuffer): Outcome {
+  if (want === "logits") return new Float32Array(bytes);
+  return readRecord(bytes, logits.shape[1]!, candidatesOf(want));
+}
+
+function kernelsOf({ plan, outputs }: DecodePlan): string[] {
+  return [...plan.kernels, ...(outputs?.draw.kernels ?? [])];
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { EngineError } from "../errors.ts";
-import { resolveMaxTokens, resolveSampling } from "./sampling.ts";
+import { randomSeed, resolveMaxTokens, resolveSampling } from "./sampling.ts";
 import type { GenerationOptions } from "./types.ts";
 
 const ours = {
@@ -97,3 +97,9 @@ function errorOf(act: () => unknown): EngineError {
   }
   throw new Error("nothing was thrown");
 }
+
+test("drawn seeds are safe integers and differ", () => {
+  const seeds = Array.from({ length: 50 }, randomSeed);
+  expect(seeds.every((seed) => Number.isSafeInteger(seed) && seed >= 0)).toBe(true);
+  expect(new Set(seeds).size).toBe(50);
+});

@@ -29,6 +29,12 @@ const ranges = {
   answers: { name: "n", min: 1, max: LARGEST, integer: true },
 } satisfies Record<NumericOption, Range>;
 
+/** A fresh seed for a request that gave none. */
+export function randomSeed(): number {
+  const [low, high] = globalThis.crypto.getRandomValues(new Uint32Array(2));
+  return low! + (high! >>> 12) * 2 ** 32;
+}
+
 /** Ours, where neither the request nor the checkpoint says anything: OpenAI's and vLLM's, that is, the model as it is. */
 const defaults = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
 

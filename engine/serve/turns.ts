@@ -154,17 +154,18 @@ export class Turns {
   async #turn(step: Step): Promise<Drawn[]> {
     this.#onStep(step);
     for (const { sequence, usage } of step.ended) this.#leave(sequence)?.finish("cancelled", usage);
-    for (const { sequence, from } of step.started) this.#jobs.get(sequence)?.start(from);
+    for (const { sequence, slot, from } of step.started) {
+      const start = this.#jobs.get(sequence)?.start(from);
+      if (start) this.#runner.start(slot, start);
+    }
     for (const write of step.tables) this.#runner.tell(write);
     for (const copy of step.copies) this.#runner.copy(copy);
     const { decode, prefill } = step;
     if (decode.length === 0 && !prefill) return [];
-    const running = this.#runner.turn(
+    const { decoded, prefilled } = await this.#runner.turn(
       decode.map((row) => this.#job(row.sequence).decode(row)),
       prefill && this.#job(prefill.sequence).prefill(prefill),
     );
-    for (const { sequence } of prefill?.logits ? [...decode, prefill] : decode) this.#job(sequence).foresee();
-    const { decoded, prefilled } = await running;
     this.#throwFault();
     const drawn = decode.map(({ sequence }, i) => this.#draw(sequence, decoded[i]));
     if (prefill?.logits) drawn.push(this.#draw(prefill.sequence, prefilled));

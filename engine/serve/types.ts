@@ -233,8 +233,10 @@ export interface ModelInfo {
   cacheBytes: number;
   scratchBytes: number;
   dispatchesPerToken: number;
-  /** Where the device's memory went. */
-  plan: MemoryPlan;
+  /** Indices of the devices that it is on, the one that leads first; one may stand there twice. */
+  devices: readonly number[];
+  /** Where the memory of each went. */
+  plans: readonly MemoryPlan[];
   /** "text", and "vision" where the checkpoint has a tower; or "embeddings" alone. */
   capabilities: readonly string[];
   /** How pictures are taken; undefined for a text model. */
@@ -302,6 +304,12 @@ export interface LoadOptions {
    * floats are quantised to: q4_0, q4_1, q5_0, q5_1, q8_0, q2_k … q6_k. Default: as they are.
    */
   quant?: string;
+  /** Indices of the devices over which it is spread, the one that leads first. Default: `tensorParallel` of them. */
+  devices?: readonly number[];
+  /** Over how many devices; default: as many as `devices`, else what EngineOptions says. */
+  tensorParallel?: number;
+  /** How much each device gets, in proportion to the others; default: what EngineOptions says, else all the same. */
+  weights?: readonly number[];
 }
 
 export interface LoadProgress {
@@ -326,9 +334,12 @@ export interface DeviceHealth {
   losses: number;
 }
 
-/** One GPU (or its software stand-in) and the worker thread that owns it. */
+/** One or several GPUs (or their software stand-ins), each with the worker thread that owns it. */
 export interface Engine {
+  /** The first. */
   readonly device: DeviceReport;
+  /** One that was asked for twice stands here twice. */
+  readonly devices: readonly DeviceReport[];
   readonly health: DeviceHealth;
   /** Hears every change of health, and of a model's state. */
   onChange: (health: DeviceHealth) => void;

@@ -105,6 +105,11 @@ export class Vision {
   }
 }
 
+/** What a checkpoint says of its tower; undefined where it has none. Errors: bad_checkpoint, unsupported_model. */
+export function towerOf(checkpoint: Checkpoint, config: ModelConfig): VisionConfig | undefined {
+  return checkpoint.has(towerTensor) ? visionConfig(config, checkpoint.configFile) : undefined;
+}
+
 /** Reads the tower of a checkpoint; undefined where it has none. Errors: bad_checkpoint, unsupported_model, out_of_memory. */
 export async function loadVision(
   gpu: Gpu,
@@ -113,7 +118,7 @@ export async function loadVision(
   config: ModelConfig,
   options: VisionOptions,
 ): Promise<Vision | undefined> {
-  const vision = checkpoint.has(towerTensor) ? visionConfig(config, checkpoint.configFile) : undefined;
+  const vision = towerOf(checkpoint, config);
   if (!vision) return undefined;
   const settings = await settingsOf(checkpoint, vision);
   const tower = await visionTower(loader, vision);

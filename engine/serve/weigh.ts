@@ -19,7 +19,7 @@ export interface Weighed {
  */
 export async function weigh(
   checkpoint: TensorSource,
-  like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize">,
+  like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize" | "tuning">,
   load: (loader: Loader) => Promise<unknown>,
 ): Promise<Weighed> {
   const { gpu, counted } = countingGpu(like);

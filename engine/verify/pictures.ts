@@ -33,7 +33,7 @@ export async function runPictures(
   const stages = new Map<string, Float32Array[]>();
   const fed: FedPicture[] = [];
   const release = () => {
-    for (const { embedding } of fed.splice(0)) free(embedding);
+    for (const { embedding } of fed.splice(0)) if ("storage" in embedding) free(embedding);
   };
   try {
     const grids: PreparedImage["grid"][] = [];

@@ -27,11 +27,11 @@ export function anthropicModels(items: readonly ModelItem[], createdAt: string, 
 }
 
 export function anthropicModel(item: ModelItem, createdAt: string): object {
-  const { id, limit, capabilities, reasoning } = item;
+  const { id, capabilities, reasoning } = item;
   const able = (supported: boolean) => ({ supported });
   return {
     ...{ type: "model", id, display_name: id, created_at: createdAt },
-    ...{ max_input_tokens: limit?.context ?? null, max_tokens: limit?.output ?? null },
+    ...{ max_input_tokens: item.max_input_tokens ?? null, max_tokens: item.max_output_tokens ?? null },
     ...{ lifecycle: "active", line: null, deprecated_at: null, retires_at: null },
     capabilities: {
       ...{ batch: able(false), citations: able(false), code_execution: able(false), pdf_input: able(false) },

@@ -139,9 +139,9 @@ test.each(["0", "1001", "x", "1.5"])("a limit of %s is refused", (limit) => {
 });
 
 test("a model has the fields of the SDK's type", () => {
-  const limit = { context: 4096, output: 1024 };
+  const limit = { max_input_tokens: 4096, max_output_tokens: 1024 };
   const info = anthropicModel(
-    model("m", { limit, capabilities: ["text", "vision"], reasoning: false }),
+    model("m", { ...limit, capabilities: ["text", "vision"], reasoning: false }),
     "t",
   ) as Json;
   const fields: Record<keyof Anthropic.ModelInfo, true> = {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { chat, errorOf, openGateway, openNeuron, post } from "../fixtures/gateway.fixture.ts";
+import { openKeeper } from "../fixtures/lifecycle.fixture.ts";
 
 async function fleet(loading: Record<string, unknown> = {}) {
   const [a, b] = [await openNeuron("zeta", "org/name:tag"), await openNeuron("zeta")];
@@ -39,6 +40,7 @@ test("/v1/models is one sorted list of the fleet, the catalogue and the aliases"
     modalities: { input: ["text", "image"], output: ["text"] },
     limit: { context: 2048, output: 1024 },
     ...{ max_model_len: 2048, context_length: 2048, context_window: 2048 },
+    ...{ max_input_tokens: 2048, max_output_tokens: 1024 },
   };
   expect(data[4]).toEqual({ ...zeta, id: "zeta", aliases: ["org/name:tag", "small"] });
   expect(data[3]).toEqual({ ...zeta, id: "small", aliases: [], alias_of: "zeta" });
@@ -47,6 +49,21 @@ test("/v1/models is one sorted list of the fleet, the catalogue and the aliases"
     locations: [{ neuron: "b", status: "loading", percent: 42 }],
   });
   expect(data[0]).toMatchObject({ loaded: false, locations: [], source: "org/absent" });
+});
+
+test("a model that is not loaded has the limits that it had, or else its configured context; and its cost", async () => {
+  const a = await openKeeper(100, {}, "was");
+  const cost = { input: 0.1, output: 0.4 };
+  const models = { models: [{ id: "was" }, { id: "never", context_length: 512, cost }, { id: "unknown" }] };
+  const gateway = await openGateway({ neurons: { a: a.neuron }, models });
+  await post(gateway, { model: "was" }, { path: "/api/models/unload" });
+  const told = async (id: string) => (await fetch(`${gateway.url}/v1/models/${id}`)).json();
+  expect(await told("was")).toMatchObject({
+    ...{ loaded: false, limit: { context: 4096, output: 1024 }, max_output_tokens: 1024 },
+  });
+  expect(await told("never")).toMatchObject({ loaded: false, max_model_len: 512, cost });
+  expect(await told("never")).not.toHaveProperty("limit");
+  expect(await told("unknown")).not.toHaveProperty("max_model_len");
 });
 
 test("one model by id, with its slash escaped or not", async () => {

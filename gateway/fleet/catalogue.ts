@@ -25,12 +25,18 @@ export interface ModelItem {
   alias_of?: string;
   /** From models.toml. */
   source?: string;
-  /** The tightest of the neurons that have it loaded. */
+  /** From models.toml: US dollars for a million tokens. */
+  cost?: Listed["cost"];
+  /** The tightest of the neurons that have it loaded; of one that is not loaded, as when it last was. */
   limit?: { context: number; output: number };
+  max_input_tokens?: number;
+  max_output_tokens?: number;
   max_model_len?: number;
   context_length?: number;
   context_window?: number;
 }
+
+type Listed = ModelsConfig["models"][number];
 
 /** The concrete id of a model, for a name that may be an alias. */
 export function concreteId(models: ModelsConfig, name: string): string {
@@ -41,6 +47,8 @@ export function concreteId(models: ModelsConfig, name: string): string {
 export interface Loadable {
   ids: readonly string[];
   feasibleOn(model: string): string[];
+  /** When it was last loaded anywhere. */
+  limitOf(model: string): ModelView["limit"];
 }
 
 /** Every model and alias, by id. `created` is in seconds since 1970; an alias of a model nobody knows is left out. */
@@ -55,11 +63,12 @@ export function modelItems(
     .flatMap((neuron) => neuron.models.map((model) => ({ neuron: neuron.name, model })));
   const ids = new Set([...config.models.map((m) => m.id), ...loadable.ids, ...places.map((p) => p.model.id)]);
   const items = [...ids].map((id) => {
-    const source = config.models.find((m) => m.id === id)?.source;
+    const listed = config.models.find((m) => m.id === id);
     const here = places.filter((p) => p.model.id === id);
     const aliases = Object.keys(config.aliases).filter((alias) => config.aliases[alias] === id);
     const own = { feasible_on: loadable.feasibleOn(id), aliases: aliases.sort() };
-    return { ...item(id, here, created), ...own, ...(source !== undefined && { source }) };
+    const about = { limit: loadable.limitOf(id), context: listed?.context_length };
+    return { ...item(id, here, created, about), ...own, ...toldBy(listed) };
   });
   const named = items.flatMap((item) =>
     item.aliases
@@ -69,7 +78,23 @@ export function modelItems(
   return [...items, ...named].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-function item(id: string, here: { neuron: string; model: ModelView }[], created: number): ModelItem {
+function toldBy(listed: Listed | undefined): Pick<ModelItem, "source" | "cost"> {
+  const { source, cost } = listed ?? {};
+  return { ...(source !== undefined && { source }), ...(cost !== undefined && { cost }) };
+}
+
+/** What is known of the limits of a model that is not loaded. */
+interface Otherwise {
+  limit: ModelView["limit"];
+  context: number | undefined;
+}
+
+function item(
+  id: string,
+  here: { neuron: string; model: ModelView }[],
+  created: number,
+  otherwise: Otherwise,
+): ModelItem {
   const models = here.map((p) => p.model);
   const loaded = models.filter((m) => m.status === "loaded");
   const limits = loaded.flatMap((m) => (m.limit ? [m.limit] : []));
@@ -87,15 +112,22 @@ function item(id: string, here: { neuron: string; model: ModelView }[], created:
     tool_call: models.some((m) => m.toolCalls),
     reasoning: models.some((m) => m.reasoning),
     ...{ aliases: [], feasible_on: [] },
-    ...(limits.length > 0 && limitFields(limits)),
+    ...limitFields(limits, otherwise),
   };
 }
 
-function limitFields(limits: { context: number; output: number }[]) {
-  const context = Math.min(...limits.map((l) => l.context));
-  const output = Math.min(...limits.map((l) => l.output));
+function limitFields(limits: { context: number; output: number }[], otherwise: Otherwise) {
+  const known = limits.length > 0 ? limits : otherwise.limit ? [otherwise.limit] : [];
+  if (known.length === 0) return otherwise.context === undefined ? {} : contextFields(otherwise.context);
+  const context = Math.min(...known.map((limit) => limit.context));
+  const output = Math.min(...known.map((limit) => limit.output));
+  return { limit: { context, output }, ...contextFields(context), max_output_tokens: output };
+}
+
+/** Each client reads another name. */
+function contextFields(context: number) {
   return {
-    limit: { context, output },
+    max_input_tokens: context,
     max_model_len: context,
     context_length: context,
     context_window: context,

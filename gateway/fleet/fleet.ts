@@ -28,6 +28,7 @@ interface Entry {
 export interface Remembered {
   neurons: ReadonlySet<string>;
   memoryMb: number | undefined;
+  limit: ModelView["limit"];
 }
 
 /** Drivers and operating systems are slow to tell of memory that was taken or given back. */
@@ -41,7 +42,7 @@ export class Fleet {
   private readonly entries = new Map<string, Entry>();
   /** Failed polls in a row that make a neuron unreachable. */
   strikesToFall: number;
-  private readonly remembered = new Map<string, { neurons: Set<string>; memoryMb: number | undefined }>();
+  private readonly remembered = new Map<string, Remembered & { neurons: Set<string> }>();
   private readonly listeners = new Set<() => void>();
 
   constructor(strikesToFall: number, now = () => performance.now()) {
@@ -264,11 +265,11 @@ export class Fleet {
     return came;
   }
 
-  private remember(name: string, { id, figures }: ModelView): void {
-    const known = this.remembered.get(id) ?? { neurons: new Set<string>(), memoryMb: undefined };
-    known.neurons.add(name);
-    known.memoryMb = figures.memoryMb ?? known.memoryMb;
-    this.remembered.set(id, known);
+  private remember(name: string, { id, figures, limit }: ModelView): void {
+    const before = this.remembered.get(id);
+    const neurons = (before?.neurons ?? new Set<string>()).add(name);
+    const memoryMb = figures.memoryMb ?? before?.memoryMb;
+    this.remembered.set(id, { neurons, memoryMb, limit: limit ?? before?.limit });
   }
 
   private tell(): void {

@@ -26,11 +26,15 @@ export async function forward(exchange: Exchange, forwarding: Forwarding): Promi
   else if (!streams) stop.abort(noStream());
   const idle = { ms: idleMs, onIdle: () => stop.abort(tooQuiet()) };
   try {
-    await relay(answer.body, client, reading, idle);
-    if (reading instanceof EventStream && !reading.complete && !client.destroyed)
+    const relayed = relay(answer.body, client, reading, idle);
+    if (streams && !client.headersSent) client.flushHeaders(); // else they went with the first events
+    const rest = await relayed;
+    if (reading instanceof EventStream && !reading.complete && !client.destroyed) {
+      client.write(rest);
       throw new Error("the stream ended without [DONE]");
+    }
     exchange.errorCode = reading.seen.errorCode;
-    client.end();
+    client.end(rest);
   } catch {
     const reason: unknown = stop.signal.reason;
     breakOff(exchange, client, reading, reason instanceof GatewayError ? reason : interrupted());
@@ -45,7 +49,6 @@ function sendHeaders(exchange: Exchange, { answer, client }: Forwarding, streams
   client.setHeader("x-request-id", exchange.id);
   client.setHeader("x-cortex-neuron", exchange.neuron);
   client.statusCode = answer.statusCode;
-  if (streams) client.flushHeaders();
 }
 
 function breakOff(

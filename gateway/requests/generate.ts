@@ -110,8 +110,9 @@ async function answerInEvents(running: Running): Promise<unknown> {
   try {
     const answered = await finding;
     if (answered === undefined) return reply;
-    await pass(running, answered, sent);
+    const rest = await pass(running, answered, sent);
     if (client.destroyed) return reply;
+    if (rest.length > 0) client.write(rest);
     exchange.errorCode = transcoder.failure?.code;
     if (transcoder.finished) await task.settle?.(task.encoder.whole());
     client.end(transcoder.lastWords());
@@ -155,14 +156,11 @@ async function pass(
   { gateway, reply, stop }: Running,
   { answer, release }: Answered,
   reading: Parameters<typeof relay>[2],
-): Promise<void> {
+): Promise<Buffer | string> {
   const onIdle = () =>
     stop.abort(new GatewayError("upstream_timeout", "The neuron fell silent in the middle of its answer."));
   try {
-    await relay(answer.body, reply.raw, reading, {
-      ms: gateway.options.idleMs,
-      onIdle,
-    });
+    return await relay(answer.body, reply.raw, reading, { ms: gateway.options.idleMs, onIdle });
   } finally {
     release();
   }

@@ -201,23 +201,23 @@ test("a neuron without a first byte is given up after response_timeout_s with a 
 
 test("a whole answer cut off in its middle cannot pass for whole; before its first byte it is a 502", async () => {
   const neuron = await openNeuron("demo");
+  let pieces = 2;
   neuron.answer = async (_, response) => {
     response.writeHead(200, { "content-type": "application/json", "content-length": "1000" });
-    response.write(`{"choices":`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    response.flushHeaders();
+    for (let i = 0; i < pieces; i++) {
+      response.write(`{"choices":`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     response.destroy();
   };
   const gateway = await openGateway({ neurons: { a: neuron } });
   await expect(post(gateway, chat).then((r) => r.text())).rejects.toThrow();
-  neuron.answer = async (_, response) => {
-    response.writeHead(200, { "content-type": "application/json", "content-length": "1000" });
-    response.flushHeaders();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    response.destroy();
-  };
-  const response = await post(gateway, chat);
-  expect(response.status).toBe(502);
-  expect(await response.json()).toMatchObject({ error: { code: "upstream_interrupted" } });
+  for (pieces of [1, 0]) {
+    const response = await post(gateway, chat); // one piece is held back until the next, or the end, has come
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({ error: { code: "upstream_interrupted" } });
+  }
 });
 
 test("a request in flight at shutdown may end; one that does not gets an error event; then nothing listens", async () => {

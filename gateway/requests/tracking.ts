@@ -71,10 +71,18 @@ function logExchange({ log }: Gateway, exchange: Exchange, endedAt: number): voi
   const { id, path, principal, asked, model, neuron, stream, attempts, status } = exchange;
   const { errorCode, clientClosed, seen } = exchange;
   const { durationS, firstTokenS } = timingOf(exchange, endedAt);
-  log[errorCode !== undefined && (status >= 500 || seen !== undefined) ? "warn" : "info"]("request", {
-    ...{ id, path, principal, model: model || asked?.slice(0, 200), neuron: neuron || undefined, status },
-    ...{ stream: stream || undefined, attempts: attempts > 1 ? attempts : undefined },
-    ...{ error: errorCode, client_closed: clientClosed || undefined },
+  const isBad = errorCode !== undefined && (status >= 500 || seen !== undefined);
+  log[isBad ? "warn" : "info"]("request", {
+    id,
+    path,
+    principal,
+    model: model || asked?.slice(0, 200),
+    neuron: neuron || undefined,
+    status,
+    stream: stream || undefined,
+    attempts: attempts > 1 ? attempts : undefined,
+    error: errorCode,
+    client_closed: clientClosed || undefined,
     ms: round(durationS * 1000),
     first_token_ms: firstTokenS === undefined ? undefined : round(firstTokenS * 1000),
     prompt_tokens: seen?.usage?.promptTokens,

@@ -8,7 +8,7 @@ import type { Log } from "../telemetry/log.ts";
 import { ControlError } from "../fleet/neuron-control.ts";
 
 /** How long a failed load is not tried again for a request. */
-const cooldownMs = 5000;
+export const cooldownMs = 5000;
 
 /** By the neuron's code; the others are taken for temporary. */
 const lasting: Record<string, string> = {

@@ -9,7 +9,8 @@ import type { LoadReport } from "../fleet/protocol.ts";
 import { unlessAborted } from "./leases.ts";
 import { failureFor, failureIn, noteOf } from "./load-failure.ts";
 import { ControlError, loadModel } from "../fleet/neuron-control.ts";
-import { place, residentsOn, type Wanted } from "./placement.ts";
+import { gently } from "./pinned.ts";
+import { place, residentsOn, type Terms, type Wanted } from "./placement.ts";
 import { route, serves } from "../fleet/router.ts";
 
 export interface Bringing {
@@ -20,6 +21,8 @@ export interface Bringing {
   neuron?: string | undefined;
   /** An operator may try again at once what has just failed, and names models that nobody knows. */
   byOperator?: boolean;
+  /** Nobody waits for it: what is at work makes no room. */
+  gently?: boolean;
   /** Neurons that are not to be asked. */
   except?: ReadonlySet<string>;
 }
@@ -27,7 +30,7 @@ export interface Bringing {
 interface Load {
   readonly model: string;
   readonly key: string;
-  readonly wish: Pick<Bringing, "neuron" | "byOperator" | "except">;
+  readonly wish: Pick<Bringing, "neuron" | "byOperator" | "gently" | "except">;
   readonly startedAt: number;
   readonly abandon: AbortController;
   phase: LoadReport["phase"];
@@ -97,9 +100,10 @@ export class Loads {
     await Promise.allSettled([...this.running.values()].map(({ done }) => done));
   }
 
-  private begin(key: string, model: string, { neuron, byOperator, except }: Bringing): Load {
+  private begin(key: string, model: string, bringing: Bringing): Load {
+    const { neuron, byOperator = false, gently = false, except = new Set() } = bringing;
     const load: Load = {
-      ...{ model, key, wish: { neuron, byOperator: byOperator ?? false, except: except ?? new Set() } },
+      ...{ model, key, wish: { neuron, byOperator, gently, except } },
       ...{ startedAt: this.means.fleet.now(), abandon: new AbortController() },
       ...{ phase: "waiting", neuron, waiting: 0, told: false, done: Promise.resolve() },
     };
@@ -178,7 +182,7 @@ export class Loads {
     const tried = new Set<string>(except);
     let failure: unknown;
     for (let round = 0; round < mostNeurons; round++) {
-      const placement = place(fleet.neurons, wanted, stays.terms(), tried);
+      const placement = place(fleet.neurons, wanted, this.termsFor(load, neuron), tried);
       if (placement.kind !== "place") throw failure ?? refusal(placement.kind, load.model);
       load.neuron = placement.neuron;
       tried.add(placement.neuron);
@@ -224,7 +228,8 @@ export class Loads {
     signal: AbortSignal,
   ): Promise<void> {
     const { fleet, stays } = this.means;
-    const here = () => place([fleet.neuron(neuron)], { ...wanted, pinnedOn: [] }, stays.terms());
+    const terms = () => this.termsFor(load, neuron);
+    const here = () => place([fleet.neuron(neuron)], { ...wanted, pinnedOn: [] }, terms());
     const clear = async (model: string) => {
       load.phase = "making room";
       await evict(this.means, { neuron, model, why: "room", inFavourOf: load.model }, signal);
@@ -238,7 +243,7 @@ export class Loads {
       } catch (error) {
         if (!(error instanceof ControlError) || error.code !== "out_of_memory") throw error;
         // The neuron knows better than our figures: what it lacks goes, or one more where it does not say.
-        const others = residentsOn(fleet.neuron(neuron), stays.terms()).filter(({ id }) => id !== load.model);
+        const others = residentsOn(fleet.neuron(neuron), terms()).filter(({ id }) => id !== load.model);
         const { strategy } = stays.settings.eviction;
         const going =
           error.lacksMb > 0
@@ -271,6 +276,13 @@ export class Loads {
       throw error;
     }
     journal.loaded(load.model, neuron, (fleet.now() - begunAt) / 1000);
+    await stays.putAside(neuron, load.model, false);
+  }
+
+  private termsFor({ wish }: Load, neuron: string | undefined): Terms {
+    const { fleet, stays } = this.means;
+    const terms = stays.terms();
+    return wish.gently && neuron !== undefined ? gently(terms, fleet.neuron(neuron)) : terms;
   }
 
   private isThere({ model, wish: { neuron, except } }: Load): boolean {

@@ -13,6 +13,7 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import { ControlError } from "../fleet/neuron-control.ts";
 import { newId } from "../ids.ts";
 import { feasibleOn } from "./placement.ts";
+import { Preloads } from "./preloads.ts";
 import type { Decision } from "../fleet/router.ts";
 import type { Agreements } from "./stays.ts";
 import { Stays } from "./stays.ts";
@@ -41,14 +42,14 @@ export class Residency {
     const leases = new Leases(store, log, owner);
     this.means = { ...parts, leases, leaving: this.leaving, stays: this.stays, journal: this.journal };
     this.loads = new Loads(this.means);
-    this.upkeep = new Upkeep(this.means);
+    this.upkeep = new Upkeep(this.means, new Preloads(this.means, this.loads));
   }
 
   /** Looks after the fleet that often from now on. */
   async start(everyMs: number): Promise<void> {
     this.leaving.start();
-    this.upkeep.start(everyMs);
     await this.stays.start();
+    this.upkeep.start(everyMs);
   }
 
   async stop(): Promise<void> {
@@ -72,6 +73,17 @@ export class Residency {
 
   /** Throws GatewayError: model_not_found, model_busy unless `force` ends what runs, model_unavailable. */
   async unload(model: string, neuron: string, force: boolean, signal: AbortSignal): Promise<void> {
+    const { stays } = this.means;
+    await stays.putAside(neuron, model, true);
+    try {
+      await this.takeAway(model, neuron, force, signal);
+    } catch (error) {
+      await stays.putAside(neuron, model, false);
+      throw error;
+    }
+  }
+
+  private async takeAway(model: string, neuron: string, force: boolean, signal: AbortSignal): Promise<void> {
     const { fleet, poller } = this.means;
     const look = async () => {
       await poller.refresh(neuron);
@@ -100,7 +112,8 @@ export class Residency {
     const { fleet, stays } = this.means;
     const terms = stays.terms();
     const feasible = (model: string) => feasibleOn(fleet.neurons, stays.wanted(model), terms);
-    return { ids: fleet.rememberedIds(), feasibleOn: feasible };
+    const limitOf = (model: string) => fleet.recall(model)?.limit;
+    return { ids: fleet.rememberedIds(), feasibleOn: feasible, limitOf };
   }
 
   report(): { loads: LoadReport[]; happenings: Happening[] } {

@@ -1,13 +1,12 @@
 // What is agreed on the models' stay in the fleet: by models.toml and cortex.toml, and by an operator's pins, which all
 // gateways share.
 
-import * as v from "valibot";
 import type { LoadRequest } from "../../neuron/protocol.ts";
-import { amend } from "../store/amend.ts";
 import type { CortexConfig, ModelsConfig } from "../config.ts";
 import type { Stay } from "./eviction.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { Log } from "../telemetry/log.ts";
+import { Pairs } from "./pairs.ts";
 import type { Terms, Wanted } from "./placement.ts";
 import type { Store } from "../store/store.ts";
 
@@ -22,24 +21,22 @@ type Listed = ModelsConfig["models"][number];
 /** Of a model that models.toml says nothing of. */
 const usual = { min_devices: 1, pinned_on: [] as string[], residency_priority: 100 };
 
-const pinsKey = "pins";
-const Pins = v.array(v.tuple([v.string(), v.string()]));
-
 export class Stays {
   private readonly fleet: Fleet;
-  private readonly store: Store;
-  private readonly log: Log;
   /** As they are now: the configuration may be read anew. */
   private readonly agreed: () => Agreements;
-  /** Neuron and model. */
-  private pins: [string, string][] = [];
-  private unwatch = () => {};
+  /** By an operator's word, besides those of models.toml. */
+  private readonly pins: Pairs;
+  /** Pinned, and unloaded by an operator all the same: not loaded again until somebody asks for it. */
+  private readonly aside: Pairs;
+  private readonly log: Log;
 
   constructor(fleet: Fleet, store: Store, log: Log, agreed: () => Agreements) {
     this.fleet = fleet;
-    this.store = store;
-    this.log = log;
     this.agreed = agreed;
+    this.log = log;
+    this.pins = new Pairs(store, log, "pins");
+    this.aside = new Pairs(store, log, "aside");
   }
 
   get settings(): Omit<Agreements, "models"> {
@@ -47,37 +44,35 @@ export class Stays {
   }
 
   async start(): Promise<void> {
-    this.unwatch = this.store.watch(pinsKey, (change) => {
-      if (change.key === pinsKey) this.pins = change.kind === "put" ? pinsIn(change.entry.value) : [];
-    });
-    try {
-      this.pins = pinsIn((await this.store.get(pinsKey))?.value);
-    } catch (error) {
-      this.log.warn("pins not read", { reason: String(error) });
-    }
+    await Promise.all([this.pins.start(), this.aside.start()]);
   }
 
   stop(): void {
-    this.unwatch();
+    this.pins.stop();
+    this.aside.stop();
   }
 
   /** Keeps a model where it is, until it is unpinned; what models.toml pins stays pinned. */
   async pin(neuron: string, model: string, pinned: boolean): Promise<void> {
-    await amend(
-      this.store,
-      pinsKey,
-      (value) => {
-        const others = pinsIn(value).filter(([n, m]) => n !== neuron || m !== model);
-        this.pins = pinned ? [...others, [neuron, model]] : others;
-        return { value: JSON.stringify(this.pins), result: undefined };
-      },
-      {},
-    );
+    await this.pins.set(neuron, model, pinned);
+  }
+
+  /** Of a model that models.toml pins there; a store that is away costs the memory of it. */
+  async putAside(neuron: string, model: string, aside: boolean): Promise<void> {
+    if (this.isAside(neuron, model) === aside || !this.listed(model).pinned_on.includes(neuron)) return;
+    try {
+      await this.aside.set(neuron, model, aside);
+    } catch (error) {
+      this.log.warn("not remembered as set aside", { neuron, model, aside, reason: String(error) });
+    }
+  }
+
+  isAside(neuron: string, model: string): boolean {
+    return this.aside.has(neuron, model);
   }
 
   isPinned(neuron: string, model: string): boolean {
-    const byHand = this.pins.some(([n, m]) => n === neuron && m === model);
-    return byHand || this.listed(model).pinned_on.includes(neuron);
+    return this.pins.has(neuron, model) || this.listed(model).pinned_on.includes(neuron);
   }
 
   /** True for what can be loaded: models.toml names it, or it was seen on a neuron that can load it again. */
@@ -97,6 +92,12 @@ export class Stays {
       pinnedOn: this.entry(model) ? pinned_on : [...(remembered?.neurons ?? [])],
       priority: residency_priority,
     };
+  }
+
+  /** What models.toml pins, in its order. */
+  pinned(): Wanted[] {
+    const { models } = this.agreed().models;
+    return models.filter(({ pinned_on }) => pinned_on.length > 0).map(({ id }) => this.wanted(id));
   }
 
   /** What a neuron is told to load, on those of its devices. */
@@ -137,9 +138,4 @@ export class Stays {
   private listed(model: string): Partial<Listed> & typeof usual {
     return this.entry(model) ?? usual;
   }
-}
-
-function pinsIn(value: string | undefined): [string, string][] {
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), Pins), value);
-  return parsed.success ? parsed.output : [];
 }

@@ -1,25 +1,28 @@
-// What is done to the fleet without anybody asking: models that nobody uses are unloaded, and devices whose memory has
-// come into pieces are started anew.
+// What is done to the fleet without anybody asking: pinned models are loaded, models that nobody uses are unloaded, and
+// devices whose memory has come into pieces are started anew.
 
 import { GatewayError } from "../errors.ts";
 import { evict, restart, turnKey, type Means } from "./evictions.ts";
 import { idleTooLong } from "./eviction.ts";
 import type { NeuronView } from "../fleet/fleet.ts";
 import { residentsOn } from "./placement.ts";
+import type { Preloads } from "./preloads.ts";
 
 /** A neuron on which it went wrong is left alone for a while. */
 const restMs = 60_000;
 
 export class Upkeep {
   private readonly means: Means;
+  private readonly preloads: Preloads;
   private readonly closing = new AbortController();
   /** By neuron: not before then. */
   private readonly notBefore = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
   private round: Promise<void> = Promise.resolve();
 
-  constructor(means: Means) {
+  constructor(means: Means, preloads: Preloads) {
     this.means = means;
+    this.preloads = preloads;
   }
 
   start(everyMs: number): void {
@@ -35,7 +38,7 @@ export class Upkeep {
   async stop(): Promise<void> {
     clearTimeout(this.timer);
     this.closing.abort(new GatewayError("shutting_down", "The gateway is shutting down."));
-    await this.round;
+    await Promise.all([this.round, this.preloads.stop()]);
   }
 
   private async look(): Promise<void> {
@@ -47,6 +50,7 @@ export class Upkeep {
         !draining &&
         fleet.now() >= (this.notBefore.get(name) ?? -Infinity),
     );
+    this.preloads.look();
     await Promise.all(open.map((neuron) => this.tend(neuron)));
   }
 

@@ -190,7 +190,7 @@ test("message_start knows how long the prompt is, and pings come before it and a
   const response = await post(gateway, { ...ask, stream: true }, { path });
   const frames = framesOf(await response.text());
   const names = frames.map(({ event }) => event);
-  expect(names.slice(0, 2)).toEqual(["ping", "ping"]);
+  expect(new Set(names.slice(0, names.indexOf("message_start")))).toEqual(new Set(["ping"]));
   expect(names.slice(names.indexOf("message_start"), names.indexOf("content_block_start"))).toContain("ping");
   const { message } = readMessage(frames);
   expect(message.usage.input_tokens).toBe(26);

@@ -35,10 +35,9 @@ function jsonLine(time: string, level: Level, event: string, fields: Fields): st
 }
 
 function textLine(time: string, level: Level, event: string, fields: Fields): string {
-  const values = Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${key}=${plain(value!)}`);
-  return [time, level, event, ...values].join(" ");
+  let line = `${time} ${level} ${event}`;
+  for (const key in fields) if (fields[key] !== undefined) line += ` ${key}=${plain(fields[key])}`;
+  return line;
 }
 
 /** Quoted when it would not stand as one word: what a client sends must not forge a line. */
@@ -49,6 +48,19 @@ function plain(value: string | number | boolean): string {
     : JSON.stringify(text).replace(/[\x7f-\x9f\u2028\u2029]/g, "?");
 }
 
+/** How long a line may wait for others, to be written with them: a write for each request costs as much as the request. */
+const gatheringMs = 50;
+let gathered = "";
+
 function toStderr(line: string): void {
-  process.stderr.write(`${line}\n`);
+  if (gathered === "") setTimeout(flush, gatheringMs).unref();
+  gathered += `${line}\n`;
 }
+
+function flush(): void {
+  const lines = gathered;
+  gathered = "";
+  if (lines !== "") process.stderr.write(lines);
+}
+
+process.on("exit", flush);

@@ -115,15 +115,18 @@ export class EventStream {
   }
 }
 
-/** A whole JSON answer, forwarded as it comes. */
+/** A whole JSON answer, forwarded as it comes, one piece late: the last one goes out together with its end. */
 export class JsonBody {
   readonly seen: Seen = blank();
   private tail: Buffer = nothing;
+  private last: Buffer = nothing;
 
   push(chunk: Buffer): Buffer {
     const bytes = this.tail.length > 0 ? Buffer.concat([this.tail, chunk]) : chunk;
     this.tail = bytes.length > tailLength ? bytes.subarray(bytes.length - tailLength) : bytes;
-    return chunk;
+    const before = this.last;
+    this.last = chunk;
+    return before;
   }
 
   end(): Buffer {
@@ -131,7 +134,7 @@ export class JsonBody {
     const key = text.lastIndexOf('"usage"');
     const open = text.indexOf("{", key);
     if (key !== -1 && open !== -1) this.seen.usage = toUsage(parseJson(valueAt(text, open)));
-    return nothing;
+    return this.last;
   }
 }
 

@@ -5,6 +5,7 @@ import { Agent } from "undici";
 import type { Dispatcher } from "undici";
 import { principalHeader } from "../../neuron/protocol.ts";
 import { codeOf } from "./answer.ts";
+import { Body } from "./body.ts";
 import type { GatewayErrorCode } from "../errors.ts";
 import { GatewayError } from "../errors.ts";
 
@@ -30,16 +31,79 @@ export interface Answer {
   body: AsyncIterable<Buffer>;
 }
 
+/** Throws what the connection throws, or the signal's reason. */
 export function send(dispatcher: Dispatcher, request: UpstreamRequest): Promise<Answer> {
-  const base = new URL(request.url);
-  return dispatcher.request({
-    origin: base.origin,
-    path: base.pathname.replace(/\/+$/, "") + request.path,
-    method: "POST",
-    headers: request.headers,
-    body: request.body,
-    signal: request.signal,
+  const { origin, path } = placeOf(request.url);
+  const { headers, body, signal } = request;
+  return new Promise((resolve, reject) => {
+    const asked = { origin, path: path + request.path, method: "POST" as const, headers, body };
+    dispatcher.dispatch(asked, new Receiver(signal, resolve, reject));
   });
+}
+
+const places = new Map<string, { origin: string; path: string }>();
+
+/** Neurons' addresses are few, and reading one takes as long as reading a small request. */
+function placeOf(url: string): { origin: string; path: string } {
+  const known = places.get(url);
+  if (known) return known;
+  const { origin, pathname } = new URL(url);
+  const place = { origin, path: pathname.replace(/\/+$/, "") };
+  if (places.size >= mostPlaces) places.clear();
+  places.set(url, place);
+  return place;
+}
+
+const mostPlaces = 1000;
+
+/** Takes one answer off its connection. */
+class Receiver implements Dispatcher.DispatchHandler {
+  private readonly signal: AbortSignal;
+  private readonly resolve: (answer: Answer) => void;
+  private readonly reject: (error: unknown) => void;
+  private body: Body | undefined;
+  private stop = () => {};
+
+  constructor(signal: AbortSignal, resolve: (answer: Answer) => void, reject: (error: unknown) => void) {
+    this.signal = signal;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.stop = () => controller.abort(reasonOf(this.signal));
+    if (this.signal.aborted) this.stop();
+    else this.signal.addEventListener("abort", this.stop);
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    statusCode: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    if (statusCode < 200) return; // not the answer yet
+    this.body = new Body(controller);
+    this.resolve({ statusCode, headers, body: this.body });
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.body!.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.signal.removeEventListener("abort", this.stop);
+    this.body!.close();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.signal.removeEventListener("abort", this.stop);
+    if (this.body) this.body.close(error);
+    else this.reject(error);
+  }
+}
+
+function reasonOf({ reason }: AbortSignal): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
 }
 
 const hopByHop = [
@@ -59,10 +123,10 @@ export function requestHeaders(
   { id, principal }: { id: string; principal: string | undefined },
 ): UpstreamRequest["headers"] {
   const headers = without(client, notForNeurons);
-  return {
-    ...{ ...headers, "content-type": "application/json", "x-request-id": id },
-    ...(principal !== undefined && { [principalHeader]: principal }),
-  };
+  headers["content-type"] = "application/json";
+  headers["x-request-id"] = id;
+  if (principal !== undefined) headers[principalHeader] = principal;
+  return headers;
 }
 
 /** `rewritten`: the body may be shorter than the neuron said. */
@@ -73,13 +137,16 @@ export function responseHeaders(neuron: IncomingHttpHeaders, rewritten: boolean)
 }
 
 function without(headers: IncomingHttpHeaders, dropped: ReadonlySet<string>): IncomingHttpHeaders {
-  const named = new Set(
-    String(headers.connection ?? "")
-      .split(/\s*,\s*/)
-      .map((name) => name.toLowerCase()),
-  );
-  const kept = Object.entries(headers).filter(([name]) => !dropped.has(name) && !named.has(name));
-  return Object.fromEntries(kept);
+  const { connection } = headers;
+  const named = connection === undefined || connection === "keep-alive" ? [] : namesIn(connection);
+  const kept: IncomingHttpHeaders = {};
+  for (const name in headers) if (!dropped.has(name) && !named.includes(name)) kept[name] = headers[name];
+  return kept;
+}
+
+/** A connection's own headers, which `Connection` names. */
+function namesIn(connection: string): string[] {
+  return connection.split(/\s*,\s*/).map((name) => name.toLowerCase());
 }
 
 /** A neuron's own OpenAI error, which goes to the client as it is. */

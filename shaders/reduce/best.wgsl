@@ -27,7 +27,8 @@ fn better(a: Best, b: Best) -> Best {
 
 var<workgroup> candidates: array<Best, LANES>;
 
-// The best of every lane's candidate, in lane 0; LANES is a multiple of 8.
+// The best of every lane's candidate, in every lane; LANES is a multiple of 8. Every lane must call it, and a barrier must
+// be between two calls.
 fn bestOfLanes(mine: Best, lane: u32) -> Best {
   candidates[lane] = mine;
   workgroupBarrier();
@@ -39,10 +40,9 @@ fn bestOfLanes(mine: Best, lane: u32) -> Best {
     candidates[lane] = best;
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    for (var i = 1u; i < 8u; i++) {
-      best = better(best, candidates[i]);
-    }
+  best = candidates[0];
+  for (var i = 1u; i < 8u; i++) {
+    best = better(best, candidates[i]);
   }
   return best;
 }

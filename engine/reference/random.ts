@@ -32,18 +32,12 @@ export function philox4x32(
   return [c0, c1, c2, c3];
 }
 
-/** Uniform in [0, 1) with 53 random bits: the `step`-th number of `seed`.   seed, step: safe integers */
+/** Uniform in [0, 1) of 24 bits, which an f32 holds: the `step`-th number of `seed`.   seed, step: safe integers */
 export function uniform(seed: number, step: number): number {
-  const [a, b] = philox4x32([...words(step), 0, 0], words(seed));
-  return ((a >>> 5) * 2 ** 26 + (b >>> 6)) / 2 ** 53;
+  const [word] = philox4x32([...words(step), 0, 0], words(seed));
+  return (word >>> 8) / 2 ** 24;
 }
 
 function words(value: number): [number, number] {
   return [value >>> 0, Math.floor(value / 2 ** 32) >>> 0];
-}
-
-/** A fresh seed for a request that gave none. */
-export function randomSeed(): number {
-  const [low, high] = globalThis.crypto.getRandomValues(new Uint32Array(2));
-  return low! + (high! >>> 12) * 2 ** 32;
 }

@@ -1,0 +1,179 @@
+// The next token of each row of logits, drawn on the device by the settings of its sequence's slot. What it needs of a
+// slot lies in four tensors (shaders/sample/slot.wgsl and adjust.wgsl); what comes back is a record of some words.
+import type { Gpu } from "../gpu/adapter.ts";
+import type { Pass } from "../gpu/plan.ts";
+import { bufferOf, type Range } from "../gpu/readback.ts";
+import { stepPart } from "../gpu/step.ts";
+import { dims, free, permanent, type Tensor } from "../gpu/tensor.ts";
+import type { Candidate, Sampling } from "../serve/types.ts";
+import { isSoftware, rowsPart } from "./variants.ts";
+
+/** How each slot draws. V: the vocabulary. */
+export interface DrawMemory {
+  /** u32 [slots, 16] */
+  readonly settings: Tensor;
+  /** u32 [slots, 2 + V]; its second column is the last token drawn. */
+  readonly counts: Tensor;
+  /** u32 [slots, V + ⌈V/32⌉] */
+  readonly shifts: Tensor;
+  /** u32 [slots, V] */
+  readonly keys: Tensor;
+}
+
+/** How a sequence draws that begins, or goes on, in a slot. */
+export interface DrawStart {
+  sampling: Sampling & { seed: number };
+  prompt: readonly number[];
+  /** Its tokens behind the prompt. */
+  drawn: readonly number[];
+  /** Of the likeliest, how many are told, at most 20, and the token's own probability; undefined: none of it. */
+  candidates: number | undefined;
+  /** Each draw has a mask of its own. */
+  masked: boolean;
+}
+
+/** What a draw gave. */
+export interface Draw {
+  id: number;
+  /** Natural logarithm of the probability that the model itself gave: before bias, penalties, temperature and mask. */
+  logprob?: number;
+  /** The likeliest tokens, likeliest first. */
+  top?: Candidate[];
+  /** Nothing could be drawn: what the logits are. */
+  ill?: Illness;
+}
+
+export type Illness = Readonly<Record<"count" | "nan" | "infinite" | "min" | "max" | "mean", number>>;
+
+/** Of the settings and of a record (shaders/sample). */
+const settingWords = 16;
+const recordWords = 52;
+/** Most that comes back of a draw. */
+export const recordBytes = 4 * recordWords;
+const candidatesAt = 12;
+export const mostCandidates = 20;
+const flag = { biased: 1, counted: 2, masked: 4, sampled: 8, told: 16 };
+/** JSON has no -Infinity; OpenAI and vLLM say -9999 for what the model rules out. */
+const leastLogprob = -9999;
+
+/** Allocates it; until a slot is told otherwise, it takes the likeliest. Errors: out_of_memory. */
+export function createDrawMemory(gpu: Gpu, slots: number, V: number): DrawMemory {
+  const words = (label: string, shape: readonly number[]) => permanent(gpu, label, shape, undefined, "u32");
+  return {
+    settings: words("draw settings", [slots, settingWords]),
+    counts: words("draw counts", [slots, 2 + V]),
+    shifts: words("draw shifts", [slots, V + Math.ceil(V / 32)]),
+    keys: words("draw keys", [slots, V]),
+  };
+}
+
+export function freeDrawMemory({ settings, counts, shifts, keys }: DrawMemory): void {
+  free(settings, counts, shifts, keys);
+}
+
+/**
+ * Draws a token for each row.   logits: [T, V]   → records u32 [T, 52], and memory.drawn.
+ * Weights are exp in f32, some 10⁻⁵ from the true ones, so a draw nearer to a limit than that may fall to either side;
+ * it is the same on every run, alone or in a batch.
+ */
+export function sample(pass: Pass, logits: Tensor, memory: DrawMemory): Tensor {
+  const [T, V] = dims(logits, 2);
+  const software = isSoftware(pass.gpu);
+  const rows = T === 1 ? 1 : (tokens: number) => tokens;
+  const PIECES = software ? 256 : 64;
+  const groups = Math.ceil(Math.ceil(V / 8) / PIECES);
+  const blocks = pass.scratch([T, groups, 8], "sample_blocks", "u32");
+  const { settings, counts, shifts, keys } = memory;
+  const none = undefined; // of rows/* and this kernel
+  const inputs = [logits, blocks, none, logits, settings, shifts, none, none, keys, pass.step, counts];
+  const known = [stepPart(pass), "reduce/best", "sample/slot"];
+  pass.dispatch("sample_blocks", inputs, {
+    parts: ["rows/eight", rowsPart(V), "reduce/workgroup", ...known, "sample/adjust"],
+    constants: { K: V, PIECES, LANES: software ? 8 : 64 },
+    groups: [groups, rows],
+  });
+  const records = pass.scratch([T, recordWords], "records", "u32");
+  const LANES = software ? 8 : 128;
+  pass.dispatch("sample_pick", [logits, blocks, counts, keys, settings, records, pass.step], {
+    parts: [...known, "sample/search", "sample/random", "sample/told"],
+    constants: { K: V, GROUPS: groups, BLOCK: 8 * PIECES, LANES, TEAM: Math.min(32, LANES) },
+    groups: [rows],
+  });
+  return records;
+}
+
+/** Says how the sequence in a slot draws from now on; ordered with the runs. */
+export function writeDrawStart(gpu: Gpu, memory: DrawMemory, slot: number, start: DrawStart): void {
+  const { sampling, prompt, drawn, candidates, masked } = start;
+  const V = memory.keys.shape[1]!;
+  const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling;
+  const repeats = repetitionPenalty !== 1;
+  const counted = repeats || presencePenalty !== 0 || frequencyPenalty !== 0;
+  const bias = Object.entries(sampling.logitBias);
+  const flags =
+    (bias.length > 0 ? flag.biased : 0) +
+    (counted ? flag.counted : 0) +
+    (masked ? flag.masked : 0) +
+    (sampling.temperature > 0 ? flag.sampled : 0) +
+    (candidates === undefined ? 0 : flag.told);
+  const words = new Uint32Array(settingWords);
+  const floats = new Float32Array(words.buffer);
+  words[0] = flags;
+  words.set(wordsOf(sampling.seed), 1);
+  floats[3] = sampling.temperature > 0 ? 1 / sampling.temperature : 0;
+  words[4] = Math.min(sampling.topK, V);
+  floats.set([sampling.topP, sampling.minP, repetitionPenalty, presencePenalty, frequencyPenalty], 5);
+  words[10] = candidates ?? 0;
+  const counts = new Uint32Array(2 + (counted ? V : 0));
+  counts[0] = drawn.length;
+  if (counted) {
+    for (const id of drawn) counts[2 + id]! += 1;
+    if (repeats) for (const id of prompt) if (id < V) counts[2 + id]! |= 0x8000_0000;
+  }
+  const { queue } = gpu.device;
+  queue.writeBuffer(bufferOf(memory.settings), 4 * slot * settingWords, words);
+  queue.writeBuffer(bufferOf(memory.counts), 4 * slot * (2 + V), counts);
+  if (bias.length === 0) return;
+  const shifts = new Float32Array(V);
+  for (const [id, value] of bias) if (Number(id) < V) shifts[Number(id)] = value;
+  queue.writeBuffer(bufferOf(memory.shifts), 4 * slot * memory.shifts.shape[1]!, shifts);
+}
+
+/** A seed, or another safe integer, as two words, the low one first. */
+export function wordsOf(value: number): [number, number] {
+  return [value >>> 0, Math.floor(value / 2 ** 32) >>> 0];
+}
+
+/** Which tokens the next draw of a slot may give: bit i of word ⌊i/32⌋ for token i. Ordered with the runs. */
+export function writeMask(gpu: Gpu, { shifts, keys }: DrawMemory, slot: number, allowed: Uint32Array): void {
+  const at = 4 * (slot * shifts.shape[1]! + keys.shape[1]!);
+  gpu.device.queue.writeBuffer(bufferOf(shifts), at, allowed as Uint32Array<ArrayBuffer>);
+}
+
+/** The part of the records that tells of a row. */
+export function recordRange(records: Tensor, row: number, candidates: number | undefined): Range {
+  const words = candidatesAt + 2 * (candidates ?? 0);
+  return { source: bufferOf(records), offset: 4 * row * recordWords, bytes: 4 * words };
+}
+
+/** A record as it came back, of a draw from V logits with so many candidates. */
+export function readRecord(bytes: ArrayBuffer, V: number, candidates: number | undefined): Draw {
+  const words = new Uint32Array(bytes);
+  const floats = new Float32Array(bytes);
+  const id = words[0]!;
+  if (words[1] !== 0) return { id, ill: illnessOf(words, floats, V) };
+  if (candidates === undefined) return { id };
+  const total = floats[3]! + Math.log(floats[4]!);
+  const logprob = (logit: number) => Math.max(leastLogprob, logit - total);
+  const top: Candidate[] = [];
+  for (let i = candidatesAt; i < candidatesAt + 2 * Math.min(candidates, V); i += 2)
+    top.push({ id: words[i]!, logprob: logprob(floats[i + 1]!) });
+  return { id, logprob: logprob(floats[2]!), top };
+}
+
+function illnessOf(words: Uint32Array, floats: Float32Array, count: number): Illness {
+  const [nan, infinite] = [words[5]!, words[6]!];
+  const finite = count - nan - infinite;
+  if (finite === 0) return { count, nan, infinite, min: Infinity, max: -Infinity, mean: NaN };
+  return { count, nan, infinite, min: floats[7]!, max: floats[8]!, mean: floats[9]! / finite };
+}

@@ -1,0 +1,140 @@
+// A rank that follows: it has its share of a model, and does what the rank that leads says, in that order. What fails here
+// ends the turn of all: whoever waits for a sum is told.
+import type { MessagePort } from "node:worker_threads";
+import { toPlainError } from "../../errors.ts";
+import type { Converter } from "../../formats/quantise/pool.ts";
+import type { Gpu } from "../../gpu/adapter.ts";
+import { AllReduce } from "../../parallel/allReduce.ts";
+import type { FedPicture } from "../entrance.ts";
+import type { Watch } from "../loadWatch.ts";
+import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "../part.ts";
+import type { PrefillRun, Runner } from "../runner.ts";
+import { dealt } from "./gather.ts";
+import { heard } from "./heard.ts";
+import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollower } from "./messages.ts";
+
+/** What a load is done with. */
+export interface LoadMeans {
+  watch: Watch;
+  converter: Converter;
+}
+
+/** What a follower's thread does for it. */
+export interface FollowerMeans {
+  /** Runs a load when no other is under way: error scopes are a stack of the whole device. */
+  load<T>(folder: string, work: (means: LoadMeans) => Promise<T>): Promise<T>;
+  /** Counts a step for the watchdog. */
+  step<T>(work: () => Promise<T>): Promise<T>;
+  /** Hears what is about to run, and when all is loaded. Throws what is to fail. */
+  reached(point: "load" | "prefill" | "decode", runner: Runner | undefined): void;
+  /** For tests: runs ahead of what it takes of a sum. */
+  onSum?: (() => Promise<void>) | undefined;
+}
+
+export class Follower {
+  /** Resolves when it has freed what it had, or whoever led it is gone. */
+  readonly ended: Promise<void>;
+  readonly #gpu: Gpu;
+  readonly #port: MessagePort;
+  readonly #means: FollowerMeans;
+  #part: Part | undefined;
+  #exchange: AllReduce | undefined;
+  /** What went wrong where nobody waits for a reply; the next turn fails with it. */
+  #fault: Error | undefined;
+  #chain = Promise.resolve();
+
+  constructor(gpu: Gpu, port: MessagePort, means: FollowerMeans) {
+    this.#gpu = gpu;
+    this.#port = port;
+    this.#means = means;
+    port.on("message", (message: ToFollower) => {
+      this.#chain = this.#chain.then(() => this.#receive(message));
+    });
+    this.ended = new Promise((resolve) => {
+      port.on("close", () => {
+        void this.#chain.then(() => this.#free()).then(resolve);
+      });
+    });
+  }
+
+  /** Something happened to the device: the turn that runs, or the next, fails on all ranks. */
+  fail(error: Error): void {
+    this.#fault ??= error;
+    this.#exchange?.fail();
+  }
+
+  async #receive(message: ToFollower): Promise<void> {
+    try {
+      if (message.type === "tell") this.#runner.tell(message.write);
+      else if (message.type === "copy") this.#runner.copy(message.copy);
+      else this.#reply({ type: "done", ...(await this.#do(message)) });
+    } catch (error) {
+      this.#exchange?.fail();
+      if (message.type === "tell" || message.type === "copy") this.#fault ??= error as Error;
+      else this.#reply({ type: "failed", error: toPlainError(error) });
+    }
+  }
+
+  async #do(
+    message: Exclude<ToFollower, { type: "tell" | "copy" }>,
+  ): Promise<{ figures: PartFigures } | undefined> {
+    switch (message.type) {
+      case "load":
+        return { figures: await this.#means.load(message.order.folder, (m) => this.#load(message.order, m)) };
+      case "warmUp":
+        await this.#means.step(() => this.#runner.warmUp());
+        return undefined;
+      case "turn":
+        await this.#means.step(() => this.#turn(message.turn));
+        return undefined;
+      case "unload":
+        this.#free();
+        return undefined;
+      default:
+        return message satisfies never;
+    }
+  }
+
+  #load(order: RankOrder, { watch, converter }: LoadMeans): Promise<PartFigures> {
+    const { folder, options, rank, weights, meeting, limitMs, plan } = order;
+    this.#exchange = new AllReduce(meeting, rank, limitMs);
+    return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
+      const share = (await dealt(checkpoint, weights))[rank]!;
+      const member = { share, exchange: heard(this.#exchange!, this.#means.onSum) };
+      this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter, watch });
+      this.#means.reached("load", undefined);
+      return figuresOf(this.#part);
+    });
+  }
+
+  async #turn({ tokens, prefill }: AnnouncedTurn): Promise<void> {
+    if (prefill) this.#means.reached("prefill", this.#runner);
+    if (tokens.length > 0) this.#means.reached("decode", this.#runner);
+    const decode = tokens.map((token) => ({ ...token, want: "nothing" as const }));
+    await this.#runner.turn(decode, prefill && prefillRun(prefill));
+    if (this.#fault) throw this.#fault;
+  }
+
+  get #runner(): Runner {
+    if (!this.#part) throw new Error("a rank that has nothing of the model");
+    return this.#part.runner;
+  }
+
+  #free(): void {
+    this.#part?.destroy();
+    this.#part = undefined;
+  }
+
+  #reply(message: FromFollower): void {
+    this.#port.postMessage(message);
+  }
+}
+
+function prefillRun({ slot, past, ids, positions, pictures, snapshot }: AnnouncedPrefill): PrefillRun {
+  const fed = pictures.map(({ at, tokens, values }): FedPicture => ({
+    ...{ at, rows: tokens, columns: 1 },
+    embedding: { shape: [tokens, values.length / tokens], values },
+  }));
+  const feed = { ids, positions, pictures: fed, delta: 0 };
+  return { slot, feed, past, from: 0, to: ids.length, want: "nothing", snapshot };
+}

@@ -1,0 +1,125 @@
+// The rank that leads a model: what its runner is told, the others are told as well, and all take their turns together.
+// A turn that fails on one rank has failed on all: their memories no longer agree, so the team is over.
+import type { Gpu } from "../../gpu/adapter.ts";
+import { bufferOf, readRanges, type Range } from "../../gpu/readback.ts";
+import type { AllReduce } from "../../parallel/allReduce.ts";
+import type { DrawStart } from "../../ops/sample.ts";
+import type { FedPicture } from "../entrance.ts";
+import type { DecodeToken, PrefillRun, Runner, TurnTaker } from "../runner.ts";
+import type { Copy, TableWrite } from "../schedulerTypes.ts";
+import type { Followers } from "./followers.ts";
+import type { AnnouncedPicture, AnnouncedPrefill } from "./messages.ts";
+import { together } from "./together.ts";
+
+export interface LeaderParts {
+  gpu: Gpu;
+  runner: Runner;
+  followers: Followers;
+  exchange: AllReduce;
+  /** How long the other ranks may take to end when one has failed, before they are no longer waited for, ms. */
+  drainMs: number;
+  /** Hears that the team is over. */
+  lost: (error: unknown) => void;
+}
+
+export class Leader implements TurnTaker {
+  readonly #parts: LeaderParts;
+  readonly #runner: Runner;
+
+  constructor(parts: LeaderParts) {
+    this.#parts = parts;
+    this.#runner = parts.runner;
+  }
+
+  get contextLength(): number {
+    return this.#runner.contextLength;
+  }
+
+  get slots(): number {
+    return this.#runner.slots;
+  }
+
+  get pages(): number {
+    return this.#runner.pages;
+  }
+
+  get snapshots(): number {
+    return this.#runner.snapshots;
+  }
+
+  get pageBytes(): number {
+    return this.#runner.pageBytes;
+  }
+
+  get stateBytes(): number {
+    return this.#runner.stateBytes;
+  }
+
+  tell(write: TableWrite): void {
+    this.#parts.followers.post({ type: "tell", write });
+    this.#runner.tell(write);
+  }
+
+  copy(copy: Copy): void {
+    this.#parts.followers.post({ type: "copy", copy });
+    this.#runner.copy(copy);
+  }
+
+  /** The others need not know: only this rank draws. */
+  start(slot: number, start: DrawStart): void {
+    this.#runner.start(slot, start);
+  }
+
+  /** Errors: device_lost and others of any rank; then `lost` has heard it. */
+  async turn(tokens: readonly DecodeToken[], prefill?: PrefillRun): ReturnType<TurnTaker["turn"]> {
+    const { followers, exchange, drainMs, lost } = this.#parts;
+    try {
+      const announced = {
+        tokens: tokens.map(({ id, position, row, slot }) => ({ id, position, row, slot })),
+        prefill: prefill && (await this.#announced(prefill)),
+      };
+      const others = followers.ask({ type: "turn", turn: announced });
+      const own = this.#runner.turn(tokens, prefill);
+      await together([own, ...others], (rank) => exchange.fail(rank), drainMs);
+      return await own;
+    } catch (error) {
+      lost(error);
+      throw error;
+    }
+  }
+
+  /** Pictures go along as what the tower made of them, so that the tower is on this device alone. */
+  async #announced({ feed, slot, from, to, snapshot }: PrefillRun): Promise<AnnouncedPrefill> {
+    const T = feed.ids.length;
+    const positions = new Uint32Array(3 * (to - from));
+    for (let axis = 0; axis < 3; axis += 1)
+      positions.set(feed.positions.subarray(axis * T + from, axis * T + to), axis * (to - from));
+    const pictures = await this.#picturesWithin(feed.pictures, from, to);
+    return { slot, past: from, ids: feed.ids.slice(from, to), positions, pictures, snapshot };
+  }
+
+  async #picturesWithin(
+    pictures: readonly FedPicture[],
+    from: number,
+    to: number,
+  ): Promise<AnnouncedPicture[]> {
+    const pieces: { at: number; tokens: number; range: Range }[] = [];
+    for (const { at, embedding } of pictures) {
+      if (!("storage" in embedding)) throw new Error("a picture from another device");
+      const [rows, width] = embedding.shape as [number, number];
+      const [first, last] = [Math.max(at, from), Math.min(at + rows, to)];
+      if (first >= last) continue;
+      const range = {
+        ...{ source: bufferOf(embedding), offset: 4 * width * (first - at) },
+        bytes: 4 * width * (last - first),
+      };
+      pieces.push({ at: first - from, tokens: last - first, range });
+    }
+    if (pieces.length === 0) return [];
+    const read = await readRanges(
+      this.#parts.gpu,
+      pieces.map(({ range }) => range),
+    );
+    return pieces.map(({ at, tokens }, i) => ({ at, tokens, values: new Float32Array(read[i]!) }));
+  }
+}

@@ -1,0 +1,59 @@
+// What the rank that leads a model and one that follows say to each other, over a port of the model's own. Every request
+// has one reply, in the order in which they were made; what tells where pages lie, and copies, have none.
+import type { PlainError } from "../../errors.ts";
+import type { Meeting } from "../../parallel/allReduce.ts";
+import type { BatchToken } from "../entrance.ts";
+import type { MemoryPlan } from "../memoryPlan.ts";
+import type { PartFigures } from "../part.ts";
+import type { Copy, TableWrite } from "../schedulerTypes.ts";
+import type { LoadOptions } from "../types.ts";
+
+/** What a rank is to build. */
+export interface RankOrder {
+  folder: string;
+  options: LoadOptions;
+  rank: number;
+  /** Of all ranks: how much of the model each has. */
+  weights: readonly number[];
+  meeting: Meeting;
+  /** How long a rank may let the others wait for a sum, ms. */
+  limitMs: number;
+  plan: MemoryPlan;
+}
+
+/** A piece of a prompt, whole in itself. */
+export interface AnnouncedPrefill {
+  slot: number;
+  /** Tokens of the sequence that are there already. */
+  past: number;
+  ids: readonly number[];
+  /** [3, ids.length] */
+  positions: Uint32Array<ArrayBuffer>;
+  pictures: readonly AnnouncedPicture[];
+  snapshot: number | undefined;
+}
+
+/** What a picture puts in the place of tokens from `at` on: [tokens, H]. */
+export interface AnnouncedPicture {
+  at: number;
+  tokens: number;
+  values: Float32Array<ArrayBuffer>;
+}
+
+export interface AnnouncedTurn {
+  tokens: readonly BatchToken[];
+  prefill: AnnouncedPrefill | undefined;
+}
+
+export type ToFollower =
+  | { type: "load"; order: RankOrder }
+  /** Together with all other ranks. */
+  | { type: "warmUp" }
+  | { type: "tell"; write: TableWrite }
+  | { type: "copy"; copy: Copy }
+  | { type: "turn"; turn: AnnouncedTurn }
+  /** The last one. */
+  | { type: "unload" };
+
+/** `figures`: of what was loaded. */
+export type FromFollower = { type: "done"; figures?: PartFigures } | { type: "failed"; error: PlainError };

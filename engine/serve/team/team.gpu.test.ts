@@ -1,0 +1,69 @@
+// One model over two threads of one adapter: what it answers, and what becomes of it when one of them fails.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test, vi } from "vitest";
+import { demoModel } from "../../../test-fixtures/golden.ts";
+import { prepareAdapter } from "../../gpu/adapter.ts";
+import { openEngine, type EngineOptions } from "../engine.ts";
+import type { ChatMessage, DeviceHealth, Engine, LoadOptions, Model, TextEvent } from "../types.ts";
+
+vi.setConfig({ testTimeout: 240_000 }); // kernels compile on two devices of a software adapter
+
+interface DemoCase {
+  id: string;
+  messages: ChatMessage[];
+  content: string;
+}
+
+const file = join(demoModel, "../golden/cases.json");
+const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: DemoCase[] };
+const known = cases.find(({ id }) => id === "counting-1")!;
+const pictured = cases.find(({ messages }) => JSON.stringify(messages).includes("image_url"))!;
+const never = new AbortController().signal;
+
+const open: Engine[] = [];
+let healths: DeviceHealth[];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((engine) => engine.close()));
+});
+
+/** Two logical devices on the adapter under test. */
+async function start(options: EngineOptions = {}): Promise<Engine> {
+  const { index } = await prepareAdapter({ adapter: process.env["NEURON_TEST_ADAPTER"] });
+  const engine = await openEngine({ devices: [index, index], ...options });
+  open.push(engine);
+  healths = [];
+  engine.onChange = (health) => healths.push(health);
+  return engine;
+}
+
+const load = (engine: Engine, options: LoadOptions = {}) =>
+  engine.load(demoModel, { contextLength: 512, maxInFlight: 2, ...options });
+
+async function ask(model: Model, { messages }: DemoCase = known): Promise<string> {
+  const options = { temperature: 0, maxTokens: 60 };
+  const events: TextEvent[] = [];
+  const request = { messages, templateArguments: { enable_thinking: false }, options };
+  for await (const event of model.chat(request, never)) events.push(event);
+  return events.map((event) => (event.type === "content" ? event.text : "")).join("");
+}
+
+test("the answers of one device, alone and side by side, with pictures, behind a prefix", async () => {
+  const engine = await start();
+  const model = await load(engine, { contextLength: 1024 });
+  const { plans, devices, weightBytes, parameters } = model.info;
+  expect([devices.length, plans.length]).toEqual([2, 2]);
+  expect(await Promise.all([ask(model), ask(model, pictured), ask(model)])).toEqual([
+    known.content,
+    pictured.content,
+    known.content,
+  ]);
+  expect(model.cache!.reusedTokens).toBeGreaterThan(0);
+  const alone = await load(engine, { tensorParallel: 1 });
+  expect(alone.info.devices.length).toBe(1);
+  expect(await ask(alone)).toBe(known.content);
+  expect(parameters).toBe(alone.info.parameters);
+  expect(weightBytes).toBeLessThan(1.7 * alone.info.weightBytes); // what both have: embedding, norms
+  await model.unload();
+  expect(await ask(alone)).toBe(known.content);
+});
