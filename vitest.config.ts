@@ -36,6 +36,8 @@ const onceIsEnough = [
   ...["neuron/structured.gpu.test.ts", "engine/serve/recovery.gpu.test.ts", "engine/serve/stuck.gpu.test.ts"],
   ...[
     "engine/serve/formats.gpu.test.ts",
+    "engine/serve/prefix.formats.gpu.test.ts",
+    "engine/verify/kvCache.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",
     "engine/verify/spread.gpu.test.ts",
     "gateway/residency/cold-load.gpu.test.ts",

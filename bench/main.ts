@@ -26,7 +26,7 @@ const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]         
        npm run bench -- grammar FOLDER
        npm run bench -- gateway [--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)
        npm run bench -- parallel [--adapter NAME]  sums over devices, and what they leave of a large model's rate
-       npm run bench -- serving [--seconds N] [--adapter NAME]
+       npm run bench -- serving [--seconds N] [--faults] [--adapter NAME]
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})
 MODEL is a folder, a GGUF file or a shape, which is then written to ${synthFolder} first.
 Peers (${Object.keys(peers).join(", ")}) are installed by you: npm install --prefix ${peerFolder} NAME`;
@@ -47,6 +47,7 @@ async function main(): Promise<void> {
       peers: { type: "string" },
       quant: { type: "string" },
       seconds: { type: "string", default: "600" },
+      faults: { type: "boolean", default: false },
       rounds: { type: "string", default: "5" },
     },
   });
@@ -61,7 +62,8 @@ async function main(): Promise<void> {
     await gateway({ peers: values.peers });
     return;
   }
-  if (command === "serving") return serving({ seconds: Number(values.seconds), adapter: values.adapter });
+  const { seconds, faults, adapter } = values;
+  if (command === "serving") return serving({ seconds: Number(seconds), faults, adapter });
   const phases = phasesOf[command ?? ""] ?? [];
   const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
   if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);

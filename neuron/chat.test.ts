@@ -332,7 +332,6 @@ describe("what the engine is asked", () => {
       frequencyPenalty: -0.5,
       logitBias: { 12: -100, 999: 3 },
       topLogprobs: 0,
-      answers: 1,
     });
   });
 

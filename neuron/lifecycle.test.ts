@@ -96,7 +96,14 @@ test("a load that finds its model recovering waits for it", async () => {
 test("a model whose device was given up has failed, and is loaded anew on demand", async () => {
   Object.assign(daemon.model, { state: "failed", reason: "given up" });
   expect((await get("/health")).models).toMatchObject([{ status: "failed", error: "given up" }]);
-  expect((await ask()).status).toBe(404);
+  const refused = await ask();
+  expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "15"]);
+  expect((await json(refused)).error).toMatchObject({
+    ...{
+      code: "device_lost",
+      message: 'model "org/fake" is out of service until it is loaded again: given up',
+    },
+  });
   daemon.engine.next = new FakeModel();
   expect((await post(`${daemon.url}/models/load`, { model_id: "org/fake" })).status).toBe(200);
   expect((await ask()).status).toBe(200);

@@ -102,7 +102,7 @@ export class Models {
 
   /**
    * The loaded model of that id, which may be recovering and then refuses by itself. Throws model_not_found, which names
-   * those that are loaded, model_loading or shutting_down.
+   * those that are loaded, model_loading, device_lost where it was lost for good, or shutting_down.
    */
   get(id: string, param = "model"): Entry & { model: Model } {
     if (this.#closing) throw shuttingDown();
@@ -115,6 +115,7 @@ export class Models {
         param,
       });
     }
+    if (entry?.status === "failed" && entry.loadedAt > 0) throw outOfService(entry, param);
     const state = entry ? `is ${entry.status}${entry.error ? ` (${entry.error})` : ""}` : "is not loaded";
     const loaded = this.list().filter(({ status }) => status === "loaded");
     const others = loaded.length > 0 ? `loaded: ${loaded.map((e) => e.id).join(", ")}` : "no model is loaded";
@@ -334,6 +335,12 @@ function startEta(): (bytes: number, totalBytes: number) => number | null {
     if (seconds < 0.5 || done <= 0) return null;
     return Math.round((10 * seconds * (totalBytes - bytes)) / done) / 10;
   };
+}
+
+/** It served, and will again when somebody loads it: not to be taken for a name that nobody knows. */
+function outOfService({ id, error }: Entry, param: string): EngineError {
+  const text = `model "${id}" is out of service until it is loaded again: ${error}`;
+  return new EngineError("device_lost", text, { param, retryAfter: 15 });
 }
 
 /** One id is one model: another source or another context under it is a mistake to report, not to guess about. */

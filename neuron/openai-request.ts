@@ -94,6 +94,9 @@ function onePrompt({ prompt }: CompletionBody): string | number[] {
   return prompt[0]!;
 }
 
+/** Requests for several answers so far. */
+let families = 0;
+
 function toOptions(
   body: ChatBody | CompletionBody,
   maxTokens: number | null | undefined,
@@ -113,7 +116,7 @@ function toOptions(
     maxTokens,
     stop: typeof body.stop === "string" ? [body.stop] : body.stop,
     topLogprobs,
-    answers: body.n,
+    family: (body.n ?? 1) > 1 ? (families += 1) : undefined,
   });
 }
 

@@ -3,11 +3,16 @@ import type { Pool } from "undici";
 import type { Request } from "./requests.ts";
 
 export interface Answer {
-  /** whole: to its [DONE]. refused: told to come back. cancelled: by us. lost: anything else. */
-  outcome: "whole" | "refused" | "cancelled" | "lost";
+  /**
+   * whole: to its end. refused: told with Retry-After to come back. broken: a stream that ended with the news that the
+   * device was lost. cancelled: by us. lost: anything else.
+   */
+  outcome: "whole" | "refused" | "broken" | "cancelled" | "lost";
   /** Texts, thoughts and calls, as they came; with what was wrong, where it was lost. */
   text: string;
   tokens: number;
+  /** When to come back, s, where it was refused. */
+  retryAfter: number | undefined;
   /** From the request to its first text, ms. */
   firstMs: number | undefined;
   /** Between one text and the next, ms. */
@@ -16,9 +21,9 @@ export interface Answer {
 }
 
 interface Chunk {
-  error?: { message: string };
+  error?: { message: string; code?: string };
   usage?: { completion_tokens: number } | null;
-  choices?: { text?: string; delta?: Record<string, unknown> }[];
+  choices?: { text?: string; delta?: Record<string, unknown>; message?: Record<string, unknown> }[];
 }
 
 /** `leaveAfter`: hang up behind so many texts. */
@@ -26,7 +31,8 @@ export async function ask(pool: Pool, { path, body }: Request, leaveAfter = Infi
   const abort = new AbortController();
   const begun = performance.now();
   const answer: Answer = {
-    ...{ outcome: "lost", text: "", tokens: 0, firstMs: undefined, gapsMs: [], totalMs: 0 },
+    ...{ outcome: "lost", text: "", tokens: 0, retryAfter: undefined, firstMs: undefined, gapsMs: [] },
+    totalMs: 0,
   };
   let last = begun;
   let texts = 0;
@@ -39,14 +45,24 @@ export async function ask(pool: Pool, { path, body }: Request, leaveAfter = Infi
     answer.text += text;
   };
   try {
-    const { statusCode, body: bytes } = await pool.request({
+    const {
+      statusCode,
+      headers,
+      body: bytes,
+    } = await pool.request({
       ...{ path, method: "POST", body: JSON.stringify(body), signal: abort.signal },
       headers: { "content-type": "application/json" },
     });
     if (statusCode !== 200) {
       answer.text = `status ${statusCode}: ${await bytes.text()}`;
-      if (statusCode === 503 || statusCode === 429) answer.outcome = "refused";
-      return answer;
+      const retryAfter = Number(headers["retry-after"]);
+      if ((statusCode !== 503 && statusCode !== 429) || !(retryAfter > 0)) return answer;
+      return Object.assign(answer, { outcome: "refused", retryAfter });
+    }
+    if (body["stream"] !== true) {
+      const whole = (await bytes.json()) as Chunk;
+      heard(textOf(whole));
+      return Object.assign(answer, { outcome: "whole", tokens: whole.usage?.completion_tokens ?? 0 });
     }
     for await (const data of events(bytes as AsyncIterable<Buffer>)) {
       if (data === "[DONE]") {
@@ -54,6 +70,7 @@ export async function ask(pool: Pool, { path, body }: Request, leaveAfter = Infi
         continue;
       }
       const chunk = JSON.parse(data) as Chunk;
+      if (chunk.error?.code === "device_lost") return Object.assign(answer, { outcome: "broken" });
       if (chunk.error) throw new Error(chunk.error.message);
       answer.tokens = chunk.usage?.completion_tokens ?? answer.tokens;
       const text = textOf(chunk);
@@ -86,8 +103,8 @@ async function* events(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
 /** What a chunk says, whatever it is; ids of calls are drawn anew each time, so they do not count. */
 function textOf({ choices = [] }: Chunk): string {
   return choices
-    .map(({ text, delta = {} }) => {
-      const { content, reasoning_content: thought, tool_calls: calls } = delta;
+    .map(({ text, delta, message }) => {
+      const { content, reasoning_content: thought, tool_calls: calls } = delta ?? message ?? {};
       const said = (calls as { function?: { name?: string; arguments?: string } }[] | undefined) ?? [];
       const called = said.map((call) => (call.function?.name ?? "") + (call.function?.arguments ?? ""));
       return [text, thought, content, ...called]

@@ -1,19 +1,22 @@
 // serving: one neuron under an open load. Requests come as they come (Poisson), whether or not earlier ones have been
 // answered: short and long prompts, pictures, tools, and callers who hang up. Every answer is held against what the same
 // request gets alone. Ahead of that, closed loops of 1 and of 8 streams say what batching gives and what rate is bearable.
-//   npm run bench -- serving [--seconds N] [--adapter NAME]
-// The wall: none is lost, none is wrong, memory stays where it was, and nobody waits without bound.
+//   npm run bench -- serving [--seconds N] [--faults] [--adapter NAME]
+// The wall: none is lost, none is wrong, memory stays where it was, and nobody waits without bound. With --faults things
+// fail meanwhile, at random (faults.ts); who is told to come back does, until the answer is whole.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import { commit } from "../commit.ts";
 import { saveRows } from "../results.ts";
 import { ask, type Answer } from "./ask.ts";
+import { askAgain, faultsAtRandom, keepLoaded, limitsWithFaults, type Kept } from "./faults.ts";
 import { startNeuron, type Neuron } from "./neuron.ts";
 import { requests, type Request } from "./requests.ts";
 
 export interface ServingOptions {
   seconds: number;
   adapter: string | undefined;
+  faults: boolean;
 }
 
 /** Of the rate that eight closed loops reach. */
@@ -25,11 +28,15 @@ const streams = 8;
 interface Asked {
   request: Request;
   answer: Answer;
+  /** How often it had to be asked. */
+  times: number;
 }
 
-export async function serving({ seconds, adapter }: ServingOptions): Promise<void> {
+export async function serving({ seconds, adapter, faults }: ServingOptions): Promise<void> {
   const env = { NEURON_MAX_IN_FLIGHT: String(streams), NEURON_MAX_QUEUE: "256" };
-  const neuron = await startNeuron(adapter, env);
+  const planned = faults ? faultsAtRandom() : undefined;
+  const failing = planned ? { ...limitsWithFaults, NEURON_FAULTS: planned } : {};
+  const neuron = await startNeuron(adapter, { ...env, ...failing });
   const pool = new Pool(neuron.url, { connections: 512, bodyTimeout: 0, headersTimeout: 0 });
   try {
     const all = requests();
@@ -39,26 +46,34 @@ export async function serving({ seconds, adapter }: ServingOptions): Promise<voi
     const eight = await closed(pool, all, streams, loopSeconds);
     const rate = share * eight.requestsPerS;
     console.log(`${all.length} kinds of requests; ${rate.toFixed(2)} of them a second for ${seconds} s`);
-    const { asked, memory } = await open(pool, neuron, all, rate, seconds);
+    if (planned) console.log(`faults: ${planned}`);
+    const kept = planned ? keepLoaded(neuron.url) : undefined;
+    const { asked, memory } = await open(pool, neuron, all, rate, seconds, planned !== undefined);
     const row = {
       ...{ seconds, rate, tokens_s_1: one.tokensPerS, tokens_s_8: eight.tokensPerS },
+      ...(kept && told(planned!, await kept.end(), asked)),
       ...judged(asked, right),
       ...memory,
     };
     print(row);
     saveRows(await origin(neuron), [row]);
-    if (row.lost + row.wrong > 0) process.exitCode = 1;
+    if (row.lost + row.wrong + row.broken > 0) process.exitCode = 1;
   } finally {
     await pool.close();
     await neuron.stop();
   }
 }
 
+/** What failed, and what it cost. */
+function told(faults: string, { losses, loads }: Kept, asked: readonly Asked[]) {
+  return { faults, losses, loads, asked_again: asked.filter(({ times }) => times > 1).length };
+}
+
 /** What each request gets when nobody else is there. */
 async function alone(pool: Pool, all: readonly Request[]): Promise<Map<string, string>> {
   const right = new Map<string, string>();
   for (const request of all) {
-    const { outcome, text } = await ask(pool, request);
+    const { outcome, text } = (await askAgain(pool, request)).answer;
     if (outcome !== "whole") throw new Error(`${request.name}, alone: ${outcome}: ${text}`);
     right.set(request.name, text);
   }
@@ -77,7 +92,7 @@ async function closed(
   let [next, tokens, done] = [0, 0, 0];
   const loop = async () => {
     while (performance.now() < until) {
-      const answer = await ask(pool, all[(next++ * 7) % all.length]!); // 7: neighbours are of one kind
+      const { answer } = await askAgain(pool, all[(next++ * 7) % all.length]!); // 7: neighbours are of one kind
       tokens += answer.tokens;
       done += 1;
     }
@@ -88,7 +103,14 @@ async function closed(
 }
 
 /** Arrivals at random times; resolves when the last was answered. */
-async function open(pool: Pool, neuron: Neuron, all: readonly Request[], rate: number, seconds: number) {
+async function open(
+  pool: Pool,
+  neuron: Neuron,
+  all: readonly Request[],
+  rate: number,
+  seconds: number,
+  again: boolean,
+) {
   const begun = performance.now();
   const asked: Promise<Asked>[] = [];
   const resident: number[] = [];
@@ -97,7 +119,10 @@ async function open(pool: Pool, neuron: Neuron, all: readonly Request[], rate: n
     await sleep(Math.max(0, at - (performance.now() - begun)));
     const request = all[Math.floor(Math.random() * all.length)]!;
     const leaveAfter = Math.random() < leaving ? 1 + Math.floor(Math.random() * 20) : Infinity;
-    asked.push(ask(pool, request, leaveAfter).then((answer) => ({ request, answer })));
+    const answered = again
+      ? askAgain(pool, Math.random() < 1 / 3 ? whole(request) : request, leaveAfter)
+      : ask(pool, request, leaveAfter).then((answer) => ({ answer, times: 1 }));
+    asked.push(answered.then((all) => ({ request, ...all })));
   }
   const answered = await Promise.all(asked);
   clearInterval(sampling);
@@ -108,6 +133,11 @@ async function open(pool: Pool, neuron: Neuron, all: readonly Request[], rate: n
   return { asked: answered, memory: { memory_start_mb: startMb, memory_end_mb: endMb } };
 }
 
+/** The same, to be answered in one piece: what fails then has a status of its own. */
+function whole(request: Request): Request {
+  return { ...request, body: { ...request.body, stream: false, stream_options: null } };
+}
+
 function judged(asked: readonly Asked[], right: ReadonlyMap<string, string>) {
   const of = (outcome: Answer["outcome"]) => asked.filter(({ answer }) => answer.outcome === outcome);
   const isWrong = ({ request, answer }: Asked) => {
@@ -115,14 +145,19 @@ function judged(asked: readonly Asked[], right: ReadonlyMap<string, string>) {
     return answer.outcome === "whole" ? answer.text !== want : !want.startsWith(answer.text);
   };
   const wrong = [...of("whole"), ...of("cancelled")].filter(isWrong);
-  for (const { request, answer } of [...wrong, ...of("lost")].slice(0, 5))
+  for (const { request, answer } of [...wrong, ...of("lost"), ...of("broken")].slice(0, 5))
     console.log(`${request.name}: ${answer.outcome}: ${answer.text.slice(0, 200)}`);
   const whole = of("whole").map(({ answer }) => answer);
   const first = whole.flatMap(({ firstMs }) => (firstMs === undefined ? [] : [firstMs]));
   const gaps = whole.flatMap(({ gapsMs }) => gapsMs);
   return {
     ...{ requests: asked.length, whole: whole.length, cancelled: of("cancelled").length },
-    ...{ refused: of("refused").length, lost: of("lost").length, wrong: wrong.length },
+    ...{
+      refused: of("refused").length,
+      broken: of("broken").length,
+      lost: of("lost").length,
+      wrong: wrong.length,
+    },
     ttft_ms: percentiles(first),
     gap_ms: percentiles(gaps),
     total_ms: percentiles(whole.map(({ totalMs }) => totalMs)),

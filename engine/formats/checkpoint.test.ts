@@ -397,7 +397,14 @@ describe("streams", () => {
     const entry = { name: "a", dtype: "F32", shape: [3, 2], file: "fake", offset: 0, bytes: 24 };
     const read = () => (reads++ === 0 ? Promise.resolve() : late);
     const close = () => Promise.resolve();
-    const file = { path: "fake", tensors: new Map([["a", entry]]), metadata: {}, read, close };
+    const file = {
+      path: "fake",
+      tensors: new Map([["a", entry]]),
+      metadata: {},
+      read,
+      readInto: read,
+      close,
+    };
     const wanted = { format: "safetensors" as const, quant: undefined };
     const settings = { ...wanted, folder: "", configFile: "", config, generationConfig: undefined };
     const checkpoint = new Checkpoint(settings, [file], new Map([["a", { entry, file }]]));

@@ -105,7 +105,8 @@ interface Settings {
 export type TensorSource = Pick<
   Checkpoint,
   "format" | "quant" | "folder" | "has" | "entry" | "expectTensor" | "readF32" | "stream"
->;
+> &
+  Partial<Pick<Checkpoint, "readRows">>;
 
 export class Checkpoint {
   /** The folder, or the GGUF file. */
@@ -214,6 +215,17 @@ export class Checkpoint {
     } finally {
       this.#idle.push(...buffers);
     }
+  }
+
+  /**
+   * Reads rows from `from` on, each into its own place, with nothing in between. False, with nothing read, where they
+   * do not lie in the file one after another as they are. Errors: bad_checkpoint.
+   */
+  async readRows(name: string, from: number, places: readonly Uint8Array[]): Promise<boolean> {
+    const { entry, file, pairedRows, pieces } = this.#find(name);
+    if (pairedRows !== undefined || pieces) return false;
+    await file.readInto(entry, from * rowsOf(entry).rowBytes, places);
+    return true;
   }
 
   /** Idempotent. Reading afterwards is a bug. */

@@ -5,6 +5,8 @@ import { bad } from "./header.ts";
 
 /** One system call reads at most this; Linux itself stops at 2 GiB. */
 const readLimit = 2 ** 30;
+/** And into at most so many places. */
+const placesLimit = 1024;
 
 export interface RangeFile {
   readonly path: string;
@@ -12,6 +14,8 @@ export interface RangeFile {
   readonly size: number;
   /** Fills `into` from the absolute `position` on. Errors: bad_checkpoint when the file ends before, or cannot be read. */
   read(position: number, into: Uint8Array): Promise<void>;
+  /** The same into one place after another. */
+  readInto(position: number, places: readonly Uint8Array[]): Promise<void>;
   /** Idempotent; waits for reads under way. Reading afterwards is a bug. */
   close(): Promise<void>;
 }
@@ -31,6 +35,12 @@ export async function openRanges(path: string): Promise<RangeFile> {
     async read(position, into) {
       if (closed) throw new Error(`${path} is closed`);
       await fill(handle, path, position, into);
+    },
+    async readInto(position, places) {
+      if (closed) throw new Error(`${path} is closed`);
+      let at = position;
+      for (let first = 0; first < places.length; first += placesLimit)
+        at = await scatter(handle, path, at, places.slice(first, first + placesLimit));
     },
     close: () => (closed ??= handle.close()),
   };
@@ -53,6 +63,26 @@ async function fill(handle: FileHandle, path: string, position: number, into: Ui
     if (bytesRead === 0) throw bad(path, `ended at byte ${position + done} while it was read: truncated`);
     done += bytesRead;
   }
+}
+
+/** Fills the places; returns where the file goes on. */
+async function scatter(
+  handle: FileHandle,
+  path: string,
+  position: number,
+  places: readonly Uint8Array[],
+): Promise<number> {
+  const { bytesRead } = await handle.readv(places, position).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  // A call that was cut short leaves the rest to be read place by place.
+  let at = 0;
+  for (const place of places) {
+    const done = Math.min(place.length, Math.max(0, bytesRead - at));
+    if (done < place.length) await fill(handle, path, position + at + done, place.subarray(done));
+    at += place.length;
+  }
+  return position + at;
 }
 
 async function readAt(

@@ -177,6 +177,16 @@ describe("reading", () => {
     const into = new Uint8Array(9);
     await file.read(entry, 51, into);
     expect(into).toEqual(bytesOf(60, 3).subarray(51));
+    const places = [5, 1, 7].map((length) => new Uint8Array(length));
+    await file.readInto(entry, 40, places);
+    expect(places).toEqual(
+      [
+        [40, 45],
+        [45, 46],
+        [46, 53],
+      ].map(([from, to]) => bytesOf(60, 3).subarray(from, to)),
+    );
+    await expect(file.readInto(entry, 48, places)).rejects.toThrow("bytes 48 to 61 of in pieces");
     await expect(file.read(entry, 52, into)).rejects.toThrow("bytes 52 to 61 of in pieces, which has 60");
     await file.close();
     await file.close();
@@ -190,10 +200,14 @@ describe("reading", () => {
     const file = await openSafetensors(path);
     const entry = file.tensors.get("in pieces")!;
     truncateSync(path, entry.offset + 10);
-    await expect(file.read(entry, 0, new Uint8Array(60))).rejects.toMatchObject({
+    const failure = {
       code: "bad_checkpoint",
       message: `${path}: ended at byte ${entry.offset + 10} while it was read: truncated`,
-    });
+    };
+    await expect(file.read(entry, 0, new Uint8Array(60))).rejects.toMatchObject(failure);
+    const places = [4, 20, 36].map((length) => new Uint8Array(length));
+    await expect(file.readInto(entry, 0, places)).rejects.toMatchObject(failure);
+    expect(places[0]).toEqual(bytesOf(60, 3).subarray(0, 4));
     await file.close();
   });
 

@@ -13,6 +13,8 @@ export interface TensorFile {
    * Errors: bad_checkpoint when the file has become shorter or cannot be read.
    */
   read(entry: TensorEntry, offset: number, into: Uint8Array): Promise<void>;
+  /** The same into one place after another. */
+  readInto(entry: TensorEntry, offset: number, places: readonly Uint8Array[]): Promise<void>;
   /** Idempotent; waits for reads under way. */
   close(): Promise<void>;
 }
@@ -44,13 +46,22 @@ export function tensorFile(file: RangeFile, tensors: ReadonlyMap<string, TensorE
     path: file.path,
     tensors,
     async read(entry, offset, into) {
-      if (offset < 0 || offset + into.length > entry.bytes) {
-        throw new Error(
-          `bytes ${offset} to ${offset + into.length} of ${entry.name}, which has ${entry.bytes}`,
-        );
-      }
+      check(entry, offset, into.length);
       await file.read(entry.offset + offset, into);
+    },
+    async readInto(entry, offset, places) {
+      check(
+        entry,
+        offset,
+        places.reduce((sum, { length }) => sum + length, 0),
+      );
+      await file.readInto(entry.offset + offset, places);
     },
     close: () => file.close(),
   };
+}
+
+function check({ name, bytes }: TensorEntry, offset: number, length: number): void {
+  if (offset < 0 || offset + length > bytes)
+    throw new Error(`bytes ${offset} to ${offset + length} of ${name}, which has ${bytes}`);
 }

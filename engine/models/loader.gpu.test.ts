@@ -238,6 +238,7 @@ describe("gate and up", () => {
 
   test.each<[string, WeightDtype, WeightDtype, string | undefined, WeightFormat]>([
     ["as they are", "Q4_K", "Q4_K", undefined, "q4_k"],
+    ["read to their place", "BF16", "BF16", undefined, "bf16"],
     ["quantised", "BF16", "F32", "q5_k", "q5_k"],
     ["in formats of their own: f32", "Q4_K", "Q6_K", undefined, "f32"],
     ["floats of their own: f32", "BF16", "F16", undefined, "f32"],

@@ -18,20 +18,15 @@ import {
   type WeightFormat,
 } from "../gpu/tensor.ts";
 import { createWeight, writeRows, type Section } from "../gpu/weight.ts";
+import { alternating, bytesOf, placeOf, sectionsOf, type Part, type Rows } from "./parts.ts";
 import { formatOf, keptAs } from "./quantRule.ts";
+
+export type { Rows };
 
 /** Bytes handed to the queue before the ones before them are waited for: staging memory must not grow with the checkpoint. */
 const windowBytes = 32 << 20;
 /** Tensors under way at once: while one is written, others are read. */
 const lanes = 3;
-
-/** Rows of a tensor of the checkpoint: all that it must have, or, where its whole shape is given, those from `first` on. */
-export interface Rows {
-  readonly name: string;
-  readonly rows: number;
-  readonly first?: number;
-  readonly shape?: readonly number[];
-}
 
 export interface LoaderOptions {
   /** What repacks and quantises; default: this thread. */
@@ -46,12 +41,6 @@ interface Errand {
   readonly file: string;
   readonly offset: number;
   readonly run: () => Promise<void>;
-}
-
-/** A part of a matrix, as it is stored and as it will be kept. */
-interface Part extends Required<Rows> {
-  readonly from: WeightDtype;
-  readonly to: WeightDtype;
 }
 
 export class Loader {
@@ -152,7 +141,13 @@ export class Loader {
       first += 2 * even.rows;
       const write = (row: number, a: Uint8Array, b: Uint8Array) =>
         writeRows(this.gpu, weight, at + 2 * row, alternating(a, b, rowBytes));
-      const fill = () => this.#eachPair({ ...even, to }, { ...odd, to }, K, write);
+      const inPlace = (row: number, rows: Uint8Array) => writeRows(this.gpu, weight, at + 2 * row, rows);
+      const [a, b] = [
+        { ...even, to },
+        { ...odd, to },
+      ];
+      const fill = async () =>
+        (await this.#pairsInPlace(a, b, K, inPlace)) ? undefined : this.#eachPair(a, b, K, write);
       this.#later(even.name, fill, placeOf(even, K));
     }
     return Promise.resolve(weight);
@@ -263,6 +258,37 @@ export class Loader {
     });
   }
 
+  /**
+   * Two matrices whose rows go by turns, kept as they are stored: each row is read to where it belongs, and copied no
+   * more before the queue takes it. False, with nothing done, where that cannot be.
+   */
+  async #pairsInPlace(
+    a: Part,
+    b: Part,
+    K: number,
+    write: (row: number, rows: Uint8Array) => void,
+  ): Promise<boolean> {
+    const { checkpoint } = this;
+    if (!checkpoint.readRows || isBlockType(a.to) || a.from !== a.to || b.from !== b.to) return false;
+    const rowBytes = storedRowBytes(a.from, K);
+    const step = Math.max(1, Math.floor(maxChunkBytes / (2 * rowBytes)));
+    const both = new Uint8Array(2 * Math.min(step, a.rows) * rowBytes);
+    const place = (i: number) => both.subarray(i * rowBytes, (i + 1) * rowBytes);
+    for (let row = 0; row < a.rows; row += step) {
+      const rows = Math.min(step, a.rows - row);
+      const places = (odd: 0 | 1) => Array.from({ length: rows }, (_, i) => place(2 * i + odd));
+      const read = await Promise.all([
+        checkpoint.readRows(a.name, a.first + row, places(0)),
+        checkpoint.readRows(b.name, b.first + row, places(1)),
+      ]);
+      if (!read.every(Boolean)) return false;
+      write(row, both.subarray(0, 2 * rows * rowBytes));
+      for (const part of [a, b]) this.#progress(part, part.first + row, K, rows * rowBytes);
+      await this.#bound(2 * rows * rowBytes);
+    }
+    return true;
+  }
+
   /** The same for two matrices of one shape, whose rows go together. */
   async #eachPair(
     a: Part,
@@ -331,35 +357,4 @@ export class Loader {
     this.#uploaded = this.gpu.device.queue.onSubmittedWorkDone();
     await before;
   }
-}
-
-/** Where in its tensor a part begins, bytes. */
-function placeOf({ first, from }: Part, K: number): number {
-  return first * storedRowBytes(from, K);
-}
-
-/** Neighbours of one format are one section. */
-function sectionsOf(parts: readonly Part[]): Section[] {
-  const sections: Section[] = [];
-  for (const { rows, to } of parts) {
-    const last = sections.at(-1);
-    const format = formatOf(to);
-    if (last?.format === format) sections[sections.length - 1] = { rows: last.rows + rows, format };
-    else sections.push({ rows, format });
-  }
-  return sections;
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array<ArrayBuffer>): Bytes {
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-/** Rows of the first and of the second by turns. */
-function alternating(first: Uint8Array, second: Uint8Array, rowBytes: number): Uint8Array {
-  const both = new Uint8Array(2 * first.length);
-  for (let at = 0; at < first.length; at += rowBytes) {
-    both.set(first.subarray(at, at + rowBytes), 2 * at);
-    both.set(second.subarray(at, at + rowBytes), 2 * at + rowBytes);
-  }
-  return both;
 }

@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import { Faults, faultsOfLife, parseFaults } from "./faults.ts";
 
 test("faults by kind, point and count", () => {
-  expect(parseFaults("lost@decode:5  hang@prefill,memory@load:2* bug@sum:7/1")).toEqual([
-    { kind: "lost", point: "decode", at: 5, place: 0, always: false },
-    { kind: "hang", point: "prefill", at: 1, place: 0, always: false },
-    { kind: "memory", point: "load", at: 2, place: 0, always: true },
-    { kind: "bug", point: "sum", at: 7, place: 1, always: false },
+  expect(parseFaults("lost@decode:5  hang@prefill#3,memory@load:2* bug@sum:7/1")).toEqual([
+    { kind: "lost", point: "decode", at: 5, place: 0, life: 1 },
+    { kind: "hang", point: "prefill", at: 1, place: 0, life: 3 },
+    { kind: "memory", point: "load", at: 2, place: 0, life: undefined },
+    { kind: "bug", point: "sum", at: 7, place: 1, life: 1 },
   ]);
   expect(parseFaults(" ")).toEqual([]);
 });
@@ -18,6 +18,8 @@ test.each([
   "melt@decode",
   "lost@decode:0",
   "lost@decode:x",
+  "lost@decode#0",
+  "lost@decode#2*",
   "hang@load",
   "lost@read",
   "stuck@compile",
@@ -25,10 +27,11 @@ test.each([
   expect(() => parseFaults(`bug@decode ${text}`)).toThrow(`faults: "${text}" is not KIND@POINT`);
 });
 
-test("a thread that was started anew meets only the faults of every life", () => {
-  const faults = parseFaults("lost@decode bug@prefill*");
-  expect(faultsOfLife(faults, 1)).toEqual(faults);
+test("a thread meets the faults of its own life, and those of every life", () => {
+  const faults = parseFaults("lost@decode bug@prefill* crash@decode:2#3");
+  expect(faultsOfLife(faults, 1)).toEqual(faults.slice(0, 2));
   expect(faultsOfLife(faults, 2)).toEqual([faults[1]]);
+  expect(faultsOfLife(faults, 3)).toEqual(faults.slice(1));
 });
 
 test("each happens at its count, once", async () => {

@@ -1,11 +1,11 @@
 // Faults on purpose, for tests: what a driver does once in a month happens at the step that the test names. Nothing of
 // it runs unless EngineOptions.faults (the daemon: NEURON_FAULTS) is set; no setting of a file reaches it.
 //
-//   lost@decode:5 hang@prefill:2* crash@sum:9/1
+//   lost@decode:5 crash@decode:9#2 hang@prefill:2* crash@sum:9/1
 //
 // KIND@POINT:N does KIND the N-th time (default: first) that POINT is reached; with /R behind it on the device at place R
-// of the engine's devices (default: 0). The threads of the devices are started anew after most of them; a fault with *
-// happens in every life of the thread, others in the first alone.
+// of the engine's devices (default: 0). The threads of the devices are started anew after most of them: #2 is a fault of
+// their second life, * one of every life, others are of the first.
 import { EngineError } from "../errors.ts";
 
 /**
@@ -30,7 +30,8 @@ export interface Fault {
   at: number;
   /** Which of the engine's devices. */
   place: number;
-  always: boolean;
+  /** Of the threads; undefined: every one. */
+  life: number | undefined;
 }
 
 /** Errors: bad_config with the text that is no fault. */
@@ -39,24 +40,25 @@ export function parseFaults(text: string): Fault[] {
     .split(/[\s,]+/)
     .filter((word) => word !== "")
     .map((word) => {
-      const form = /^(\w+)@(\w+)(?::([1-9]\d*))?(?:\/(\d+))?(\*)?$/;
-      const [, kind, point, at = "1", place = "0", star] = form.exec(word) ?? [];
+      const form = /^(\w+)@(\w+)(?::([1-9]\d*))?(?:\/(\d+))?(\*|#[1-9]\d*)?$/;
+      const [, kind, point, at = "1", place = "0", when = "#1"] = form.exec(word) ?? [];
       const isKnown = kinds.includes(kind as FaultKind) && points.includes(point as FaultPoint);
       const fits = waits.includes(point as FaultPoint)
         ? kind === "hang"
         : kind !== "hang" || point !== "load";
       if (!isKnown || !fits) {
-        const known = `KIND@POINT[:N][/PLACE][*] with ${kinds.join(", ")} at ${points.join(", ")}`;
+        const known = `KIND@POINT[:N][/PLACE][#LIFE or *] with ${kinds.join(", ")} at ${points.join(", ")}`;
         const but = `(only hang at ${waits.join(", ")}; all but hang at load)`;
         throw new EngineError("bad_config", `faults: "${word}" is not ${known} ${but}`);
       }
-      return { kind, point, at: Number(at), place: Number(place), always: star !== undefined } as Fault;
+      const life = when === "*" ? undefined : Number(when.slice(1));
+      return { kind, point, at: Number(at), place: Number(place), life } as Fault;
     });
 }
 
-/** Those of the first life of the threads, or of every later one. */
+/** Those of a life of the threads; the first is 1. */
 export function faultsOfLife(faults: readonly Fault[], life: number): Fault[] {
-  return faults.filter(({ always }) => always || life === 1);
+  return faults.filter((fault) => fault.life === undefined || fault.life === life);
 }
 
 /** What can be made to fail. */

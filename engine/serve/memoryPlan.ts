@@ -26,7 +26,7 @@ export interface PlanRequest {
   defaultContext: number;
   /** Tokens of all sequences together, and of the prefix cache; undefined: a full context for every slot. */
   cacheTokens: number | undefined;
-  /** The most that a hybrid's prefix cache may have for saved states; 0 for no prefix cache. */
+  /** The most that a hybrid may have for saved states. */
   snapshotBytes: number;
   /** Of one head's key, or value, of one token. */
   headBytes: number;

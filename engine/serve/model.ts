@@ -269,7 +269,7 @@ export class LoadedModel implements Model {
       stopTokens: tokenizer.eosIds,
       topLogprobs: options.topLogprobs,
       ...(grammar && { grammar }),
-      repeated: (options.answers ?? 1) > 1,
+      ...(options.family !== undefined && { family: options.family }),
     };
   }
 

@@ -226,9 +226,10 @@ async function requestOf(model: Sizes, slots: number, contextLength: number): Pr
     contextLength: model.asked,
     defaultContext: defaultContextLength,
     cacheTokens: Math.min(slots * pagesFor(contextLength) * PAGE, Math.max(contextLength, tokens)),
+    // One is for several answers to a prompt, whether or not anything is kept for prompts to come.
     snapshotBytes: model.prefixCache
       ? Math.min(snapshotBytes[like.report.kind], enoughSnapshots * stateBytes(config))
-      : 0,
+      : stateBytes(config),
     maxBinding: Math.min(like.limits.maxStorageBufferBindingSize, like.limits.maxBufferSize),
   };
 }

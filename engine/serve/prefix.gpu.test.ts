@@ -38,12 +38,12 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-function newTurns(pages = model.runner.pages): Turns {
+function newTurns(pages = model.runner.pages, prefixCache = true): Turns {
   steps = [];
   const onStep = (step: Step) => steps.push(step);
   const { specialIds: specialTokens } = text.tokenizer;
   return new Turns(model.runner, model.vision, {
-    ...{ chunk: 64, states: true, prefixCache: true, specialTokens, pages, onStep },
+    ...{ chunk: 64, states: true, prefixCache, specialTokens, pages, onStep },
   });
 }
 
@@ -206,12 +206,12 @@ test("a request that is asked again computes its last tokens alone; a picture of
   expect(() => expectSame(other, first)).toThrow();
 });
 
-test("several answers to a prompt compute it once", async () => {
+test.each([true, false])("several answers to a prompt compute it once, prefix cache %s", async (cache) => {
   const talk = { messages: [{ role: "system", content: "You are brief." }, story], thinks: true };
   const sampled = (seed: number) =>
-    requestOf(talk, { sampling: { ...greedy, temperature: 2, seed }, repeated: true });
+    requestOf(talk, { sampling: { ...greedy, temperature: 2, seed }, family: 7 });
   const requests = await Promise.all([1, 2, 3].map(sampled));
-  const turns = newTurns();
+  const turns = newTurns(undefined, cache);
   const warm = await Promise.all(requests.map((request) => answer(turns, request)));
   const { length } = requests[0]!.prompt;
   expect(warm.map(({ cached }) => cached)).toEqual([0, length - 1, length - 1]);
@@ -219,6 +219,9 @@ test("several answers to a prompt compute it once", async () => {
   expect(computed.length).toBe(length - 1);
   for (const [i, request] of requests.entries()) expectSame(warm[i]!, await cold(request), `answer ${i}`);
   expect(new Set(warm.map(({ ids }) => String(ids))).size).toBe(3);
+  const other = await answer(turns, { ...requests[0]!, family: 8 });
+  expect(other.cached).toBe(cache ? length - 1 : 0);
+  expect(turns.figures.bytes > 0).toBe(cache); // without a cache nothing outlives its family
 });
 
 describe("the comparison notices", () => {

@@ -23,6 +23,7 @@ describe("keys", () => {
   ])("%s: another key", (_, other) => expect(other).not.toBe(key(tokens, of)));
 
   test("the same content has the same key, wherever the picture was cut", () => {
+    expect(new Content([1, 2], [], "of 5").key(0, 2)).not.toBe(key([1, 2]));
     const content = new Content([1, 2, 9, 9, 9, 5], [picture({ at: 2, columns: 3 })]);
     expect(new Content([...content.tokens, 8], content.pictures).key(3, 6)).toBe(content.key(3, 6));
     expect(content.key(3, 5)).not.toBe(content.key(2, 4)); // other parts of it

@@ -156,6 +156,17 @@ export class PrefixCache {
     return shared;
   }
 
+  /** Forgets all that begins with the content's first page, or is shorter and begins it; nobody uses it any more. */
+  forget(content: Content): void {
+    const { length } = content.tokens;
+    const first = length >= PAGE ? this.#root.children.get(content.page(0)) : undefined;
+    if (first) this.#fell(first);
+    for (const snapshot of [...this.#root.snapshots.values()]) {
+      const { tokens, tail } = snapshot;
+      if (tokens <= length && content.key(0, tokens) === tail) this.#dropSnapshot(snapshot);
+    }
+  }
+
   /** Forgets everything, reserved slots included, as when the device was lost. */
   clear(): void {
     for (const [page, holders] of [...this.#holders]) for (const holder of holders) this.#letGo(page, holder);
@@ -225,6 +236,11 @@ export class PrefixCache {
       if ("node" in holder) this.#dropSnapshot(holder);
       else this.#dropNode(holder);
     }
+  }
+
+  #fell(node: Node): void {
+    for (const child of [...node.children.values()]) this.#fell(child);
+    this.#dropNode(node);
   }
 
   #dropNode(node: Node): void {

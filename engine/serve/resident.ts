@@ -77,7 +77,7 @@ export class Resident {
     if (this.#state === "ready") return;
     if (this.#state === "failed") {
       throw new EngineError("device_lost", `the model is out of service: ${this.#reason}`, {
-        retryAfter: 60,
+        retryAfter: 15,
       });
     }
     const text = `the device is recovering (${this.#reason}); the model will be back soon`;

@@ -11,7 +11,7 @@ interface Range {
   integer?: boolean;
 }
 
-type NumericOption = Exclude<keyof GenerationOptions, "logitBias" | "stop">;
+type NumericOption = Exclude<keyof GenerationOptions, "logitBias" | "stop" | "family">;
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
@@ -26,7 +26,6 @@ const ranges = {
   frequencyPenalty: { name: "frequency_penalty", min: -2, max: 2 },
   maxTokens: { name: "max_tokens", min: 1, max: LARGEST, integer: true },
   topLogprobs: { name: "top_logprobs", min: 0, max: 20, integer: true },
-  answers: { name: "n", min: 1, max: LARGEST, integer: true },
 } satisfies Record<NumericOption, Range>;
 
 /** A fresh seed for a request that gave none. */

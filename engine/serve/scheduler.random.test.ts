@@ -50,6 +50,7 @@ class History {
   #device: SimulatedDevice;
   /** Short prompts with long answers: what makes pages run out. */
   readonly #short: boolean;
+  readonly #families = new Map<number, Pick<SequenceRequest, "prompt" | "pictures" | "family">>();
   #ids = 0;
   #closed = false;
 
@@ -252,14 +253,26 @@ class History {
     const length = Math.max(1, Math.min(prompt.length, contextLength - 1 - this.#random(9)));
     const whole = pictures.filter(({ at, rows, columns }) => at + rows * columns <= length);
     const principal = this.#random(3);
+    const said = {
+      prompt: [...prompt.slice(0, length), ...(prompt.length === 0 ? [5] : [])],
+      pictures: whole,
+    };
     return {
       id: (this.#ids += 1),
       ...(principal === 0 ? {} : { principal: `principal ${principal}` }),
-      prompt: [...prompt.slice(0, length), ...(prompt.length === 0 ? [5] : [])],
-      pictures: whole,
       maxTokens: 1 + this.#random(this.#short ? 300 : this.#random(3) === 0 ? 150 : 20),
-      repeated: this.#random(5) === 0,
+      ...(this.#random(5) === 0 ? this.#inFamily(said) : said),
     };
+  }
+
+  /** The prompt of a family is that of its first. */
+  #inFamily(
+    said: Pick<SequenceRequest, "prompt" | "pictures">,
+  ): Pick<SequenceRequest, "prompt" | "pictures"> {
+    const family = this.#random(3);
+    const known = this.#families.get(family) ?? { ...said, family };
+    this.#families.set(family, known);
+    return known;
   }
 
   #picture({ at, rows, columns }: ImageSpan): Picture {

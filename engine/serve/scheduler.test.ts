@@ -392,7 +392,7 @@ describe("the prefix cache", () => {
 describe("several answers to a prompt", () => {
   const answers = (scheduler: Scheduler, count: number, steps: number) => {
     for (let id = 1; id <= count; id += 1)
-      scheduler.admit(request(id, prompt(200), { repeated: true, maxTokens: 9 }));
+      scheduler.admit(request(id, prompt(200), { family: 5, maxTokens: 9 }));
     return Array.from({ length: steps }, () => turn(scheduler).step);
   };
 
@@ -411,6 +411,17 @@ describe("several answers to a prompt", () => {
       { kind: "page", from: 3, to: 5 },
       { kind: "restore", snapshot: 1, slot: 2 },
     ]);
+  });
+
+  test("share them without a prefix cache as well, and nobody else does", () => {
+    const scheduler = new Scheduler(options({ ...hybrid, prefixCache: false, snapshots: 1 }));
+    scheduler.admit(request(7, prompt(200), { maxTokens: 1 }));
+    const steps = answers(scheduler, 2, 5);
+    expect(steps.map(brief)).toEqual([
+      ...["| 7: 0–128", "| 7: 128–200!", "| 1: 0–128", "| 1: 128–199 → 0", "1@199 2@199"],
+    ]);
+    scheduler.admit(request(8, prompt(200), { family: 6, maxTokens: 1 }));
+    expect(turns(scheduler, 2)).toEqual(["1@200 2@200 | 8: 0–128", "1@201 2@201 | 8: 128–199 → 0"]);
   });
 
   test("share whole pages where there is no state to save", () => {

@@ -177,7 +177,14 @@ export class Scheduler {
     else this.#vacate(sequence);
     this.#sequences.delete(sequence.id);
     if (sequence.principal !== undefined) this.#count(sequence.principal, -1);
+    if (!this.#options.prefixCache && sequence.shares) this.#forget(sequence);
     return { sequence: sequence.id, reason, usage: usageOf(sequence) };
+  }
+
+  /** Without a prefix cache nothing outlives a family. */
+  #forget({ content, family }: Sequence): void {
+    const left = [...this.#sequences.values()].some((other) => other.family === family);
+    if (!left) this.#cache.forget(content);
   }
 
   #vacate(sequence: Sequence): void {
@@ -218,7 +225,7 @@ export class Scheduler {
   /** Begins with what the prefix cache has; with nothing of it where that alone makes it fit. */
   #start(sequence: Sequence, step: Step): boolean {
     const { tokens } = sequence.content;
-    const match = this.#cache.match(sequence.content, tokens.length - 1);
+    const match = sequence.shares ? this.#cache.match(sequence.content, tokens.length - 1) : noMatch;
     const begun = [match, noMatch].find((from) => this.#takePages(sequence, from));
     if (!begun) return false;
     const slot = this.#seat(sequence, begun.tokens, begun.ropeDelta, step);
@@ -286,11 +293,11 @@ export class Scheduler {
   /** Notes that the first `tokens` tokens are there, and lets others find them. */
   #computed(id: number, tokens: number, snapshot: number | undefined): void {
     const sequence = this.#sequences.get(id)!;
-    const { content, table, computed: before } = sequence;
+    const { content, table, computed: before, shares } = sequence;
     sequence.computed = tokens;
     const pages = () => table.pages.slice(0, pagesFor(tokens));
     if (snapshot !== undefined) this.#adopt(sequence, this.#cache.save(content, pages(), tokens, snapshot));
-    else if (!this.#options.states && Math.floor(tokens / PAGE) > Math.floor(before / PAGE))
+    else if (shares && !this.#options.states && Math.floor(tokens / PAGE) > Math.floor(before / PAGE))
       this.#adopt(sequence, this.#cache.remember(content, pages(), tokens));
   }
 

@@ -34,8 +34,8 @@ export interface SequenceRequest {
   pictures?: readonly Picture[];
   /** At least 1. The context bounds it as well. */
   maxTokens: number;
-  /** Others follow with the same prompt: the prefix cache is to have all of it. */
-  repeated?: boolean;
+  /** Others of the same number follow with the same prompt: all of it is kept for them, and without a prefix cache for them alone. */
+  family?: number | undefined;
 }
 
 export interface Usage {
@@ -133,9 +133,8 @@ export interface SchedulerStats {
   };
 }
 
-/** What the prefix cache can reuse of a model. */
-export function reuseOf({ prefixCache, states, snapshots }: SchedulerOptions): Reuse {
-  if (!prefixCache) return "nothing";
+/** What can be reused of a model. */
+export function reuseOf({ states, snapshots }: SchedulerOptions): Reuse {
   if (!states) return "pages";
   return snapshots > 0 ? "states" : "nothing";
 }

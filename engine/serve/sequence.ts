@@ -11,7 +11,10 @@ export interface Sequence {
   readonly principal: string | undefined;
   readonly promptTokens: number;
   readonly maxTokens: number;
+  readonly family: number | undefined;
   readonly content: Content;
+  /** Whether it looks for what others have computed, and lets others find what it computes. */
+  readonly shares: boolean;
   /** Token counts behind which the state is worth saving (snapshotPoints). */
   readonly points: readonly number[];
   readonly table: PageTable;
@@ -23,15 +26,24 @@ export interface Sequence {
 }
 
 export function sequenceOf(request: SequenceRequest, options: SchedulerOptions, order: number): Sequence {
-  const { id, prompt, principal, pictures = [], maxTokens, repeated = false } = request;
-  const special = new Set(options.specialTokens);
-  const slots = options.prefixCache && options.states ? options.snapshots : 0;
-  const points = snapshotPoints(prompt, special, { chunk: options.chunk, slots, repeated });
+  const { id, prompt, principal, pictures = [], maxTokens, family } = request;
+  const { prefixCache } = options;
+  const name = prefixCache || family === undefined ? "" : ` of ${family}`;
   return {
-    ...{ id, order, principal, maxTokens, points },
-    ...{ promptTokens: prompt.length, content: new Content(prompt, pictures), table: new PageTable() },
+    ...{ id, order, principal, maxTokens, family, points: pointsOf(request, options) },
+    ...{ shares: prefixCache || family !== undefined, promptTokens: prompt.length },
+    ...{ content: new Content(prompt, pictures, name), table: new PageTable() },
     ...{ slot: undefined, computed: 0, cachedTokens: undefined, cancelled: false },
   };
+}
+
+/** Where its state is saved: for whoever begins alike, or for its family alone. */
+function pointsOf({ prompt, family }: SequenceRequest, options: SchedulerOptions): number[] {
+  const { prefixCache, states, chunk, specialTokens } = options;
+  const slots = states ? options.snapshots : 0;
+  const repeated = family !== undefined;
+  if (prefixCache) return snapshotPoints(prompt, new Set(specialTokens), { chunk, slots, repeated });
+  return slots > 0 && repeated && prompt.length > 1 ? [prompt.length - 1] : [];
 }
 
 /** Tokens that are not computed. One: it takes part in the decode run, and its logits give the next. */

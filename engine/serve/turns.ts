@@ -117,13 +117,13 @@ export class Turns {
     }
   }
 
-  #admit({ id, request: { prompt, maxTokens, images, repeated = false } }: Job): void {
+  #admit({ id, request: { prompt, maxTokens, images, family } }: Job): void {
     const merge = this.#vision?.info.merge ?? 1;
     const pictures = images.map(({ at, hash, grid: [, rows, columns] }) => ({
       ...{ at, hash, rows: rows / merge, columns: columns / merge },
     }));
     try {
-      this.#scheduler.admit({ id, prompt, pictures, maxTokens, repeated });
+      this.#scheduler.admit({ id, prompt, pictures, maxTokens, family });
     } catch (error) {
       this.#leave(id)?.fail(error);
     }

@@ -38,8 +38,8 @@ export interface GenerateRequest {
   topLogprobs: number | undefined;
   /** In the order of their tokens. */
   images: readonly RequestImage[];
-  /** Others follow with the same prompt. */
-  repeated?: boolean;
+  /** Others of the same number have the same prompt: it is computed once for them, with or without a prefix cache. */
+  family?: number;
   /** Not an answer, but what the model makes of the prompt: one event with it. */
   embed?: boolean;
   /** What the answer is held to, token by token. Log-probabilities are those without it. */
@@ -111,8 +111,8 @@ export interface GenerationOptions {
   /** Text that ends the answer; not part of it. */
   stop?: readonly string[];
   topLogprobs?: number;
-  /** How many answers to the same prompt are asked for, each by a call of its own; default 1. */
-  answers?: number;
+  /** All answers to one prompt, each asked for by a call of its own, have the same number here, and nobody else has it. */
+  family?: number;
 }
 
 /** A message in the form the chat templates read: OpenAI's, tool arguments as an object or as a JSON string. */

@@ -9,18 +9,24 @@ import { verifyFolder } from "./verify.ts";
 vi.setConfig({ testTimeout: 300_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 /** The largest relative rms error of the logits, over the cuts of a case. */
-async function errorOf(kvCache: KvFormat): Promise<number> {
-  const folder = join(packageRoot, "test-fixtures/reference/qwen3-tiny-tied");
-  const reports = verifyFolder(await testGpu(), folder, { mode: "f32", cases: ["text_150"], kvCache });
+async function errorOf(name: string, one: string, kvCache: KvFormat): Promise<number> {
+  const folder = join(packageRoot, "test-fixtures/reference", name);
+  const reports = verifyFolder(await testGpu(), folder, { mode: "f32", cases: [one], kvCache });
   let most = 0;
   for await (const { cuts } of reports)
     for (const { logits } of cuts) most = Math.max(most, logits.relativeRms);
   return most;
 }
 
-test("each format is as near as its bits allow, and no nearer", async () => {
-  const [f32, f16, q8] = [await errorOf("f32"), await errorOf("f16"), await errorOf("q8_0")];
-  expect(f32).toBeLessThan(1e-5);
-  expect([f16 > 3 * f32, f16 < 2e-3]).toEqual([true, true]);
+// Over all goldens and lengths the worst are 1.0e-3 and 2.4e-2 (bench/LOG.md).
+test.each([
+  ["qwen3-tiny-tied", "text_150"],
+  ["llama3-tiny-ropescaled", "text_9"],
+  ["qwen2-tiny-sharded", "text_9"],
+  ["qwen3_5-tiny-text", "text_7"],
+  ["qwen3_5_moe-tiny", "text_7"],
+] as const)("%s: each format is as near as its bits allow, and no nearer", async (name, one) => {
+  const [f16, q8] = [await errorOf(name, one, "f16"), await errorOf(name, one, "q8_0")];
+  expect([f16 > 1e-5, f16 < 2e-3]).toEqual([true, true]); // f32 is nearer than 1e-5
   expect([q8 > 3 * f16, q8 < 3e-2]).toEqual([true, true]);
 });

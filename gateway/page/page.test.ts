@@ -1,4 +1,4 @@
-// How the page is served; what it does is in page.browser.test.ts.
+// How the page is served; what it does is in *.browser.test.ts.
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
