@@ -19,7 +19,7 @@ export { survey } from "./gpu/survey.ts";
 export type { DeviceFailure, Survey } from "./gpu/survey.ts";
 export { plannedModelTypes, supportedModelTypes } from "./models/config.ts";
 export { planLines, readable } from "./serve/memoryPlan.ts";
-export { planLoad } from "./serve/planModel.ts";
+export { planLoad } from "./serve/planLoad.ts";
 export { openEngine, type EngineOptions } from "./serve/engine.ts";
 export type * from "./serve/types.ts";
 export type { Difference } from "./verify/compare.ts";

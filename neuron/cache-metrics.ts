@@ -1,9 +1,9 @@
-// What a model's KV cache and prefix cache tell of themselves, for Prometheus. Known from a model's first request on;
+// What a model's KV cache, prefix cache and devices tell of themselves, for Prometheus. Known from a model's first request on;
 // counters begin anew when it is loaded again, as Prometheus expects of them.
 
 import { Counter, Gauge } from "prom-client";
 import type { Registry } from "prom-client";
-import type { CacheFigures } from "../engine/serve/types.ts";
+import type { CacheFigures, SumFigures } from "../engine/serve/types.ts";
 import type { Models } from "./models.ts";
 
 type Figure = [name: string, help: string, of: (cache: CacheFigures) => Record<string, number>];
@@ -26,7 +26,22 @@ const counters: readonly Figure[] = [
     "Sequences that gave up their pages and began again.",
     (c) => ({ "": c.preemptions }),
   ],
+  [
+    "device_sums_total",
+    "Sums over the devices of a model that is spread over several.",
+    ({ sums }): Record<string, number> => (sums ? { "": sums.sums } : {}),
+  ],
+  [
+    "device_sum_seconds_total",
+    "Their time on the device that leads: computing (what is summed), readback, waiting (for other devices), reducing.",
+    ({ sums }): Record<string, number> => (sums ? secondsOf(sums) : {}),
+  ],
 ];
+
+function secondsOf({ computingMs, readbackMs, waitingMs, reducingMs }: SumFigures): Record<string, number> {
+  const parts = { computing: computingMs, readback: readbackMs, waiting: waitingMs, reducing: reducingMs };
+  return Object.fromEntries(Object.entries(parts).map(([part, ms]) => [part, ms / 1000]));
+}
 
 export function cacheMetrics(models: Models, registry: Registry): void {
   const each = (of: (cache: CacheFigures) => Record<string, number>) =>

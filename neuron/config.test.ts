@@ -24,6 +24,7 @@ const defaults = {
   prefix_cache: true,
   kv_cache: "f32",
   strict: false,
+  sum_format: "f32",
   log_level: "info",
   log_format: "text",
   http: { body_limit_mb: 32, keepalive_s: 5, stall_s: 30, drain_s: 5 },
@@ -50,6 +51,8 @@ test("the example is valid, shows the defaults, and its comments hold valid keys
   const uncommented = text.replace(/^# (\w+ *=|\[)/gm, "$1");
   expect(load({ file: file(uncommented) })).toMatchObject({
     device: 0,
+    tensor_parallel: 2,
+    weights: [2, 1],
     adapter: "radeon",
     context_length: 8192,
     step_limit_s: 120,

@@ -14,13 +14,21 @@ const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const Seconds = v.pipe(v.number(), v.gtValue(0), v.maxValue(86_400));
 const ContextLength = v.pipe(v.number(), v.integer(), v.minValue(1));
 
+const Weights = v.pipe(v.array(v.pipe(v.number(), v.gtValue(0))), v.minLength(1));
+
 export const Config = v.strictObject({
   /** The address to listen on; 0.0.0.0 for every network of the host. */
   host: v.optional(Name, "127.0.0.1"),
   /** 0 takes any free one. */
   port: v.optional(v.pipe(Count, v.maxValue(65_535)), defaultPort),
-  /** Index in the list of `neuron devices`; default: the best one. */
-  device: v.exactOptional(Count),
+  /** Index in the list of `neuron devices`, or several; one named twice is two logical devices. Default: the best one. */
+  device: v.exactOptional(v.union([Count, v.pipe(v.array(Count), v.minLength(1), v.maxLength(64))])),
+  /** Over how many of several devices a model is spread that says nothing else; default: over all. */
+  tensor_parallel: v.exactOptional(v.pipe(Count, v.minValue(1))),
+  /** How much of a model each of the devices gets, in proportion to the others; default: all the same. */
+  weights: v.exactOptional(Weights),
+  /** As what devices exchange partial sums: exactly, or rounded to half the bytes. */
+  sum_format: v.optional(v.picklist(["f32", "bf16"]), "f32"),
   /** Part of the adapter's name, or "lavapipe", "swiftshader". */
   adapter: v.exactOptional(Name),
   /** Tokens of prompt and answer together, for every model that says nothing else; default: the engine's choice. */
@@ -109,6 +117,10 @@ export const Config = v.strictObject({
         source: v.exactOptional(Name),
         context_length: v.exactOptional(ContextLength),
         quant: v.exactOptional(Name),
+        /** Of this neuron's devices, those over which it is spread; the first of them leads. */
+        devices: v.exactOptional(v.pipe(v.array(Count), v.minLength(1))),
+        tensor_parallel: v.exactOptional(v.pipe(Count, v.minValue(1))),
+        weights: v.exactOptional(Weights),
       }),
     ),
     [],

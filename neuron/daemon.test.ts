@@ -47,6 +47,7 @@ test("says where it listens, what it serves and how", async () => {
   const flags = {
     device: 1,
     adapter: "fake",
+    sum_format: "bf16",
     context_length: 999,
     max_queue: 3,
     max_per_principal: 2,
@@ -63,11 +64,13 @@ test("says where it listens, what it serves and how", async () => {
   expect(asked).toEqual({
     device: 1,
     adapter: "fake",
+    wire: "bf16",
     maxQueue: 3,
     maxQueueTokens: 262_144,
     maxPerPrincipal: 2,
     prefixCache: true,
     kvCache: "f32",
+    strict: false,
     stepLimitMs: 7000,
     loadLimitMs: 8000,
     images: { ...limits, remote: undefined },

@@ -5,12 +5,12 @@ import type { FastifyInstance } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import { planLines } from "../engine/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
-import type { Engine, ModelInfo } from "../engine/serve/types.ts";
+import type { DeviceReport, Engine, ModelInfo } from "../engine/serve/types.ts";
 import type { Config } from "./config.ts";
 import { hubFrom } from "./hub.ts";
 import { progressLine } from "./log.ts";
 import type { Log } from "./log.ts";
-import { watchMemory } from "./memory.ts";
+import { distinct, watchMemory, type MemoryFigures } from "./memory.ts";
 import { Models } from "./models.ts";
 import type { Entry, Wanted } from "./models.ts";
 import { parseReference, withQuant } from "./reference.ts";
@@ -41,7 +41,7 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
   // A typing error should show at once, not after the device has been opened.
   for (const { id, source, quant } of wanted) withQuant(parseReference(source ?? id), quant);
   const engine = await openEngine(engineOptions(config, env));
-  const memory = watchMemory(engine.device);
+  const memory = watchAll(distinct(engine.devices));
   const models = new Models(engine, fetcher(config, env, log), config.context_length, config.quant);
   tell(models, log);
   tellHealth(engine, log);
@@ -94,8 +94,11 @@ export async function startDaemon(config: Config, { log, env, openEngine }: Daem
 
 function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
   return {
-    device: config.device,
+    ...devicesOf(config),
     adapter: config.adapter,
+    tensorParallel: config.tensor_parallel,
+    weights: config.weights,
+    wire: config.sum_format,
     maxQueue: config.max_queue,
     maxQueueTokens: config.max_queue_tokens,
     maxPerPrincipal: config.max_per_principal,
@@ -110,6 +113,10 @@ function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
     loadLimitMs: milliseconds(config.load_limit_s),
     faults: env["NEURON_FAULTS"], // for tests only: engine/serve/faults.ts
   };
+}
+
+function devicesOf({ device }: Pick<Config, "device">): Pick<EngineOptions, "device" | "devices"> {
+  return typeof device === "number" ? { device } : { devices: device };
 }
 
 function milliseconds(seconds: number | undefined): number | undefined {
@@ -128,12 +135,16 @@ function imageLimits(images: Config["images"]): NonNullable<EngineOptions["image
   };
 }
 
-function wantedModel({ model_id, source, context_length, quant }: Config["default_models"][number]): Wanted {
+function wantedModel(model: Config["default_models"][number]): Wanted {
+  const { model_id, source, context_length, quant, devices, tensor_parallel, weights } = model;
   return {
     id: model_id,
     ...(source === undefined ? {} : { source }),
     ...(quant === undefined ? {} : { quant }),
     ...(context_length === undefined ? {} : { contextLength: context_length }),
+    ...(devices === undefined ? {} : { devices }),
+    ...(tensor_parallel === undefined ? {} : { tensorParallel: tensor_parallel }),
+    ...(weights === undefined ? {} : { weights }),
   };
 }
 
@@ -163,6 +174,18 @@ function tell(models: Models, log: Log): void {
     else log.error(`${id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   });
   models.events.on("unloaded", ({ id }) => log.info(`${id}: unloaded`));
+}
+
+/** The memory of each device, by its index. */
+function watchAll(devices: readonly DeviceReport[]): {
+  current(index: number): MemoryFigures;
+  stop(): void;
+} {
+  const all = new Map(devices.map((device) => [device.index, watchMemory(device)]));
+  return {
+    current: (index) => all.get(index)!.current(),
+    stop: () => all.forEach((watch) => watch.stop()),
+  };
 }
 
 /** Where the memory goes, of each device that has a part of the model. */

@@ -89,7 +89,7 @@ const info: ModelInfo = {
   cacheBytes: 4 * 2 ** 20,
   scratchBytes: 1,
   dispatchesPerToken: 40,
-  devices: [0],
+  devices: [1],
   plans: [
     {
       ...{ model: "fake", contextLength: 4096, slots: 1, pages: 64, pagesPerSequence: 64, snapshots: 0 },

@@ -11,6 +11,21 @@ export interface MemoryFigures {
   freeMb: number | null;
 }
 
+/** The devices, without those that are another by name only. */
+export function distinct(devices: readonly DeviceReport[]): DeviceReport[] {
+  return [...new Map(devices.map((device) => [device.index, device])).values()];
+}
+
+/** Of several devices. Null where that of one is not known. */
+export function sumOfFigures(all: readonly MemoryFigures[]): MemoryFigures {
+  const sum = (figure: keyof MemoryFigures) =>
+    all.reduce<number | null>((total, one) => {
+      const value = one[figure];
+      return total === null || value === null ? null : total + value;
+    }, 0);
+  return { totalMb: sum("totalMb"), usedMb: sum("usedMb"), freeMb: sum("freeMb") };
+}
+
 export interface MemoryWatch {
   /** Resolves when the first reading is done. */
   first: Promise<void>;

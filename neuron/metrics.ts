@@ -110,7 +110,7 @@ function gauges(models: Models, memory: () => MemoryFigures, registry: Registry)
       g.set({ model: id, status }, 1);
     }),
   );
-  gauge("device_memory_bytes", "Device memory, where known.", ["kind"], (g) => {
+  gauge("device_memory_bytes", "Memory of the devices together, where known.", ["kind"], (g) => {
     const { totalMb: total, usedMb: used, freeMb: free } = memory();
     for (const [kind, mb] of Object.entries({ total, used, free })) {
       if (mb !== null) g.set({ kind }, mb * 2 ** 20);

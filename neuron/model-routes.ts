@@ -1,7 +1,6 @@
 // Loading and unloading, and the models as OpenAI's clients list them.
 
 import type { FastifyInstance } from "fastify";
-import { EngineError } from "../engine/errors.ts";
 import { check } from "./check.ts";
 import type { Entry, Models } from "./models.ts";
 import { LoadRequest, modalitiesOf, RestartRequest, UnloadRequest } from "./protocol.ts";
@@ -14,18 +13,18 @@ interface ById {
   Params: { "*": string };
 }
 
-export function modelRoutes(
-  app: FastifyInstance,
-  { models, device }: { models: Models; device: number },
-): void {
+export function modelRoutes(app: FastifyInstance, { models }: { models: Models }): void {
   app.post("/models/load", async (request): Promise<LoadResponse> => {
     const body = check(LoadRequest, request.body);
-    refuse(body, device);
+    if (body.harness && body.harness !== "webgpu") throw refusal("harness", body.harness);
     const entry = await models.load({
       id: body.model_id,
       ...(body.source ? { source: body.source } : {}),
       ...(body.context_length ? { contextLength: body.context_length } : {}),
       ...(body.quant ? { quant: body.quant } : {}),
+      ...(body.devices && body.devices.length > 0 ? { devices: body.devices } : {}),
+      ...(body.tensor_parallel ? { tensorParallel: body.tensor_parallel } : {}),
+      ...(body.weights && body.weights.length > 0 ? { weights: body.weights } : {}),
     });
     return { status: "loaded", model_id: entry.id };
   });
@@ -61,18 +60,6 @@ export function modelRoutes(
       .map(describe),
   }));
   app.get<ById>("/v1/models/*", (request) => describe(models.get(request.params["*"])));
-}
-
-function refuse(body: LoadRequest, device: number): void {
-  if (body.harness && body.harness !== "webgpu") throw refusal("harness", body.harness);
-  if (body.tensor_parallel && body.tensor_parallel > 1)
-    throw refusal("tensor_parallel", body.tensor_parallel);
-  if (!body.devices || body.devices.length === 0) return;
-  if (body.devices.length > 1) throw refusal("devices", body.devices);
-  if (body.devices[0] !== device) {
-    const message = `devices.0: this neuron has device ${device}, not ${body.devices[0]}`;
-    throw new EngineError("bad_request", message, { param: "devices.0" });
-  }
 }
 
 /** OpenAI's model object with the figures that clients look for under their several names. */

@@ -290,10 +290,10 @@ describe("load", () => {
   });
 
   test.each([
-    [{ model_id: "m", tensor_parallel: 2 }, "unsupported_parameter", "tensor_parallel"],
+    [{ model_id: "m", tensor_parallel: 0 }, "bad_request", "tensor_parallel"],
+    [{ model_id: "m", weights: [2, 0] }, "bad_request", "weights.1"],
     [{ model_id: "m", harness: "candle" }, "unsupported_parameter", "harness"],
-    [{ model_id: "m", devices: [0, 1] }, "unsupported_parameter", "devices"],
-    [{ model_id: "m", devices: [0] }, "bad_request", "devices.0"],
+    [{ model_id: "m", devices: [-1] }, "bad_request", "devices.0"],
     [{ model_id: "m", colour: "red" }, "bad_request", "colour"],
     [{ model_id: "" }, "bad_request", "model_id"],
     [{}, "bad_request", "model_id"],
@@ -318,6 +318,17 @@ describe("load", () => {
       context_length: null,
     };
     expect((await load({ model_id: "m", source: emptyModelFolder(), ...nothing })).status).toBe(200);
+  });
+
+  test("the devices of a model go to the engine, and are remembered", async () => {
+    open();
+    const source = emptyModelFolder();
+    const spread = { devices: [1, 0], tensor_parallel: 2, weights: [2, 1] };
+    await load({ model_id: "m", source, ...spread });
+    await unload({ model_id: "m" });
+    await load({ model_id: "m" });
+    const asked = { devices: [1, 0], tensorParallel: 2, weights: [2, 1] };
+    expect(daemon.engine.options).toEqual([asked, asked]);
   });
 
   test("the form of the weights goes to the device, from wherever it is said", async () => {

@@ -17,13 +17,20 @@ export interface Wanted {
   contextLength?: number;
   /** LoadOptions.quant, where neither id nor source says it. */
   quant?: string;
+  /** LoadOptions; what is not said is as it was when the model was here before. */
+  devices?: readonly number[];
+  tensorParallel?: number;
+  weights?: readonly number[];
 }
 
 interface Known {
   id: string;
   reference: Reference;
   contextLength: number | undefined;
+  spread: ModelSpread;
 }
+
+type ModelSpread = Pick<LoadOptions, "devices" | "tensorParallel" | "weights">;
 
 /** Makes the files of a hub name be here; says what their floats are still to be quantised to. */
 export type Fetch = (
@@ -133,15 +140,16 @@ export class Models {
     await this.#unloads.get(id)?.catch(() => undefined);
     await this.#engine.settled();
     const contextLength = asked.contextLength ?? before?.contextLength ?? this.#contextLength;
+    const spread = spreadOf(asked) ?? before?.spread ?? {};
     const entry = this.#entries.get(id);
     if (entry) followDevice(entry);
-    if (!entry || entry.status === "failed") return this.#start({ id, reference, contextLength });
+    if (!entry || entry.status === "failed") return this.#start({ id, reference, contextLength, spread });
     refuseAnother(entry, reference, asked.contextLength);
     return this.#jobs.get(id)?.done ?? entry;
   }
 
   #start(known: Known): Promise<Entry> {
-    const { id, reference, contextLength } = known;
+    const { id, reference, contextLength, spread } = known;
     this.#known.set(id, known);
     const loading: Loading = { phase: "waiting", bytes: 0, total_bytes: 0, tensors: 0, total_tensors: 0 };
     const speed = { prefill: null, decode: null };
@@ -153,7 +161,7 @@ export class Models {
     const done = this.#run(
       entry,
       reference,
-      contextLength === undefined ? {} : { contextLength },
+      { ...spread, ...(contextLength === undefined ? {} : { contextLength }) },
       cancel.signal,
     );
     this.#jobs.set(id, { entry, done, cancel });
@@ -305,6 +313,16 @@ export class Models {
 
 /** How often somebody looks whether a model is idle, ms. */
 const lookAgainMs = 20;
+
+/** Undefined where nothing is said of it. */
+function spreadOf({ devices, tensorParallel, weights }: Wanted): ModelSpread | undefined {
+  if (!devices && tensorParallel === undefined && !weights) return undefined;
+  return {
+    ...(devices && { devices }),
+    ...(tensorParallel !== undefined && { tensorParallel }),
+    ...(weights && { weights }),
+  };
+}
 
 /** A loaded model is what its device is. */
 function followDevice(entry: Entry): void {

@@ -189,11 +189,14 @@ export const LoadRequest = v.strictObject({
   context_length: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
   /** Only "webgpu" exists. */
   harness: v.nullish(v.string()),
-  /** Device indices; a neuron owns one. */
+  /** Indices of the devices over which it is spread, of those that the neuron has; the first leads. */
   devices: v.nullish(v.array(Count)),
   /** A block type that floats are quantised to (q4_k), or which of several GGUF files (Q4_K_M). */
   quant: v.nullish(v.pipe(v.string(), v.nonEmpty())),
+  /** Over how many devices, where none are named. */
   tensor_parallel: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  /** How much of it each device gets, in proportion to the others. */
+  weights: v.nullish(v.array(v.pipe(v.number(), v.gtValue(0)))),
 });
 export type LoadRequest = v.InferOutput<typeof LoadRequest>;
 

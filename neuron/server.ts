@@ -6,7 +6,7 @@ import fastify from "fastify";
 import type { FastifyInstance } from "fastify";
 import type { Engine } from "../engine/serve/types.ts";
 import { answerBadUrl, answerErrors } from "./answers.ts";
-import type { MemoryFigures } from "./memory.ts";
+import { distinct, sumOfFigures, type MemoryFigures } from "./memory.ts";
 import type { Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { embeddingRoutes } from "./embedding-routes.ts";
@@ -25,7 +25,8 @@ declare module "fastify" {
 export interface ServerDeps {
   engine: Engine;
   models: Models;
-  memory: () => MemoryFigures;
+  /** Of the device of that index. */
+  memory: (index: number) => MemoryFigures;
   log: Log;
   /** Aborted when the daemon stops waiting for running requests. */
   stop: AbortSignal;
@@ -47,7 +48,9 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     // A request may wait for its turn, and a load for its download, as long as the caller does.
     requestTimeout: 0,
   });
-  const metrics = createMetrics(deps.models, deps.memory);
+  const metrics = createMetrics(deps.models, () =>
+    sumOfFigures(distinct(deps.engine.devices).map(({ index }) => deps.memory(index))),
+  );
   app.decorate("routeList", []);
   app.addHook("onRoute", ({ method, url }) => {
     if (method !== "HEAD") app.routeList.push(`${String(method)} ${url}`);
@@ -60,7 +63,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   setMaxListeners(0, deps.stop);
   answerErrors(app, deps.log, (code) => metrics.errors.inc({ code }));
   statusRoutes(app, { ...deps, metrics });
-  modelRoutes(app, { models: deps.models, device: deps.engine.device.index });
+  modelRoutes(app, { models: deps.models });
   openAiRoutes(app, { ...deps, metrics });
   embeddingRoutes(app, { ...deps, metrics });
   return app;

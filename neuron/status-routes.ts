@@ -3,8 +3,8 @@
 import { hostname, release, type as osType } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { blockTypes } from "../engine/formats/locate.ts";
-import type { Engine } from "../engine/serve/types.ts";
-import type { MemoryFigures } from "./memory.ts";
+import type { DeviceReport, Engine } from "../engine/serve/types.ts";
+import { distinct, type MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Entry, Models } from "./models.ts";
 import { neuronApi } from "./openapi.ts";
@@ -16,7 +16,7 @@ export interface StatusDeps {
   engine: Engine;
   models: Models;
   metrics: Metrics;
-  memory: () => MemoryFigures;
+  memory: (index: number) => MemoryFigures;
 }
 
 const harness = "webgpu";
@@ -39,7 +39,9 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
   app.get("/health", (): Health => ({
     status: models.closing ? "shutting_down" : "ok",
     uptime_secs: Math.round((performance.now() - started) / 10) / 100,
-    devices: [deviceHealth(engine, memory())],
+    devices: distinct(engine.devices).map((device) =>
+      deviceHealth(device, engine.health, memory(device.index)),
+    ),
     activation: models.activation,
     models: models.list().map(modelHealth),
   }));
@@ -49,7 +51,9 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
     os: osType(),
     kernel: release(),
     version,
-    devices: [deviceOf(engine, memory())],
+    devices: distinct(engine.devices).map((device) =>
+      deviceOf(device, engine.health.state, memory(device.index)),
+    ),
     harnesses: [harness],
     formats: ["safetensors", "gguf"],
     quants,
@@ -66,13 +70,13 @@ export function statusRoutes(app: FastifyInstance, { engine, models, metrics, me
   });
 }
 
-function deviceOf({ device, health }: Engine, figures: MemoryFigures): Device {
+function deviceOf(device: DeviceReport, state: Engine["health"]["state"], figures: MemoryFigures): Device {
   const { index, name, vendor, driver, kind, backend, features } = device;
   const known = { index, name, vendor, driver, kind, backend, features };
-  return { ...known, vram_total_mb: figures.totalMb, state: health.state };
+  return { ...known, vram_total_mb: figures.totalMb, state };
 }
 
-function deviceHealth({ device, health }: Engine, figures: MemoryFigures): DeviceHealth {
+function deviceHealth(device: DeviceReport, health: Engine["health"], figures: MemoryFigures): DeviceHealth {
   return {
     index: device.index,
     name: device.name,
@@ -107,7 +111,7 @@ function modelEntry(entry: Entry, device: number): ModelEntry {
     harness,
     status: entry.status,
     ...formOf(entry),
-    devices: [device],
+    devices: info ? [...new Set(info.devices)] : [device],
     vram_used_mb: info ? Math.ceil((info.weightBytes + info.cacheBytes + info.scratchBytes) / 2 ** 20) : null,
     capabilities: [...(info?.capabilities ?? [])],
     ...(info ? { modalities: modalitiesOf(info.capabilities) } : {}),

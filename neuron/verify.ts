@@ -1,12 +1,13 @@
 // `neuron verify DIR`: holds this engine, on this adapter, against a reference's numbers. DIR is a model folder with
 // inputs.json, meta.json and golden/ beside the weights.
-import { openGpu, prepareAdapter, verifyFolder } from "../engine/index.ts";
+import { EngineError, openGpu, prepareAdapter, verifyFolder } from "../engine/index.ts";
 import type { CaseReport, CutReport, Difference, VerifyOptions } from "../engine/index.ts";
 import { colour } from "./colour.ts";
 
 export interface VerifySettings {
   adapter?: string;
-  device?: number;
+  /** One; named more than once, the model is spread over so many parts, all of them there. */
+  devices?: readonly number[];
   json?: boolean;
   mode?: VerifyOptions["mode"];
   cases?: readonly string[];
@@ -22,12 +23,14 @@ export async function verify(
   settings: VerifySettings,
   print: Print = console.log,
 ): Promise<boolean> {
-  const gpu = await openGpu(await prepareAdapter(settings));
+  const { adapter, devices = [] } = settings;
+  const gpu = await openGpu(await prepareAdapter({ adapter, device: theOne(devices) }));
   try {
     if (!settings.json) print(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
     const { mode = "f32", cases = [], weights, quant } = settings;
     const form = { ...(weights === undefined ? {} : { weights }), ...(quant === undefined ? {} : { quant }) };
-    const options: VerifyOptions = { mode, cases, ...form };
+    const spread = devices.length > 1 && { by: "tensor" as const, weights: devices.map(() => 1) };
+    const options: VerifyOptions = { mode, cases, ...form, ...(spread && { spread }) };
     const reports: CaseReport[] = [];
     for await (const report of verifyFolder(gpu, folder, options)) {
       reports.push(report);
@@ -48,6 +51,13 @@ export async function verify(
   } finally {
     gpu.destroy();
   }
+}
+
+/** Errors: bad_request for several. */
+function theOne(devices: readonly number[]): number | undefined {
+  if (new Set(devices).size <= 1) return devices[0];
+  const text = `devices ${devices.join(", ")}: parts are verified on one device, named as often as there are parts`;
+  throw new EngineError("bad_request", text, { param: "device" });
 }
 
 /** The lines of a case, one a cut and one an intermediate whose error is the largest of its kind. */

@@ -24,6 +24,7 @@ const share = 0.7;
 /** Of the callers, those who hang up. */
 const leaving = 0.1;
 const streams = 8;
+const connections = { connections: 512, bodyTimeout: 0, headersTimeout: 0 };
 
 interface Asked {
   request: Request;
@@ -36,8 +37,8 @@ export async function serving({ seconds, adapter, faults }: ServingOptions): Pro
   const env = { NEURON_MAX_IN_FLIGHT: String(streams), NEURON_MAX_QUEUE: "256" };
   const planned = faults ? faultsAtRandom() : undefined;
   const failing = planned ? { ...limitsWithFaults, NEURON_FAULTS: planned } : {};
-  const neuron = await startNeuron(adapter, { ...env, ...failing });
-  const pool = new Pool(neuron.url, { connections: 512, bodyTimeout: 0, headersTimeout: 0 });
+  let neuron = await startNeuron(adapter, env);
+  let pool = new Pool(neuron.url, connections);
   try {
     const all = requests();
     const right = await alone(pool, all);
@@ -46,7 +47,13 @@ export async function serving({ seconds, adapter, faults }: ServingOptions): Pro
     const eight = await closed(pool, all, streams, loopSeconds);
     const rate = share * eight.requestsPerS;
     console.log(`${all.length} kinds of requests; ${rate.toFixed(2)} of them a second for ${seconds} s`);
-    if (planned) console.log(`faults: ${planned}`);
+    if (planned) {
+      console.log(`faults: ${planned}`);
+      await pool.close();
+      await neuron.stop();
+      neuron = await startNeuron(adapter, { ...env, ...failing }); // so that all of them happen under the load
+      pool = new Pool(neuron.url, connections);
+    }
     const kept = planned ? keepLoaded(neuron.url) : undefined;
     const { asked, memory } = await open(pool, neuron, all, rate, seconds, planned !== undefined);
     const row = {

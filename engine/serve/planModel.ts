@@ -1,8 +1,8 @@
 // What a checkpoint will occupy on a device, and how much context and how many sequences that leaves room for: decided
 // before anything is allocated there. All sizes come from a device that only counts (counting.ts).
 import { EngineError } from "../errors.ts";
-import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
-import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { Gpu } from "../gpu/adapter.ts";
 import { deviceMemory } from "../gpu/memory.ts";
 import { mostSequences } from "../gpu/step.ts";
 import type { Exchange } from "../gpu/plan.ts";
@@ -54,21 +54,6 @@ const enoughSnapshots = 64;
 /** How a model is run on a kind of device: most tokens of a prefill run, and of the arithmetic of a submit, FLOP. */
 export function pace(kind: "software" | "hardware"): { chunk: number; flopsPerSubmit: number } {
   return kind === "software" ? { chunk: 256, flopsPerSubmit: 2e10 } : { chunk: 512, flopsPerSubmit: 5e11 };
-}
-
-/** What `path` would take on the device that the options choose, with nothing else there. Errors: as of a load. */
-export async function planLoad(path: string, options: LoadOptions, device: GpuOptions): Promise<MemoryPlan> {
-  const checkpoint = await openCheckpoint(path, options.quant);
-  try {
-    const gpu = await openGpu(device, () => undefined);
-    try {
-      return await planModel(gpu, checkpoint, options, await budgetFor(gpu, options.memoryLimitMb));
-    } finally {
-      gpu.destroy();
-    }
-  } finally {
-    await checkpoint.close();
-  }
 }
 
 /** `promised`: bytes that other models of the device may use. */

@@ -27,6 +27,7 @@ import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from 
 import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
 import type { DecodePlan, Outputs, PlanMemory, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
+import type { SumFigures } from "./types.ts";
 
 /** Where the model is spread over several devices, they take the same turns. */
 export interface RunnerOptions extends Peers {
@@ -91,6 +92,8 @@ export interface TurnTaker {
   /** Of a page, and of a state, in all layers. */
   readonly pageBytes: number;
   readonly stateBytes: number;
+  /** Where the model is spread over several devices; a copy. */
+  readonly sums?: SumFigures | undefined;
   /** Says where the rows of a sequence lie; ordered with the runs. */
   tell(write: TableWrite): void;
   /** Ordered with the runs. */

@@ -29,7 +29,7 @@ export function choosePlaces(
 ): Chosen[] {
   const count = tensorParallel ?? devices?.length ?? spread.tensorParallel ?? indices.length;
   if (devices && devices.length !== count) {
-    throw refusal("tensor_parallel", `${count}, and ${devices.length} devices are named`);
+    throw refusal("tensor_parallel", `${count}, and ${counted(devices.length)} named`);
   }
   if (count > indices.length) {
     throw refusal("tensor_parallel", `${count}, and this neuron has ${counted(indices.length)}`);

@@ -65,7 +65,8 @@ export class Turns {
     const { used, idle, free } = pages;
     const { pages: kept, snapshots, ...counts } = prefix;
     const bytes = kept * this.#runner.pageBytes + snapshots * this.#runner.stateBytes;
-    return { ...counts, pages: { used, idle, free }, preemptions, snapshots, bytes };
+    const { sums } = this.#runner;
+    return { ...counts, pages: { used, idle, free }, preemptions, snapshots, bytes, ...(sums && { sums }) };
   }
 
   /** What requests with a grammar need, ahead of the first. */

@@ -355,6 +355,15 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** Where the time of a model's sums over devices went on the one that leads, since it was loaded; ms. */
+export interface SumFigures {
+  sums: number;
+  computingMs: number;
+  readbackMs: number;
+  waitingMs: number;
+  reducingMs: number;
+}
+
 /** What a model's KV cache holds and what its prefix cache saved, since it was loaded. */
 export interface CacheFigures {
   /** Of the KV cache: used by sequences, idle (kept for prompts to come), free. */
@@ -371,6 +380,8 @@ export interface CacheFigures {
   snapshots: number;
   /** Bytes of the pages and states that the prefix cache keeps. */
   bytes: number;
+  /** Where the model is spread over several devices. */
+  sums?: SumFigures;
 }
 
 /** A model on the device. Up to `maxInFlight` requests run at once, the others wait in the order they came. */

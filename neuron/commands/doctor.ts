@@ -16,7 +16,7 @@ export function addDoctor(program: Command, act: Act): void {
 async function runDoctor({ env }: World, flags: DeviceFlags): Promise<number> {
   const { doctor, formatDoctor } = await import("../doctor.ts");
   const { device, adapter } = settings(flags, env).config;
-  const report = await doctor({ device, adapter });
+  const report = await doctor({ device: Array.isArray(device) ? device[0] : device, adapter });
   print(flags.json ? JSON.stringify(report, undefined, 2) : formatDoctor(report).trimEnd());
   return "error" in report.chosen ? 1 : 0;
 }

@@ -7,7 +7,7 @@ import type { LoadedConfig } from "../config.ts";
 
 export interface DeviceFlags {
   config?: string;
-  device?: number;
+  device?: number | number[];
   adapter?: string;
   json?: boolean;
 }
@@ -19,6 +19,8 @@ export interface StoreFlags {
 }
 
 export interface ServeFlags extends DeviceFlags, StoreFlags {
+  tensorParallel?: number;
+  deviceWeights?: number[];
   host?: string;
   port?: number;
   model?: string[];
@@ -33,7 +35,7 @@ export interface ServeFlags extends DeviceFlags, StoreFlags {
 export function deviceOptions(command: Command, whatJsonDoes = "print JSON"): Command {
   return command
     .option("-c, --config <file>", "settings (default: ./neuron.toml, if there is one)")
-    .option("-d, --device <index>", "device by its index in `neuron devices`", integer)
+    .option("-d, --device <index>", "device by its index in `neuron devices`, or several: 0,1", deviceList)
     .option("--adapter <name>", "device by a part of its name, or lavapipe, swiftshader")
     .addOption(json(whatJsonDoes));
 }
@@ -54,6 +56,25 @@ export function integer(text: string): number {
   return Number(text);
 }
 
+function deviceList(text: string): number | number[] {
+  const all = text.split(",").map(integer);
+  return all.length === 1 ? all[0]! : all;
+}
+
+export function numbers(text: string): number[] {
+  return text.split(",").map((one) => {
+    if (!/^\d+(\.\d+)?$/.test(one)) throw new InvalidArgumentError("Expected numbers with commas between.");
+    return Number(one);
+  });
+}
+
+/** How a model is spread over several devices. */
+export function spreadOptions(command: Command): Command {
+  return command
+    .option("--tensor-parallel <count>", "over how many of several devices (default: all)", integer)
+    .option("--device-weights <list>", "how much of a model each device gets, such as 2,1", numbers);
+}
+
 export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
@@ -67,6 +88,8 @@ export function settings(flags: ServeFlags, env: NodeJS.ProcessEnv): LoadedConfi
       host: flags.host,
       port: flags.port,
       device: flags.device,
+      tensor_parallel: flags.tensorParallel,
+      weights: flags.deviceWeights,
       adapter: flags.adapter,
       context_length: flags.context,
       quant: flags.quant,

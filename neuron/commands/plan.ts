@@ -6,7 +6,7 @@ import { parseReference, withQuant } from "../reference.ts";
 import { snapshot } from "../snapshot.ts";
 import { print } from "./command.ts";
 import type { Act, World } from "./command.ts";
-import { deviceOptions, integer, settings } from "./flags.ts";
+import { deviceOptions, integer, settings, spreadOptions } from "./flags.ts";
 import type { DeviceFlags } from "./flags.ts";
 
 interface PlanFlags extends DeviceFlags {
@@ -15,6 +15,8 @@ interface PlanFlags extends DeviceFlags {
   maxInFlight?: number;
   quant?: string;
   cacheDir?: string;
+  tensorParallel?: number;
+  deviceWeights?: number[];
 }
 
 export function addPlan(program: Command, act: Act): void {
@@ -26,7 +28,7 @@ export function addPlan(program: Command, act: Act): void {
     .option("--max-in-flight <count>", "sequences at once", integer)
     .option("--quant <type>", "form of the weights (see serve)")
     .option("--cache-dir <folder>", "the hub cache (default: as HF_HUB_CACHE and HF_HOME say)");
-  deviceOptions(command).action(act(runPlan));
+  spreadOptions(deviceOptions(command)).action(act(runPlan));
 }
 
 async function runPlan({ env }: World, { model, maxInFlight, ...flags }: PlanFlags): Promise<number> {
@@ -52,7 +54,15 @@ async function runPlan({ env }: World, { model, maxInFlight, ...flags }: PlanFla
     ...(quant === undefined ? {} : { quant }),
     ...(config.memory_limit_mb === undefined ? {} : { memoryLimitMb: config.memory_limit_mb }),
   };
-  const plan = await planLoad(path, options, { device: config.device, adapter: config.adapter });
-  print(flags.json ? JSON.stringify(plan, undefined, 2) : planLines({ ...plan, model }).join("\n"));
+  const { device, adapter, tensor_parallel: tensorParallel, weights } = config;
+  const devices = Array.isArray(device) ? device : [device];
+  const gpus = devices.map((one) => ({ device: one, adapter }));
+  const plans = await planLoad(path, options, gpus, { tensorParallel, weights });
+  if (flags.json) print(JSON.stringify(plans.length === 1 ? plans[0] : plans, undefined, 2));
+  else
+    for (const [rank, plan] of plans.entries()) {
+      const name = plans.length === 1 ? model : `${model}, rank ${rank}`;
+      print(planLines({ ...plan, model: name }).join("\n"));
+    }
   return 0;
 }

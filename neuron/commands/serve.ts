@@ -6,7 +6,7 @@ import { createLog, levels } from "../log.ts";
 import type { Log } from "../log.ts";
 import { defaultPort } from "../protocol.ts";
 import type { Act, World } from "./command.ts";
-import { collect, deviceOptions, integer, settings } from "./flags.ts";
+import { collect, deviceOptions, integer, settings, spreadOptions } from "./flags.ts";
 import type { ServeFlags } from "./flags.ts";
 
 export function addServe(program: Command, act: Act): void {
@@ -20,7 +20,7 @@ export function addServe(program: Command, act: Act): void {
 }
 
 function serveOptions(command: Command): Command {
-  return deviceOptions(command, "write log lines as JSON")
+  return spreadOptions(deviceOptions(command, "write log lines as JSON"))
     .option("--host <address>", "address to listen on; 0.0.0.0 for the network (default: 127.0.0.1)")
     .option("-p, --port <number>", `port to listen on; 0 for any free one (default: ${defaultPort})`, integer)
     .option(

@@ -34,7 +34,7 @@ async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Pr
   const { verify } = await import("../verify.ts");
   const { device, adapter } = settings(flags, env).config;
   const chosen = {
-    ...(device === undefined ? {} : { device }),
+    ...(device === undefined ? {} : { devices: Array.isArray(device) ? device : [device] }),
     ...(adapter === undefined ? {} : { adapter }),
   };
   const form = {

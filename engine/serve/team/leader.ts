@@ -7,6 +7,7 @@ import type { DrawStart } from "../../ops/sample.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { DecodeToken, PrefillRun, Runner, TurnTaker } from "../runner.ts";
 import type { Copy, TableWrite } from "../schedulerTypes.ts";
+import type { SumFigures } from "../types.ts";
 import type { Followers } from "./followers.ts";
 import type { AnnouncedPicture, AnnouncedPrefill } from "./messages.ts";
 import { together } from "./together.ts";
@@ -53,6 +54,10 @@ export class Leader implements TurnTaker {
 
   get stateBytes(): number {
     return this.#runner.stateBytes;
+  }
+
+  get sums(): SumFigures {
+    return { ...this.#parts.exchange.times };
   }
 
   tell(write: TableWrite): void {
