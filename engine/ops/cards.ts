@@ -132,12 +132,13 @@ export function rowScales(pass: Pass, x: Tensor): Tensor {
 }
 
 /** The same of a shard's rows. */
-export function shardScales(pass: Pass, { rows, format, buffer }: Shard, K: number): Tensor {
-  const s = pass.scratch([rows, 2], "scales of rows");
-  pass.dispatch("row_scales", [undefined, buffer, undefined, s], {
-    parts: [...weightParts(format, K), "scaled/weight"],
-    constants: { K },
-    groups: spread(rows),
+export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
+  const { parts, constants } = weightParts(shard, K);
+  const s = pass.scratch([shard.rows, 2], "scales of rows");
+  pass.dispatch("row_scales", [undefined, shard.place, undefined, s], {
+    parts: [...parts, "scaled/weight"],
+    constants: { K, ...constants },
+    groups: spread(shard.rows),
   });
   return s;
 }
