@@ -30,12 +30,13 @@ if (!existsSync("/usr/bin/chromium"))
 
 /**
  * What is above the kernels behaves alike on every adapter, and SwiftShader takes minutes for it: where lavapipe runs
- * these too, once is enough. SwiftShader alone runs all.
+ * these too, once is enough, as for matrices that are emulated. SwiftShader alone runs all.
  */
 const onceIsEnough = [
   ...["neuron/structured.gpu.test.ts", "engine/serve/recovery.gpu.test.ts", "engine/serve/stuck.gpu.test.ts"],
   ...[
     "engine/serve/formats.gpu.test.ts",
+    "engine/ops/matrices.gpu.test.ts",
     "engine/serve/prefix.formats.gpu.test.ts",
     "engine/verify/kvCache.gpu.test.ts",
     "engine/verify/formats.gpu.test.ts",

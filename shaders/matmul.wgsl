@@ -2,7 +2,8 @@
 //   x: [T, K] f32    W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
 //   one workgroup of 8 × 8 per tile of SIDE × SIDE results. 32 k at a time, both operands are decoded into workgroup
 //   memory with k outermost; an invocation then takes QUADS × QUADS squares of 4 × 4 results, 32 apart, so that
-//   neighbours read neighbouring memory. Uses tiles/*, rows/*, weights/* and epilogue/*
+//   neighbours read neighbouring memory. Uses tiles/*, rows/*, rows/within,
+//   weights/* and epilogue/*
 override K: u32;
 override N: u32;
 override FIRST: u32;
@@ -17,12 +18,6 @@ const STRIDE = SIDE / 4u; // in vec4f
 
 // x as [k][t / 4], behind it W as [k][n / 4]; at the end the results.
 var<workgroup> tile: array<vec4f, 2u * DEPTH * STRIDE>;
-
-// The last step may reach past the rows' end: with pieces that the next row begins with, which count as 0.
-fn within(value: Eight, piece: u32) -> Eight {
-  let inside = K % DEPTH == 0u || piece < (K + 7u) / 8u;
-  return Eight(select(vec4f(), value.lo, inside), select(vec4f(), value.hi, inside));
-}
 
 // Four rows' piece, turned so that a vector holds one k of all four.
 fn putTurned(at: u32, a: Eight, b: Eight, c: Eight, d: Eight) {

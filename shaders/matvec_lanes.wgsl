@@ -6,7 +6,7 @@
 // What a processor pays for is loads (each lane's words one by one) and code that outgrows its cache. So a lane keeps
 // its span of x in registers while rows go by, and a turn of the inner loop is one row's chunk and nothing else.
 // Every sum is made in the same order however many tokens there are: a sequence's numbers must not depend on who runs
-// beside it. Uses step, reduce/subgroup, rows/*, spans/*, weights/*, inputs/* and epilogue/*
+// beside it. Uses step, reduce/subgroup, inputs/piece, rows/*, spans/*, weights/*, reads/*, inputs/* and epilogue/*
 enable subgroups;
 
 override K: u32;
@@ -19,22 +19,6 @@ override COLUMNS: u32; // 1, 2 or 4
 
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
-
-// n, in a form that the compiler does not know, or it would unroll the loops: that takes it several times as long.
-fn opaque(n: u32) -> u32 {
-  return select(n, 0u, step.tokens == 0u);
-}
-
-fn pieces() -> u32 {
-  return opaque((K + 7u) / 8u);
-}
-
-fn input_piece(t: u32, piece: u32) -> Eight {
-  let last = (K + 7u) / 8u - 1u;
-  let inside = piece <= last;
-  let value = input8(t, min(piece, last), gainOf(min(piece, last)));
-  return Eight(select(vec4f(), value.lo, inside), select(vec4f(), value.hi, inside));
-}
 
 // The tokens' spans; a lane reads what it wrote itself. Through memory, for one copy of the code that makes them.
 var<workgroup> spans: array<Held, max(COLUMNS, 2u) * LANES>;

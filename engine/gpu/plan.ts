@@ -7,7 +7,7 @@ import type { Gpu } from "./adapter.ts";
 import { Handovers, type Handover, type Relay } from "./handovers.ts";
 import { kernelsOf, type KernelRequest } from "./kernel.ts";
 import { Sums, type Sum } from "./sums.ts";
-import { createBuffer, elements, type Format, type Storage, type Tensor } from "./tensor.ts";
+import { createBuffer, elements, isTexture, type Format, type Storage, type Tensor } from "./tensor.ts";
 
 /** A number that may depend on how many tokens the run carries. */
 export type Extent = number | ((tokens: number) => number);
@@ -21,7 +21,7 @@ export interface DispatchOptions {
   flops?: Extent;
 }
 
-export type Binding = Tensor | GPUBuffer;
+export type Binding = Tensor | GPUBuffer | GPUTexture;
 
 /** What ops write on. */
 export interface Pass {
@@ -239,7 +239,8 @@ export class Recording implements Pass {
   #bind({ request, bindings }: Recorded, pipeline: GPUComputePipeline): GPUBindGroup {
     const entries = bindings.flatMap((binding, i): GPUBindGroupEntry[] => {
       if (!binding) return [];
-      if (!("storage" in binding)) return [{ binding: i, resource: { buffer: binding } }];
+      if (!("storage" in binding))
+        return [{ binding: i, resource: isTexture(binding) ? binding.createView() : { buffer: binding } }];
       const { buffer, bytes, label } = binding.storage;
       if (!buffer) throw new Error(`${request.name}: binding ${i} (${label}) has no buffer`);
       return [{ binding: i, resource: { buffer, size: Math.ceil(bytes / 4) * 4 } }];

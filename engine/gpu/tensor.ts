@@ -32,7 +32,17 @@ export interface Shard {
   readonly firstRow: number;
   readonly rows: number;
   readonly format: WeightFormat;
-  readonly buffer: GPUBuffer;
+  /** Rows one behind another, or tiles of them (tiles.ts). */
+  readonly place: GPUBuffer | GPUTexture;
+}
+
+/** Whether a shard is in tiles. */
+export function inTiles({ place }: Shard): boolean {
+  return isTexture(place);
+}
+
+export function isTexture(place: GPUBuffer | GPUTexture): place is GPUTexture {
+  return "createView" in place;
 }
 
 /** W [N, K] of a linear map y = x · Wᵀ (or an embedding table [vocabulary, C]). */
@@ -108,7 +118,7 @@ export function permanent(
 }
 
 interface Allocations {
-  readonly buffers: Set<GPUBuffer>;
+  readonly made: Set<GPUBuffer | GPUTexture>;
   /** Why nothing more may be made. */
   over: Error | undefined;
 }
@@ -116,25 +126,25 @@ interface Allocations {
 const allocations = new AsyncLocalStorage<Allocations>();
 
 /**
- * Runs `make`, which creates buffers. If it throws, or the device had no room (Dawn tells that to an error scope, not
- * where it happens), every buffer that it made is destroyed, and what still runs of it can make no more. One at a time on
+ * Runs `make`, which creates buffers and textures. If it throws, or the device had no room (Dawn tells that to an error scope, not
+ * where it happens), all that it made is destroyed, and what still runs of it can make no more. One at a time on
  * a device: error scopes are a stack.
  * Errors: what `make` throws; out_of_memory.
  */
 export async function allocating<T>(gpu: Gpu, make: () => Promise<T>): Promise<T> {
-  const made: Allocations = { buffers: new Set(), over: undefined };
+  const held: Allocations = { made: new Set(), over: undefined };
   gpu.device.pushErrorScope("out-of-memory");
-  const outcome = await allocations.run(made, make).then(
+  const outcome = await allocations.run(held, make).then(
     (value) => ({ value }),
     (error: Error) => ({ error }),
   );
   const scope = await gpu.device.popErrorScope();
   if ("value" in outcome && !scope) return outcome.value;
-  for (const buffer of made.buffers) buffer.destroy();
-  made.over = scope
+  for (const each of held.made) each.destroy();
+  held.over = scope
     ? new EngineError("out_of_memory", `${gpu.report.name} is out of memory: ${scope.message}`)
     : (outcome as { error: Error }).error;
-  throw made.over;
+  throw held.over;
 }
 
 /** Storage (or, where a kernel is short of storage bindings, uniform) which can be copied from and to. */
@@ -142,17 +152,24 @@ const storage = () =>
   GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
 export function createBuffer(gpu: Gpu, label: string, bytes: number, usage = storage()): GPUBuffer {
-  const within = allocations.getStore();
-  if (within?.over) throw within.over;
   const size = Math.max(16, Math.ceil(bytes / 16) * 16);
-  const buffer = gpu.device.createBuffer({ label, size, usage });
-  within?.buffers.add(buffer);
-  return buffer;
+  return allocated(gpu.device.createBuffer({ label, size, usage }));
+}
+
+/** Throws where `allocating` has failed; else has it remember what to destroy if it fails. */
+export function allocated<T extends GPUBuffer | GPUTexture>(made: T): T {
+  const within = allocations.getStore();
+  if (within?.over) {
+    made.destroy();
+    throw within.over;
+  }
+  within?.made.add(made);
+  return made;
 }
 
 export function free(...tensors: readonly (Tensor | Weight)[]): void {
   for (const tensor of tensors) {
-    if ("shards" in tensor) for (const shard of tensor.shards) shard.buffer.destroy();
+    if ("shards" in tensor) for (const shard of tensor.shards) shard.place.destroy();
     else tensor.storage.buffer?.destroy();
   }
 }

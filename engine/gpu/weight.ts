@@ -2,7 +2,16 @@
 // 128 MiB may be bound. Shards hold a multiple of 8 rows, so that pairs of interleaved rows stay together.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "./adapter.ts";
-import { createBuffer, weightRowBytes, type Shard, type Weight, type WeightFormat } from "./tensor.ts";
+import {
+  allocated,
+  createBuffer,
+  isTexture,
+  weightRowBytes,
+  type Shard,
+  type Weight,
+  type WeightFormat,
+} from "./tensor.ts";
+import { createTiles, fitsTiles, likesTiles, writeTiles } from "./tiles.ts";
 
 const rowGroup = 8;
 
@@ -51,11 +60,15 @@ function sectionShards(
   }
   const most = Math.floor(limit / (rowBytes * rowGroup)) * rowGroup;
   if (most === 0) throw new EngineError("out_of_memory", `${label}: ${rowGroup} rows of ${rowBytes} bytes`);
+  const inTiles = likesTiles(gpu) && fitsTiles(rowBytes);
   return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
     const firstRow = first + i * most;
     const count = Math.min(most, rows - i * most);
-    const buffer = createBuffer(gpu, `${label}[${firstRow}]`, count * rowBytes);
-    return { firstRow, rows: count, format, buffer };
+    const name = `${label}[${firstRow}]`;
+    const place = inTiles
+      ? allocated(createTiles(gpu, name, count, rowBytes))
+      : createBuffer(gpu, name, count * rowBytes);
+    return { firstRow, rows: count, format, place };
   });
 }
 
@@ -72,12 +85,19 @@ export function writeRows(gpu: Gpu, weight: Weight, firstRow: number, bytes: Uin
     if (shard.format !== format)
       throw new Error(`rows ${firstRow} to ${end} are ${format} and ${shard.format}`);
     const part = bytes.subarray((from - firstRow) * rowBytes, (to - firstRow) * rowBytes);
-    gpu.device.queue.writeBuffer(
-      shard.buffer,
-      (from - shard.firstRow) * rowBytes,
-      part as Uint8Array<ArrayBuffer>,
-    );
+    writePart(gpu, shard, from - shard.firstRow, part, rowBytes);
   }
+}
+
+function writePart(
+  gpu: Gpu,
+  { place, format }: Shard,
+  row: number,
+  bytes: Uint8Array,
+  rowBytes: number,
+): void {
+  if (isTexture(place)) writeTiles(gpu, place, row, bytes, rowBytes, format);
+  else gpu.device.queue.writeBuffer(place, row * rowBytes, bytes as Uint8Array<ArrayBuffer>);
 }
 
 function shardOf({ shards, shape }: Weight, row: number): Shard {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { noise } from "../../test-fixtures/dense.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
+import { shardBytes } from "../../test-fixtures/tiles.ts";
 import { dequantise } from "../formats/blocks/dequantise.ts";
 import type { BlockType } from "../formats/blocks/format.ts";
 import { dequantisePlanes } from "../formats/blocks/planes.ts";
@@ -13,7 +14,6 @@ import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../formats/halves.ts";
 import { writeGguf } from "../formats/gguf/write.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { quantise } from "../formats/quantise/quantise.ts";
-import { readBytes } from "../gpu/readback.ts";
 import { isBlockFormat, weightRowBytes, type Weight, type WeightFormat } from "../gpu/tensor.ts";
 import { Loader } from "./loader.ts";
 
@@ -86,11 +86,9 @@ async function loaderOf(
 /** The values of every row, read back. */
 async function rowsOf({ shape, shards }: Weight): Promise<Float32Array[]> {
   const rows: Float32Array[] = [];
-  for (const { format, rows: held, buffer } of shards) {
-    const rowBytes = weightRowBytes(format, shape[1]);
-    const bytes = new Uint8Array(await readBytes(gpu, buffer, held * rowBytes));
-    const values = valuesOf(format, bytes);
-    for (let r = 0; r < held; r++) rows.push(values.subarray(r * K, (r + 1) * K));
+  for (const shard of shards) {
+    const values = valuesOf(shard.format, await shardBytes(gpu, shard, shape[1]));
+    for (let r = 0; r < shard.rows; r++) rows.push(values.subarray(r * K, (r + 1) * K));
   }
   return rows;
 }

@@ -62,7 +62,7 @@ export async function visionTower(load: Loader, c: VisionConfig): Promise<Vision
 async function patchEmbed(load: Loader, c: VisionConfig): Promise<{ W: Weight; bias: Tensor }> {
   const shape = [c.hidden, 3, c.frames, c.patch, c.patch];
   const { storage } = await load.vector(towerTensor, shape, [c.hidden, c.patchValues]);
-  const shard = { firstRow: 0, rows: c.hidden, format: "f32", buffer: storage.buffer! } as const;
+  const shard = { firstRow: 0, rows: c.hidden, format: "f32", place: storage.buffer! } as const;
   const W: Weight = { shape: [c.hidden, c.patchValues], shards: [shard] };
   return { W, bias: await load.vector(`${prefix}patch_embed.proj.bias`, [c.hidden]) };
 }

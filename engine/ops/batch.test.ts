@@ -13,12 +13,16 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.destroy());
 
-test.each(["software", "hardware"] as const)("on %s", async (kind) => {
+test.each([
+  ["llvmpipe", "software", "matvec_tiles"],
+  ["SwiftShader", "software", "matvec_lanes"],
+  ["a card", "hardware", "matvec"],
+] as const)("on %s", async (name, kind, several) => {
   const on: Gpu = {
     ...gpu,
     has: { ...gpu.has, subgroups: true },
     subgroupSize: { min: 8, max: 8 },
-    report: { ...gpu.report, kind },
+    report: { ...gpu.report, kind, name },
   };
   const norm = { eps: 1e-6, offset: 1 } as const;
   for (const format of weightFormats) {
@@ -34,7 +38,7 @@ test.each(["software", "hardware"] as const)("on %s", async (kind) => {
         normSwiglu(pass, x, w, norm, W),
       ];
       const { kernels } = await pass.finish(outputs);
-      const product = kind === "software" ? "matvec_lanes" : "matvec";
+      const product = K === 70 ? several.replace("_tiles", "_lanes") : several;
       expect(kernels, `${format}, ${T} tokens`).toEqual([product, product, product]);
     }
   }

@@ -2,9 +2,9 @@
 // another: what is tuned. The first way of each is the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
-import type { Weight } from "../gpu/tensor.ts";
+import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import type { Kernel, Source } from "./project.ts";
-import { isSoftware, spread, subgroupWidth } from "./variants.ts";
+import { isSoftware, rowsPart, spread, subgroupWidth, weightParts } from "./variants.ts";
 
 export interface MatvecWay {
   readonly name: string;
@@ -66,27 +66,79 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
 
 interface MatmulWay {
   readonly name: string;
+  readonly kernel: "matmul" | "matmul_matrix";
+  /** Results of a workgroup, down and across. */
   readonly side: 32 | 64;
+  readonly parts: readonly string[];
+  readonly constants: Readonly<Record<string, number>>;
 }
 
-/** Large tiles read less, small ones keep a card busy: large ones where there are enough of them, is the guess. */
-function matmulWays(T: number, N: number): MatmulWay[] {
-  const [large, small]: MatmulWay[] = [
-    { name: "tiles of 64", side: 64 },
-    { name: "tiles of 32", side: 32 },
-  ] as const;
-  return Math.ceil(T / 64) * Math.ceil(N / 64) >= 128 ? [large!, small!] : [small!, large!];
+/**
+ * Large tiles read less, small ones keep a card busy: large ones where there are enough of them, is the guess. The device's
+ * own matrices, where it has them, are taken if they were measured: they must compile and run before they are trusted.
+ * Their inputs are rounded to f16, which strict mode does not allow.
+ */
+function matmulWays(gpu: Gpu, T: number, N: number): MatmulWay[] {
+  const tiles = (side: 32 | 64): MatmulWay => ({
+    ...{ name: `tiles of ${side}`, kernel: "matmul", side, constants: {} },
+    parts: [`tiles/${side}`],
+  });
+  const enough = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128;
+  return [...(enough ? [tiles(64), tiles(32)] : [tiles(32), tiles(64)]), ...matrixWays(gpu)];
+}
+
+/** The shapes that shaders/matrix has parts for, as rows × columns × depth. */
+const matrixShapes = ["16x16x16", "8x16x16", "8x8x8"] as const;
+
+/** Where the width of subgroups is fixed: which lanes hold a matrix together must be known. */
+function matrixWays(gpu: Gpu): MatmulWay[] {
+  const WIDTH = subgroupWidth(gpu);
+  if (!gpu.has.subgroupMatrix || !gpu.has.f16 || WIDTH === undefined || gpu.tuning.strict) return [];
+  const offered = gpu.report.subgroupMatrixConfigs
+    .filter((c) => c.componentType === "f16" && c.resultComponentType === "f32")
+    .map(({ M, N, K }) => `${M}x${N}x${K}`);
+  return matrixShapes
+    .filter((shape) => offered.includes(shape))
+    .map((shape) => ({
+      ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side: 64, constants: { WIDTH } },
+      parts: [`matrix/${shape}`, "matrix/units"],
+    }));
 }
 
 export function matmul(pass: Pass, T: number, W: Weight): Kernel {
   const [N, K] = W.shape;
   const question = { kernel: "matmul", format: W.shards[0]!.format, K, N, T };
-  const { side } = pass.gpu.tuning.choose(question, matmulWays(T, N));
+  const { kernel, side, parts, constants } = pass.gpu.tuning.choose(question, matmulWays(pass.gpu, T, N));
   return {
-    name: "matmul",
-    parts: ["step", `tiles/${side}`],
-    constants: {},
+    name: kernel,
+    parts: ["step", "rows/within", ...parts],
+    constants,
     step: true,
+    ...(kernel === "matmul_matrix" ? { scaled: true } : {}),
     groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
   };
+}
+
+/** Per row, the power of two that takes it into f16's range and the one that leads back.   x: [T, K]   → [T, 2]. */
+export function rowScales(pass: Pass, x: Tensor): Tensor {
+  const [T, K] = dims(x, 2);
+  const s = pass.scratch([T, 2], "scales of rows");
+  pass.dispatch("row_scales", [x, undefined, undefined, s], {
+    parts: ["rows/eight", rowsPart(K), "scaled/x"],
+    constants: { K },
+    groups: [(tokens) => Math.min(T, tokens)],
+  });
+  return s;
+}
+
+/** The same of a shard's rows. */
+export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
+  const { parts, constants } = weightParts(shard, K);
+  const s = pass.scratch([shard.rows, 2], "scales of rows");
+  pass.dispatch("row_scales", [undefined, shard.place, undefined, s], {
+    parts: [...parts, "scaled/weight"],
+    constants: { K, ...constants },
+    groups: spread(shard.rows),
+  });
+  return s;
 }

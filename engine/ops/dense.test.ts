@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { matvecWays } from "./cards.ts";
 import { embed } from "./embed.ts";
@@ -17,9 +18,14 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.destroy());
 
-function guise(kind: "hardware" | "software", width: number | undefined): Gpu {
+function guise(kind: "hardware" | "software", width: number | undefined, name = "null"): Gpu {
   const subgroupSize = width === undefined ? { min: 8, max: 32 } : { min: width, max: width };
-  return { ...gpu, has: { ...gpu.has, subgroups: true }, subgroupSize, report: { ...gpu.report, kind } };
+  return {
+    ...gpu,
+    has: { ...gpu.has, subgroups: true },
+    subgroupSize,
+    report: { ...gpu.report, kind, name },
+  };
 }
 
 function recording(on: Gpu, capacity: number): Recording {
@@ -41,26 +47,30 @@ async function projections(on: Gpu, T: number, K: number, format: WeightFormat):
 }
 
 const devices: [string, "hardware" | "software", number | undefined, one: string, many: string][] = [
-  ["lavapipe", "software", 8, "matvec_lanes", "matmul_lanes"],
+  ["llvmpipe", "software", 8, "matvec_tiles", "matmul_lanes"],
+  ["software with subgroups of 8", "software", 8, "matvec_lanes", "matmul_lanes"],
   ["SwiftShader", "software", 4, "matvec_lanes", "matmul_lanes"],
   ["software without a fixed subgroup", "software", undefined, "matvec", "matmul"],
   ["a card with subgroups of 32", "hardware", 32, "matvec", "matmul"],
   ["a card whose subgroups vary", "hardware", undefined, "matvec", "matmul"],
 ];
 
-test.each(devices)("projections on %s", async (_, kind, width, one, many) => {
-  const on = guise(kind, width);
+/** Rows that are not whole quads are not kept in tiles. */
+const alone = (one: string, K: number) => (K % 8 === 0 ? one : one.replace("_tiles", "_lanes"));
+
+test.each(devices)("projections on %s", async (name, kind, width, one, many) => {
+  const on = guise(kind, width, name);
   for (const format of weightFormats) {
     for (const K of isBlockFormat(format) ? [256] : [64, 70]) {
       const shards = format === "f32" ? 2 : 1; // 24 rows of f32 to a shard
-      expect(await projections(on, 1, K, format)).toEqual(Array(5 * shards).fill(one));
+      expect(await projections(on, 1, K, format)).toEqual(Array(5 * shards).fill(alone(one, K)));
       expect(await projections(on, 19, K, format)).toEqual(Array(5 * shards).fill(many));
     }
   }
 });
 
-test.each(devices)("everything else on %s", async (_, kind, width, one) => {
-  const on = guise(kind, width);
+test.each(devices)("everything else on %s", async (name, kind, width, one) => {
+  const on = guise(kind, width, name);
   for (const format of weightFormats) {
     const block = isBlockFormat(format);
     for (const [T, C] of [
@@ -74,7 +84,7 @@ test.each(devices)("everything else on %s", async (_, kind, width, one) => {
       const last = lastRow(pass, rmsNorm(pass, x, norm, { eps: 1e-6, offset: 1 }));
       const plan = await pass.finish([linear(pass, last, table)]);
       const lastRows = T === 1 ? [] : ["last_row"];
-      const expected = ["embed", "rms_norm", ...lastRows, one];
+      const expected = ["embed", "rms_norm", ...lastRows, alone(one, C)];
       expect(plan.kernels).toEqual(expected);
     }
   }
@@ -92,11 +102,12 @@ async function normedProjections(on: Gpu, T: number, K: number, format: WeightFo
   return (await pass.finish([linears, normSwiglu(pass, x, norm, options, W)])).kernels;
 }
 
-test.each(devices)("a norm before a projection on %s", async (_, kind, width, one, many) => {
-  const on = guise(kind, width);
+test.each(devices)("a norm before a projection on %s", async (name, kind, width, one, many) => {
+  const on = guise(kind, width, name);
   for (const format of ["f32", "f16", "bf16"] as const) {
     for (const K of [64, 70]) {
-      expect(await normedProjections(on, 1, K, format)).toEqual([one, one]);
+      const kernel = alone(one, K);
+      expect(await normedProjections(on, 1, K, format)).toEqual([kernel, kernel]);
       expect(await normedProjections(on, 5, K, format)).toEqual(["rms_norm", many, "rms_norm", many]);
     }
   }
@@ -129,6 +140,27 @@ test("a card's mat-vec takes more lanes for longer rows, in subgroups where all 
   expect(ways(guise("hardware", undefined), 27_648)[0]).toBe("256/1");
   expect(ways(guise("software", undefined), 5120)).toEqual(["8/4"]);
 });
+
+test.each(["16x16x16", "8x16x16", "8x8x8"])(
+  "a prompt on a card that multiplies matrices of %s",
+  async (shape) => {
+    const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
+    const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
+    const card = guise("hardware", 32);
+    const tuning = Tuning.only(`matrices ${shape}`);
+    const on = { ...card, tuning, report: { ...card.report, subgroupMatrixConfigs } };
+    for (const format of weightFormats) {
+      const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
+      const shards = format === "f32" ? 2 : 1;
+      const each = ["row_scales", ...Array(shards).fill(["row_scales", "matmul_matrix"]).flat()];
+      expect(kernels).toEqual(Array(5).fill(each).flat());
+    }
+    const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };
+    expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+    const varying = { ...on, subgroupSize: { min: 8, max: 32 } };
+    expect(await projections(varying, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+  },
+);
 
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {
   const [x, y] = spread(count);

@@ -12,10 +12,11 @@ export function embed(pass: Pass, ids: Tensor, table: Weight): Tensor {
   const [N, C] = table.shape;
   const y = pass.scratch([T, C], "embed");
   const { LANES } = wideLanes(pass.gpu);
-  for (const { firstRow, rows, format, buffer } of table.shards) {
-    pass.dispatch("embed", [ids, buffer, y], {
-      parts: weightParts(format, C),
-      constants: { K: C, N, FIRST: firstRow, ROWS: rows, LANES },
+  for (const shard of table.shards) {
+    const { parts, constants } = weightParts(shard, C);
+    pass.dispatch("embed", [ids, shard.place, y], {
+      parts,
+      constants: { K: C, N, FIRST: shard.firstRow, ROWS: shard.rows, LANES, ...constants },
       groups: [T === 1 ? 1 : (tokens) => tokens],
     });
   }

@@ -94,11 +94,12 @@ function multiply(
   const tiles = (tokens: number) => tilesOf(tokens, experts, used);
   for (const shard of W.shards) {
     const list = sorted ? [sorted.tiles, sorted.order] : [ids];
-    pass.dispatch("moe_matvec", [x, shard.buffer, y, undefined, ...list], {
-      parts: [...weightParts(shard.format, K), reduce, sorted ? "moe/tiles" : "moe/one", ending],
+    const { parts, constants } = weightParts(shard, K);
+    pass.dispatch("moe_matvec", [x, shard.place, y, undefined, ...list], {
+      parts: [...parts, reduce, sorted ? "moe/tiles" : "moe/one", ending],
       constants: {
         ...{ K, R, SHARE: share, FIRST: shard.firstRow, ROWS: shard.rows },
-        ...{ LANES, QUADS, COLUMNS: sorted ? columns : 1 },
+        ...{ LANES, QUADS, COLUMNS: sorted ? columns : 1, ...constants },
       },
       groups: [Math.ceil(R / (4 * QUADS)), 1, sorted ? tiles : used],
       flops: (tokens) => (2 * Math.min(T, tokens) * used * K * R * shard.rows) / rows,

@@ -1,7 +1,7 @@
 // Root-mean-square norm of rows.
 import type { Pass } from "../gpu/plan.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
-import { rowsPart, wideLanes } from "./variants.ts";
+import { floatReads, rowsPart, wideLanes } from "./variants.ts";
 
 export interface NormOptions {
   eps: number;
@@ -16,7 +16,7 @@ export function rmsNorm(pass: Pass, x: Tensor, w: Tensor, { eps, offset }: NormO
   const y = pass.scratch([T, C], "rms_norm");
   const { LANES, reduce } = wideLanes(pass.gpu);
   pass.dispatch("rms_norm", [x, w, y], {
-    parts: ["rows/eight", rowsPart(C), "weights/f32", reduce],
+    parts: ["rows/eight", floatReads(C), rowsPart(C), "weights/f32", reduce],
     constants: { K: C, EPS: eps, OFFSET: offset, LANES },
     groups: [T === 1 ? 1 : (tokens) => tokens],
     flops: (tokens) => 4 * Math.min(T, tokens) * C,

@@ -1,12 +1,21 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
 // tile it (matmul). One token of each of several sequences: mat-vec for several columns, in the order of one. A software
-// adapter has kernels of its own (matvec_lanes, matmul_lanes).
+// adapter has kernels of its own (matvec_lanes, matmul_lanes; matvec_tiles for weights that are kept in tiles).
+import { availableParallelism } from "node:os";
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
-import { dims, expectShape, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { matmul, matvec } from "./cards.ts";
+import { dims, expectShape, inTiles, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
-import { readsQuads, softwareLanes, spanParts, spread, weightParts } from "./variants.ts";
+import {
+  octetParts,
+  readsQuads,
+  softwareLanes,
+  spanParts,
+  spread,
+  weightParts,
+  type Reading,
+} from "./variants.ts";
 
 /** What is multiplied: x [T, K], or its norm, which the mat-vec then computes on the way. */
 export interface Source {
@@ -38,11 +47,15 @@ export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Sou
 
 /** One of the kernels of x · Wᵀ, as a shard of W is given to it. */
 export interface Kernel {
-  readonly name: "matvec" | "matvec_lanes" | "matmul" | "matmul_lanes";
+  readonly name: "matvec" | "matvec_lanes" | "matvec_tiles" | "matmul" | "matmul_matrix" | "matmul_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
-  /** Takes rows of W by spans. */
-  readonly spans?: true;
+  /** How it reads W; default: weightParts. */
+  readonly reading?: (shard: Shard, K: number) => Reading;
+  /** Reads blocks through a second binding. */
+  readonly quads?: true;
+  /** Takes rows of x and W by their scales into f16. */
+  readonly scaled?: true;
   /** Reads how many tokens there are. */
   readonly step?: true;
   /** Workgroups for a shard's rows. */
@@ -56,24 +69,28 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   const { y, bias, add } = ending;
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
-  const kernel = chooseKernel(pass, T, W, norm);
-  const step = kernel.step && pass.step;
+  let xScales: Tensor | undefined;
   for (const shard of W.shards) {
-    const quads = kernel.spans && readsQuads(shard.format) ? shard.buffer : undefined;
-    const rows = (kernel.spans ? spanParts : weightParts)(shard.format, K);
-    pass.dispatch(kernel.name, [x, shard.buffer, y, step, bias, add, norm?.w, quads], {
-      parts: [...rows, ...kernel.parts, ...ending.parts],
-      constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...kernel.constants },
+    const kernel = chooseKernel(pass, T, W, norm, shard);
+    const step = kernel.step && pass.step;
+    const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
+    const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
+    if (kernel.scaled) xScales ??= rowScales(pass, x);
+    const scales = kernel.scaled ? [xScales, shardScales(pass, shard, K)] : [];
+    pass.dispatch(kernel.name, [x, shard.place, y, step, bias, add, norm?.w, quads, ...scales], {
+      parts: [...parts, ...kernel.parts, ...ending.parts],
+      constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...constants, ...kernel.constants },
       groups: kernel.groups(shard),
       flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
     });
   }
 }
 
-function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"]): Kernel {
+function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"], shard: Shard): Kernel {
   const [N] = W.shape;
   const lanes = softwareLanes(pass.gpu);
   if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmul(pass, T, W);
+  if (inTiles(shard)) return matvecTiles(T, shard.rows, norm);
   return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, W, norm);
 }
 
@@ -84,19 +101,38 @@ function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"]): K
 function matvecLanes(T: number, N: number, norm: Source["norm"], LANES: number): Kernel {
   const COLUMNS = T === 1 ? 1 : T === 2 ? 2 : 4;
   const rows = 4 * LANES;
-  const input = !norm ? "direct_rows" : T === 1 ? "norm_staged" : "norm_rows";
   const LOTS = norm ? Math.min(8, Math.max(1, Math.floor(N / rows / 32))) : 1;
   return {
     name: "matvec_lanes",
-    parts: ["step", "reduce/subgroup", `inputs/${input}`],
+    parts: ["step", "reduce/subgroup", inputPart(T, norm)],
     constants: { LANES, LOTS, COLUMNS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
-    spans: true,
+    reading: spanParts,
+    quads: true,
     step: true,
     groups: (shard) => [
       ...spread(Math.ceil(shard.rows / (rows * LOTS))),
       T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
     ],
   };
+}
+
+/** As many rows to a workgroup as leave some workgroups for every core: what they share is read once for all of them. */
+function matvecTiles(T: number, rows: number, norm: Source["norm"]): Kernel {
+  const COLUMNS = T === 1 ? 1 : T === 2 ? 2 : 4;
+  const LOT = 32 * Math.min(8, Math.max(1, Math.floor(rows / 32 / (4 * availableParallelism()))));
+  return {
+    name: "matvec_tiles",
+    parts: ["step", "reduce/subgroup", inputPart(T, norm), T === 1 ? "columns/one" : "columns/several"],
+    constants: { LOT, COLUMNS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
+    reading: octetParts,
+    step: true,
+    groups: () => [...spread(Math.ceil(rows / LOT)), T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS)],
+  };
+}
+
+/** How a mat-vec that reads a row by spans gets its input. */
+function inputPart(T: number, norm: Source["norm"]): string {
+  return !norm ? "inputs/direct_rows" : T === 1 ? "inputs/norm_staged" : "inputs/norm_rows";
 }
 
 function matmulLanes(T: number, LANES: number): Kernel {

@@ -1,25 +1,53 @@
 // Which variant of a dense kernel suits a row width and a device; those for software adapters are measured (bench/LOG.md).
 import type { Gpu } from "../gpu/adapter.ts";
-import { isBlockFormat, type WeightFormat } from "../gpu/tensor.ts";
+import { inTiles, isBlockFormat, type Shard } from "../gpu/tensor.ts";
+import { runQuads } from "../gpu/tiles.ts";
 
 /** How rows of K values are moved: 16 bytes at a time where every piece of 8 is whole. */
 export function rowsPart(K: number): string {
   return K % 8 === 0 ? "rows/whole" : "rows/ragged";
 }
 
-/** The parts that read rows of a weight, and move rows as long as those. */
-export function weightParts(format: WeightFormat, K: number): string[] {
-  return ["rows/eight", isBlockFormat(format) ? "rows/planes" : rowsPart(K), `weights/${format}`];
+/** How rows of K floats are read from a buffer of 16- or 32-bit values. */
+export function floatReads(K: number): string {
+  return K % 8 === 0 ? "reads/whole" : "reads/ragged";
 }
 
-/** Whether spans of the format are read 16 bytes at a time, through a second binding of the same buffer. */
-export function readsQuads(format: WeightFormat): boolean {
+/** What kernels read rows of a weight by. */
+export interface Reading {
+  readonly parts: readonly string[];
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+/** What reads rows of a shard, and moves rows as long as those. */
+export function weightParts(shard: Shard, K: number): Reading {
+  const { format } = shard;
+  const [rows, reads] = isBlockFormat(format)
+    ? ["rows/planes", "reads/planes"]
+    : [rowsPart(K), floatReads(K)];
+  const constants: Reading["constants"] = inTiles(shard) ? { RUN: runQuads(format) } : {};
+  return {
+    parts: ["rows/eight", inTiles(shard) ? "reads/tiles" : reads, rows, `weights/${format}`],
+    constants,
+  };
+}
+
+/** Whether spans of a shard are read 16 bytes at a time, through a second binding of the same buffer. */
+export function readsQuads({ format }: Shard): boolean {
   return isBlockFormat(format) && format !== "q2_k" && format !== "q3_k";
 }
 
-/** The same for a kernel that takes a row by spans of 32 values. */
-export function spanParts(format: WeightFormat, K: number): string[] {
-  return [...weightParts(format, K), "rows/span", isBlockFormat(format) ? "spans/blocks" : "spans/pieces"];
+/** The same as weightParts for a kernel that takes a row by spans of 32 values. */
+export function spanParts(shard: Shard, K: number): Reading {
+  const { parts, constants } = weightParts(shard, K);
+  const spans = isBlockFormat(shard.format) ? "spans/blocks" : "spans/pieces";
+  return { parts: [...parts, "rows/span", spans, "inputs/piece"], constants };
+}
+
+/** The same for a kernel that takes eight rows at a time by such spans. */
+export function octetParts(shard: Shard, K: number): Reading {
+  const { parts, constants } = spanParts(shard, K);
+  return { parts: [...parts, isBlockFormat(shard.format) ? "octets/blocks" : "octets/floats"], constants };
 }
 
 export interface Lanes {

@@ -37,7 +37,7 @@ export function layerNorm(pass: Pass, x: Tensor, norm: Tensor, eps: number): Ten
   const y = pass.scratch([T, C], "vision_norm");
   const { LANES, reduce } = wideLanes(pass.gpu);
   pass.dispatch("vision_norm", [x, norm, y, pass.step], {
-    parts: ["rows/eight", "rows/whole", "weights/f32", "step", reduce],
+    parts: ["rows/eight", "reads/whole", "rows/whole", "weights/f32", "step", reduce],
     constants: { K: C, EPS: eps, LANES },
     groups: oneEach(),
     flops: (tokens) => 8 * tokens * C,

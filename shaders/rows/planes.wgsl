@@ -1,11 +1,9 @@
-// planes: rows of K values where K is whole blocks; weights are rows of planes, read by their words. What a plane holds
-// and how is described in engine/formats/blocks/planes.ts, whose dequantisePlanes is the twin of weights/q*.
+// planes: rows of K values where K is whole blocks; weights are rows of planes, read by reads/*. What a plane holds and
+// how is described in engine/formats/blocks/planes.ts, whose dequantisePlanes is the twin of weights/q*.
 //   x: [T, K] f32    W: [N, K] in planes    out: [T, K] f32    gain: [K] f32, of a norm
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> W: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(6) var<storage, read> gain: array<vec4f>;
-@group(0) @binding(7) var<storage, read> quads: array<vec4u>; // W once more, for kernels that read whole blocks
 
 fn x8(t: u32, piece: u32) -> Eight {
   let i = t * (K / 4u) + 2u * piece;
@@ -29,21 +27,21 @@ struct Codes {
 }
 
 // Of a plane of four-bit codes that begins at word `at`.
-fn nibbles(at: u32, piece: u32) -> Codes {
-  let word = W[at + piece];
-  return Codes(word & 0x0f0f0f0fu, (word >> 4u) & 0x0f0f0f0fu);
+fn nibbles(row: u32, at: u32, piece: u32) -> Codes {
+  let codes = word(row, at + piece);
+  return Codes(codes & 0x0f0f0f0fu, (codes >> 4u) & 0x0f0f0f0fu);
 }
 
 // Of a plane of two-bit codes.
-fn pairs(at: u32, piece: u32) -> Codes {
-  let word = W[at + piece / 2u] >> (4u * (piece % 2u));
-  return Codes(word & 0x03030303u, (word >> 2u) & 0x03030303u);
+fn pairs(row: u32, at: u32, piece: u32) -> Codes {
+  let codes = word(row, at + piece / 2u) >> (4u * (piece % 2u));
+  return Codes(codes & 0x03030303u, (codes >> 2u) & 0x03030303u);
 }
 
 // Of a plane of single bits.
-fn bits(at: u32, piece: u32) -> Codes {
-  let word = W[at + piece / 4u] >> (2u * (piece % 4u));
-  return Codes(word & 0x01010101u, (word >> 1u) & 0x01010101u);
+fn bits(row: u32, at: u32, piece: u32) -> Codes {
+  let codes = word(row, at + piece / 4u) >> (2u * (piece % 4u));
+  return Codes(codes & 0x01010101u, (codes >> 1u) & 0x01010101u);
 }
 
 fn joined(low: Codes, high: Codes, shift: u32) -> Codes {
@@ -59,23 +57,23 @@ fn valuesOf(codes: Codes, scale: f32, plus: f32) -> Eight {
 }
 
 // The f16 at index i of a plane.
-fn half(at: u32, i: u32) -> f32 {
-  let both = unpack2x16float(W[at + i / 2u]);
+fn half(row: u32, at: u32, i: u32) -> f32 {
+  let both = unpack2x16float(word(row, at + i / 2u));
   return select(both.x, both.y, i % 2u == 1u);
 }
 
 // The f16 pair at index i of a plane.
-fn halves(at: u32, i: u32) -> vec2f {
-  return unpack2x16float(W[at + i]);
+fn halves(row: u32, at: u32, i: u32) -> vec2f {
+  return unpack2x16float(word(row, at + i));
 }
 
 // The byte at index i of a plane, and the same as two's complement.
-fn byte(at: u32, i: u32) -> u32 {
-  return extractBits(W[at + i / 4u], 8u * (i % 4u), 8u);
+fn byte(row: u32, at: u32, i: u32) -> u32 {
+  return extractBits(word(row, at + i / 4u), 8u * (i % 4u), 8u);
 }
 
-fn signedByte(at: u32, i: u32) -> f32 {
-  return f32(extractBits(bitcast<i32>(W[at + i / 4u]), 8u * (i % 4u), 8u));
+fn signedByte(row: u32, at: u32, i: u32) -> f32 {
+  return f32(extractBits(bitcast<i32>(word(row, at + i / 4u)), 8u * (i % 4u), 8u));
 }
 
 // A block of 32 values. Its codes are signed bytes, four to a word: of piece i the words lo[i] and hi[i].
@@ -87,18 +85,18 @@ struct Coded {
   plus: vec2f,
 }
 
-// Of a plane of signed bytes, from vector `at` on.
-fn bytes32(at: u32, scale: f32) -> Coded {
-  let first = quads[at];
-  let second = quads[at + 1u];
+// Of a plane of signed bytes, from quad `at` on.
+fn bytes32(row: u32, at: u32, scale: f32) -> Coded {
+  let first = quad(row, at);
+  let second = quad(row, at + 1u);
   let lo = vec4u(first.x, first.z, second.x, second.z);
   let hi = vec4u(first.y, first.w, second.y, second.w);
   return Coded(lo, hi, vec2f(scale), vec2f());
 }
 
 // Of a plane of four-bit codes, and what each has above them: the two bits of high.lo[i] and high.hi[i], or one of them.
-fn nibbles32(at: u32, high: Bits32, scale: vec2f, plus: vec2f) -> Coded {
-  let words = quads[at];
+fn nibbles32(row: u32, at: u32, high: Bits32, scale: vec2f, plus: vec2f) -> Coded {
+  let words = quad(row, at);
   let lo = (words & vec4u(0x0f0f0f0fu)) | (high.lo << vec4u(4u));
   let hi = ((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu)) | (high.hi << vec4u(4u));
   return Coded(lo, hi, scale, plus);
@@ -111,20 +109,80 @@ struct Bits32 {
 }
 
 // Of a plane of single bits, from word `at` on.
-fn bits32(at: u32) -> Bits32 {
-  let words = vec4u(W[at]) >> vec4u(0u, 2u, 4u, 6u);
+fn bits32(row: u32, at: u32) -> Bits32 {
+  let words = vec4u(word(row, at)) >> vec4u(0u, 2u, 4u, 6u);
   return Bits32(words & vec4u(0x01010101u), (words >> vec4u(1u)) & vec4u(0x01010101u));
 }
 
-// Of a plane of two-bit codes, from word `at` on.
-fn pairs32(at: u32) -> Bits32 {
-  let first = W[at];
-  let second = W[at + 1u];
-  let words = vec4u(first, first >> 4u, second, second >> 4u);
+// Of a plane of two-bit codes, from word `at` on, an even one.
+fn pairs32(row: u32, at: u32) -> Bits32 {
+  let both = words2(row, at);
+  let words = vec4u(both.x, both.x >> 4u, both.y, both.y >> 4u);
   return Bits32(words & vec4u(0x03030303u), (words >> vec4u(2u)) & vec4u(0x03030303u));
 }
 
 // The pair of bytes at index i of a plane.
-fn bytePair(at: u32, i: u32) -> u32 {
-  return extractBits(W[at + i / 2u], 16u * (i % 2u), 16u);
+fn bytePair(row: u32, at: u32, i: u32) -> u32 {
+  return extractBits(word(row, at + i / 2u), 16u * (i % 2u), 16u);
+}
+
+// Words at … at + 3 of a row, whether or not they are a quad.
+fn four(row: u32, at: u32) -> vec4u {
+  let last = ROW / 4u - 1u;
+  let a = quad(row, min(at / 4u, last));
+  if (at % 4u == 0u) {
+    return a;
+  }
+  let b = quad(row, min(at / 4u + 1u, last));
+  let odd = select(vec4u(a.yzw, b.x), vec4u(a.w, b.xyz), at % 4u == 3u);
+  return select(odd, vec4u(a.zw, b.xy), at % 4u == 2u);
+}
+
+// Of a row's chunk of 256 values, what its eight blocks' codes are multiplied by and what is added then: of the first
+// and of the second 16 values of each, which are the same unless HALVES; nothing but −ZERO · scale is added unless MINIMA.
+struct Factors {
+  first: Eight,
+  second: Eight,
+  firstPlus: Eight,
+  secondPlus: Eight,
+}
+
+fn one_factor(scale: Eight) -> Factors {
+  return Factors(scale, scale, Eight(), Eight());
+}
+
+// Of a plane of f16, from word `at` on.
+fn halves8(row: u32, at: u32) -> Eight {
+  let w = four(row, at);
+  return Eight(
+    vec4f(unpack2x16float(w.x), unpack2x16float(w.y)),
+    vec4f(unpack2x16float(w.z), unpack2x16float(w.w)),
+  );
+}
+
+// Of a plane of f16 pairs, from word `at` on: scales and what is added.
+fn halfPairs8(row: u32, at: u32) -> Factors {
+  let a = halves8(row, at);
+  let b = halves8(row, at + 4u);
+  let scale = Eight(vec4f(a.lo.xz, a.hi.xz), vec4f(b.lo.xz, b.hi.xz));
+  let plus = Eight(vec4f(a.lo.yw, a.hi.yw), vec4f(b.lo.yw, b.hi.yw));
+  return Factors(scale, scale, plus, plus);
+}
+
+// Of four words, bytes 0 and 2 of each, or of each shifted by a byte: bytes 1 and 3.
+fn bytes8(w: vec4u) -> Eight {
+  let low = vec4f(w & vec4u(0xffu));
+  let high = vec4f((w >> vec4u(16u)) & vec4u(0xffu));
+  return Eight(vec4f(low.x, high.x, low.y, high.y), vec4f(low.z, high.z, low.w, high.w));
+}
+
+// The same of bytes in two's complement.
+fn signedBytes8(w: vec4u) -> Eight {
+  let low = vec4f(bitcast<vec4i>(w << vec4u(24u)) >> vec4u(24u));
+  let high = vec4f(bitcast<vec4i>(w << vec4u(8u)) >> vec4u(24u));
+  return Eight(vec4f(low.x, high.x, low.y, high.y), vec4f(low.z, high.z, low.w, high.w));
+}
+
+fn times8(a: Eight, b: f32) -> Eight {
+  return Eight(a.lo * b, a.hi * b);
 }

@@ -1,7 +1,6 @@
 // ragged: the same as rows/whole for any K. Rows begin on 4 bytes and the last piece may be short:
 // what is beyond the row's end reads as 0 and is not written.
 @group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> W: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<storage, read> gain: array<f32>;
 
@@ -33,22 +32,6 @@ fn gain4(k: u32) -> vec4f {
 
 fn gain8(piece: u32) -> Eight {
   return Eight(gain4(8u * piece), gain4(8u * piece + 4u));
-}
-
-fn wordAt(row: u32, i: u32, words: u32) -> u32 {
-  if (i >= words) {
-    return 0u;
-  }
-  return W[row * words + i];
-}
-
-fn words4(row: u32, first: u32, words: u32) -> vec4u {
-  return vec4u(
-    wordAt(row, first, words),
-    wordAt(row, first + 1u, words),
-    wordAt(row, first + 2u, words),
-    wordAt(row, first + 3u, words),
-  );
 }
 
 fn putAt(t: u32, k: u32, value: f32) {

@@ -1,20 +1,30 @@
 // q3_k: d · scale · (code − 4). Planes: 2 low bits of the codes · the bit above them · signed scale of each 16 values
 // · d of each 256.
 override ROW: u32 = (K / 256u * 114u + 15u) / 16u * 4u; // words
+const HALVES = true;
+const MINIMA = false;
+const ZERO = 4.0;
+
 fn weight8(row: u32, piece: u32) -> Eight {
-  let at = row * ROW;
-  let high = at + K / 16u;
+  let high = K / 16u;
   let scales = high + K / 32u;
-  let scale = half(scales + K / 64u, piece / 32u) * signedByte(scales, piece / 2u);
-  return valuesOf(joined(pairs(at, piece), bits(high, piece), 2u), scale, -4.0 * scale);
+  let scale = half(row, scales + K / 64u, piece / 32u) * signedByte(row, scales, piece / 2u);
+  return valuesOf(joined(pairs(row, 0u, piece), bits(row, high, piece), 2u), scale, -ZERO * scale);
 }
 
 fn block32(row: u32, block: u32) -> Coded {
-  let at = row * ROW;
-  let high = at + K / 16u;
+  let high = K / 16u;
   let scales = high + K / 32u;
-  let both = vec2f(unpack4xI8(bytePair(scales, block)).xy) * half(scales + K / 64u, block / 8u);
-  let low = pairs32(at + 2u * block);
-  let above = bits32(high + block);
-  return Coded(low.lo | (above.lo << vec4u(2u)), low.hi | (above.hi << vec4u(2u)), both, -4.0 * both);
+  let both = vec2f(unpack4xI8(bytePair(row, scales, block)).xy) * half(row, scales + K / 64u, block / 8u);
+  let low = pairs32(row, 2u * block);
+  let above = bits32(row, high + block);
+  return Coded(low.lo | (above.lo << vec4u(2u)), low.hi | (above.hi << vec4u(2u)), both, -ZERO * both);
+}
+
+fn factors256(row: u32, chunk: u32) -> Factors {
+  let scales = K / 16u + K / 32u;
+  let both = four(row, scales + 4u * chunk);
+  let d = half(row, scales + K / 64u, chunk);
+  let second = times8(signedBytes8(both >> vec4u(8u)), d);
+  return Factors(times8(signedBytes8(both), d), second, Eight(), Eight());
 }

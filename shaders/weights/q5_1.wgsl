@@ -1,15 +1,21 @@
 // q5_1: d · code + min. Planes: 4 low bits of the codes · the bit above them · d and min of each 32 values.
 override ROW: u32 = (K / 32u * 24u + 15u) / 16u * 4u; // words
+const HALVES = false;
+const MINIMA = true;
+const ZERO = 0.0;
+
 fn weight8(row: u32, piece: u32) -> Eight {
-  let at = row * ROW;
-  let high = at + K / 8u;
-  let dm = halves(high + K / 32u, piece / 4u);
-  return valuesOf(joined(nibbles(at, piece), bits(high, piece), 4u), dm.x, dm.y);
+  let high = K / 8u;
+  let dm = halves(row, high + K / 32u, piece / 4u);
+  return valuesOf(joined(nibbles(row, 0u, piece), bits(row, high, piece), 4u), dm.x, dm.y);
 }
 
 fn block32(row: u32, block: u32) -> Coded {
-  let at = row * ROW;
-  let high = at + K / 8u;
-  let dm = halves(high + K / 32u, block);
-  return nibbles32(at / 4u + block, bits32(high + block), dm.xx, dm.yy);
+  let high = K / 8u;
+  let dm = halves(row, high + K / 32u, block);
+  return nibbles32(row, block, bits32(row, high + block), dm.xx, dm.yy);
+}
+
+fn factors256(row: u32, chunk: u32) -> Factors {
+  return halfPairs8(row, K / 8u + K / 32u + 8u * chunk);
 }

@@ -1,13 +1,19 @@
 // q8_0: d · code. Planes: signed bytes · d of each 32 values.
 override ROW: u32 = (K / 32u * 34u + 15u) / 16u * 4u; // words
+const HALVES = false;
+const MINIMA = false;
+const ZERO = 0.0;
+
 fn weight8(row: u32, piece: u32) -> Eight {
-  let at = row * ROW;
-  let d = half(at + K / 4u, piece / 4u);
-  let word = at + 2u * piece;
-  return Eight(vec4f(unpack4xI8(W[word])) * d, vec4f(unpack4xI8(W[word + 1u])) * d);
+  let d = half(row, K / 4u, piece / 4u);
+  let codes = words2(row, 2u * piece);
+  return Eight(vec4f(unpack4xI8(codes.x)) * d, vec4f(unpack4xI8(codes.y)) * d);
 }
 
 fn block32(row: u32, block: u32) -> Coded {
-  let at = row * ROW;
-  return bytes32(at / 4u + 2u * block, half(at + K / 4u, block));
+  return bytes32(row, 2u * block, half(row, K / 4u, block));
+}
+
+fn factors256(row: u32, chunk: u32) -> Factors {
+  return one_factor(halves8(row, K / 4u + 4u * chunk));
 }

@@ -1,0 +1,141 @@
+// matmul_matrix with its matrices emulated in workgroup memory (shaders/matrix/emulated.wgsl): all of its indexing, scaling
+// and rounding is run, on adapters that multiply no matrices.
+import { afterAll, expect, test, vi } from "vitest";
+import { asCard, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
+import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { runOps, weightOf } from "../../test-fixtures/run.ts";
+import { f16ToF32, f32ToF16 } from "../formats/halves.ts";
+import type { Gpu } from "../gpu/adapter.ts";
+import type { Pass } from "../gpu/plan.ts";
+import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
+import * as reference from "../reference/linear.ts";
+import { linear } from "./linear.ts";
+
+vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
+
+const device = await testGpu();
+const made: (Tensor | Weight)[] = [];
+afterAll(() => free(...made));
+
+function kept<T extends Tensor | Weight>(value: T): T {
+  made.push(value);
+  return value;
+}
+
+/** The device as a card that multiplies matrices of this shape. */
+function withMatrices(shape: string): Gpu {
+  const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
+  const card = asCard(device);
+  const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
+  return {
+    ...card,
+    has: { ...card.has, subgroupMatrix: true, f16: true },
+    report: { ...card.report, subgroupMatrixConfigs },
+    tuning: Tuning.only(`matrices ${shape}`),
+  };
+}
+
+/** A pass whose kernels find no matrices on the device. */
+function emulating(pass: Pass, used: string[]): Pass {
+  const { gpu, capacity, batch, step, rank } = pass;
+  return {
+    ...{ gpu, capacity, batch, step, rank },
+    scratch: (...given) => pass.scratch(...given),
+    sum: (part) => pass.sum(part),
+    send: (...given) => pass.send(...given),
+    receive: (...given) => pass.receive(...given),
+    keep: (name, tensor) => pass.keep(name, tensor),
+    dispatch: (kernel, bindings, options) => {
+      used.push(kernel);
+      const parts = options.parts?.map((part) => (part === "matrix/units" ? "matrix/emulated" : part));
+      pass.dispatch(kernel, bindings, { ...options, ...(parts ? { parts } : {}) });
+    },
+  };
+}
+
+interface Case {
+  shape: string;
+  T: number;
+  K: number;
+  N: number;
+}
+
+async function run(c: Case, x: Float32Array<ArrayBuffer>, weights: Float32Array<ArrayBuffer>) {
+  const { T, K, N } = c;
+  const gpu = withMatrices(c.shape);
+  const capacity = T + 3;
+  const { bytes, values: W } = pack("bf16", weights, K);
+  const [bias, add] = [noise(N, 3), noise(T * N, 4)];
+  const xs = kept(permanent(gpu, "x", [capacity, K], poisoned(x, capacity, K)));
+  const weight = kept(weightOf(gpu, [N, K], "bf16", bytes));
+  const options = {
+    bias: kept(permanent(gpu, "bias", [N], bias)),
+    add: kept(permanent(gpu, "add", [capacity, N], poisoned(add, capacity, N))),
+  };
+  const used: string[] = [];
+  const [y] = await runOps(gpu, { capacity, tokens: T }, (pass) => {
+    const on = emulating(pass, used);
+    return [linear(on, xs, weight, options)];
+  });
+  expect(used).toContain("matmul_matrix");
+  const twin = (a: Float32Array, b: Float32Array) => reference.linear(a, b, c, { bias, add });
+  const count = T * N;
+  const rest = (y as Float32Array).subarray(count);
+  expect(
+    rest.every((value) => value === 0),
+    "rows beyond the run's tokens are left alone",
+  ).toBe(true);
+  return { y: (y as Float32Array).subarray(0, count), twin, W };
+}
+
+/** What f16 makes of a row that was taken into its range, and back. */
+function rounded(values: Float32Array, K: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < values.length; r += K) {
+    const row = values.subarray(r, r + K);
+    const most = row.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    const scale = 2 ** (14 - Math.max(-100, Math.floor(Math.log2(most))));
+    out.set(
+      f16ToF32(f32ToF16(row.map((value) => value * scale))).map((value) => value / scale),
+      r,
+    );
+  }
+  return out;
+}
+
+test.each([
+  { shape: "16x16x16", T: 70, K: 70, N: 75 },
+  { shape: "8x16x16", T: 9, K: 40, N: 36 },
+] satisfies Case[])("%o", async (c: Case) => {
+  const x = noise(c.T * c.K, 1);
+  const { y, twin, W } = await run(c, x, noise(c.N * c.K, 2));
+  const want = twin(rounded(x, c.K), rounded(W, c.K));
+  expectClose(y, want, 1e-4, "against the twin of rounded inputs");
+  expectClose(y, twin(x, W), 5e-2, "against the exact one"); // some inputs are 20
+  expect(() =>
+    expectClose(
+      y,
+      twin(
+        x.map((v, i) => (i % c.K < 32 ? v : 0)),
+        W,
+      ),
+      2e-2,
+    ),
+  ).toThrow(); // a lost tail of K
+});
+
+test("outliers: rows far beyond f16, tiny rows, and both in one", async () => {
+  const c = { shape: "16x16x16", T: 70, K: 70, N: 75 };
+  const sizes = [1, 1e9, 1e-9, 3e4, 0];
+  const x = noise(c.T * c.K, 5).map((value, i) => value * sizes[Math.floor(i / c.K) % sizes.length]!);
+  const weights = noise(c.N * c.K, 6).map(
+    (value, i) => value * sizes[(Math.floor(i / c.K) + 2) % sizes.length]!,
+  );
+  for (let n = 0; n < c.N; n += 3) weights[n * c.K + (n % c.K)] = 3e6; // one of a row
+  const { y, twin, W } = await run(c, x, weights);
+  expectClose(y, twin(rounded(x, c.K), rounded(W, c.K)), 1e-4, "against the twin of rounded inputs");
+  const unscaled = (values: Float32Array) =>
+    f16ToF32(f32ToF16(values.map((v) => Math.min(65504, Math.max(-65504, v)))));
+  expect(() => expectClose(y, twin(unscaled(x), unscaled(W)), 1e-1)).toThrow();
+});

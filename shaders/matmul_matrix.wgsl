@@ -1,0 +1,103 @@
+// matmul_matrix: y[t,n] = epilogue(Σk x[t,k] · W[n,k])   for many tokens, on a device that multiplies matrices
+//   x: [T, K] f32    W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
+//   scales of x [T] and of W [ROWS]: there and back (row_scales)
+//   one workgroup of four subgroups per tile of 64 × 64 results, 32 × 32 to a subgroup. 32 k at a time, both operands
+//   are scaled into f16's range and kept in workgroup memory; products are exact and sums are f32. Scales are powers of
+//   two, so what is lost is x's rounding to 11 bits, and W's where it has more. Uses step, matrix/*, rows/*, weights/*
+//   and epilogue/*
+override K: u32;
+override N: u32;
+override FIRST: u32;
+override ROWS: u32;
+override WIDTH: u32; // lanes of a subgroup
+
+const SIDE = 64u;
+const PART = 32u; // of a subgroup
+const DEPTH = 32u;
+const STRIDE = DEPTH + 8u; // so that rows begin in different banks
+const DOWN = PART / ROWS_EACH;
+const ACROSS = PART / COLUMNS_EACH;
+
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> step: Step;
+@group(0) @binding(8) var<storage, read> xScales: array<vec2f>;
+@group(0) @binding(9) var<storage, read> wScales: array<vec2f>;
+
+// x as [t][k], behind it W as [n][k].
+var<workgroup> operands: array<Half, 2u * SIDE * STRIDE>;
+var<workgroup> results: array<f32, 4u * ROWS_EACH * COLUMNS_EACH>; // a matrix of each subgroup, [t][n]
+
+fn put8Halves(at: u32, value: Eight, scale: f32) {
+  // Only an infinity is still beyond f16 here.
+  let lo = clamp(value.lo * scale, vec4f(-65504.0), vec4f(65504.0));
+  let hi = clamp(value.hi * scale, vec4f(-65504.0), vec4f(65504.0));
+  for (var i = 0u; i < 4u; i++) {
+    operands[at + i] = halfOf(lo[i]);
+    operands[at + 4u + i] = halfOf(hi[i]);
+  }
+}
+
+// What takes four neighbouring results out of the scales of x and W.
+fn back(token: u32, n: u32) -> vec4f {
+  let last = ROWS - 1u;
+  let w = vec4f(
+    wScales[min(n, last)].y,
+    wScales[min(n + 1u, last)].y,
+    wScales[min(n + 2u, last)].y,
+    wScales[min(n + 3u, last)].y,
+  );
+  return xScales[token].y * w;
+}
+
+@compute @workgroup_size(4u * WIDTH)
+fn matmul_matrix(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x * SIDE;
+  let t = group.y * SIDE;
+  let part = lane / WIDTH;
+  let down = part / 2u * PART;
+  let across = part % 2u * PART;
+  var sums: array<Sums, DOWN * ACROSS>;
+  for (var i = 0u; i < count(DOWN * ACROSS); i++) {
+    sums[i] = noSums(i);
+  }
+  for (var k = 0u; k < K; k += DEPTH) {
+    workgroupBarrier(); // the previous step may still be read
+    for (var j = lane; j < count(SIDE * DEPTH / 8u); j += 4u * WIDTH) {
+      let line = j / (DEPTH / 8u);
+      let piece = j % (DEPTH / 8u);
+      // Rows past the end read the last one and are not stored.
+      let token = min(t + line, step.tokens - 1u);
+      let n = min(row + line, ROWS - 1u);
+      let x = within(x8(token, k / 8u + piece), k / 8u + piece);
+      let w = within(weight8(n, k / 8u + piece), k / 8u + piece);
+      put8Halves(line * STRIDE + 8u * piece, x, xScales[token].x);
+      put8Halves((SIDE + line) * STRIDE + 8u * piece, w, wScales[n].x);
+    }
+    workgroupBarrier();
+    for (var d = 0u; d < count(DEPTH); d += DEPTH_EACH) {
+      for (var b = 0u; b < count(ACROSS); b++) {
+        let right = rightAt((SIDE + across + b * COLUMNS_EACH) * STRIDE + d);
+        for (var a = 0u; a < count(DOWN); a++) {
+          let left = leftAt((down + a * ROWS_EACH) * STRIDE + d);
+          sums[a * ACROSS + b] = multiplied(left, right, sums[a * ACROSS + b], lane);
+        }
+      }
+    }
+  }
+  let own = part * ROWS_EACH * COLUMNS_EACH;
+  for (var i = 0u; i < count(DOWN * ACROSS); i++) {
+    workgroupBarrier(); // the matrix before may still be read
+    keepSums(sums[i], own, lane);
+    workgroupBarrier();
+    let top = t + down + i / ACROSS * ROWS_EACH;
+    let left = row + across + i % ACROSS * COLUMNS_EACH;
+    for (var j = lane % WIDTH; j < count(ROWS_EACH * COLUMNS_EACH / 4u); j += WIDTH) {
+      let token = top + 4u * j / COLUMNS_EACH;
+      let n = left + 4u * j % COLUMNS_EACH;
+      if (token < step.tokens) {
+        let at = own + 4u * j;
+        store4(token, n, vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]) * back(token, n));
+      }
+    }
+  }
+}

@@ -1,0 +1,16 @@
+// reads/planes: W [N, K] in a buffer, rows of ROW words that are whole quads, read by words as well.
+@group(0) @binding(1) var<storage, read> W: array<u32>;
+@group(0) @binding(7) var<storage, read> quads: array<vec4u>; // W once more, for kernels that read whole blocks
+
+fn word(row: u32, i: u32) -> u32 {
+  return W[row * ROW + i];
+}
+
+// i is even.
+fn words2(row: u32, i: u32) -> vec2u {
+  return vec2u(word(row, i), word(row, i + 1u));
+}
+
+fn quad(row: u32, i: u32) -> vec4u {
+  return quads[row * (ROW / 4u) + i];
+}
