@@ -23,8 +23,13 @@ export const Config = v.strictObject({
   port: v.optional(v.pipe(Count, v.maxValue(65_535)), defaultPort),
   /** Index in the list of `neuron devices`, or several; one named twice is two logical devices. Default: the best one. */
   device: v.exactOptional(v.union([Count, v.pipe(v.array(Count), v.minLength(1), v.maxLength(64))])),
-  /** Over how many of several devices a model is spread that says nothing else; default: over all. */
+  /**
+   * Over how many of several devices a model is spread that says nothing else, with a part of every layer on each;
+   * default: over all, by the way that is quicker.
+   */
   tensor_parallel: v.exactOptional(v.pipe(Count, v.minValue(1))),
+  /** The same with some of the layers on each. */
+  pipeline_parallel: v.exactOptional(v.pipe(Count, v.minValue(1))),
   /** How much of a model each of the devices gets, in proportion to the others; default: all the same. */
   weights: v.exactOptional(Weights),
   /** As what devices exchange partial sums: exactly, or rounded to half the bytes. */
@@ -120,6 +125,7 @@ export const Config = v.strictObject({
         /** Of this neuron's devices, those over which it is spread; the first of them leads. */
         devices: v.exactOptional(v.pipe(v.array(Count), v.minLength(1))),
         tensor_parallel: v.exactOptional(v.pipe(Count, v.minValue(1))),
+        pipeline_parallel: v.exactOptional(v.pipe(Count, v.minValue(1))),
         weights: v.exactOptional(Weights),
       }),
     ),

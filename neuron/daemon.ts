@@ -97,6 +97,7 @@ function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
     ...devicesOf(config),
     adapter: config.adapter,
     tensorParallel: config.tensor_parallel,
+    pipelineParallel: config.pipeline_parallel,
     weights: config.weights,
     wire: config.sum_format,
     maxQueue: config.max_queue,
@@ -136,7 +137,8 @@ function imageLimits(images: Config["images"]): NonNullable<EngineOptions["image
 }
 
 function wantedModel(model: Config["default_models"][number]): Wanted {
-  const { model_id, source, context_length, quant, devices, tensor_parallel, weights } = model;
+  const { model_id, source, context_length, quant, devices, weights } = model;
+  const { tensor_parallel, pipeline_parallel } = model;
   return {
     id: model_id,
     ...(source === undefined ? {} : { source }),
@@ -144,6 +146,7 @@ function wantedModel(model: Config["default_models"][number]): Wanted {
     ...(context_length === undefined ? {} : { contextLength: context_length }),
     ...(devices === undefined ? {} : { devices }),
     ...(tensor_parallel === undefined ? {} : { tensorParallel: tensor_parallel }),
+    ...(pipeline_parallel === undefined ? {} : { pipelineParallel: pipeline_parallel }),
     ...(weights === undefined ? {} : { weights }),
   };
 }
@@ -167,6 +170,8 @@ function tell(models: Models, log: Log): void {
     const megabytes = Math.ceil((weightBytes + cacheBytes + scratchBytes) / 2 ** 20);
     const sizes = `${megabytes} MiB, context of ${contextLength} tokens, ${dispatchesPerToken} dispatches a token`;
     for (const line of planTables(id, model!.info)) log.info(line);
+    const { spread } = model!.info;
+    if (spread) log.info(`${id}: ${spread.why}${spread.layers ? ` (${spread.layers.join(" + ")})` : ""}`);
     log.info(`${id}: loaded in ${seconds.toFixed(1)} s, ${sizes}`);
   });
   models.events.on("failed", ({ id }, error) => {

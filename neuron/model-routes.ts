@@ -24,6 +24,7 @@ export function modelRoutes(app: FastifyInstance, { models }: { models: Models }
       ...(body.quant ? { quant: body.quant } : {}),
       ...(body.devices && body.devices.length > 0 ? { devices: body.devices } : {}),
       ...(body.tensor_parallel ? { tensorParallel: body.tensor_parallel } : {}),
+      ...(body.pipeline_parallel ? { pipelineParallel: body.pipeline_parallel } : {}),
       ...(body.weights && body.weights.length > 0 ? { weights: body.weights } : {}),
     });
     return { status: "loaded", model_id: entry.id };

@@ -20,6 +20,7 @@ export interface Wanted {
   /** LoadOptions; what is not said is as it was when the model was here before. */
   devices?: readonly number[];
   tensorParallel?: number;
+  pipelineParallel?: number;
   weights?: readonly number[];
 }
 
@@ -30,7 +31,7 @@ interface Known {
   spread: ModelSpread;
 }
 
-type ModelSpread = Pick<LoadOptions, "devices" | "tensorParallel" | "weights">;
+type ModelSpread = Pick<LoadOptions, "devices" | "tensorParallel" | "pipelineParallel" | "weights">;
 
 /** Makes the files of a hub name be here; says what their floats are still to be quantised to. */
 export type Fetch = (
@@ -315,11 +316,13 @@ export class Models {
 const lookAgainMs = 20;
 
 /** Undefined where nothing is said of it. */
-function spreadOf({ devices, tensorParallel, weights }: Wanted): ModelSpread | undefined {
-  if (!devices && tensorParallel === undefined && !weights) return undefined;
+function spreadOf({ devices, tensorParallel, pipelineParallel, weights }: Wanted): ModelSpread | undefined {
+  if (!devices && tensorParallel === undefined && pipelineParallel === undefined && !weights)
+    return undefined;
   return {
     ...(devices && { devices }),
     ...(tensorParallel !== undefined && { tensorParallel }),
+    ...(pipelineParallel !== undefined && { pipelineParallel }),
     ...(weights && { weights }),
   };
 }

@@ -95,6 +95,14 @@ export const ModelMemory = v.looseObject({
   devices: v.exactOptional(
     v.array(v.looseObject({ index: Count, total_bytes: Count, budget_bytes: v.nullable(Count) })),
   ),
+  /** How it is spread over them, and why so; how many layers each has, where those are divided. */
+  spread: v.exactOptional(
+    v.looseObject({
+      by: v.picklist(["tensor", "pipeline"]),
+      why: v.string(),
+      layers: v.exactOptional(v.array(Count)),
+    }),
+  ),
 });
 export type ModelMemory = v.InferOutput<typeof ModelMemory>;
 
@@ -193,8 +201,10 @@ export const LoadRequest = v.strictObject({
   devices: v.nullish(v.array(Count)),
   /** A block type that floats are quantised to (q4_k), or which of several GGUF files (Q4_K_M). */
   quant: v.nullish(v.pipe(v.string(), v.nonEmpty())),
-  /** Over how many devices, where none are named. */
+  /** Over how many devices, with a part of every layer on each. */
   tensor_parallel: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
+  /** Over how many devices, with some of the layers on each. With neither, the quicker of both by what is measured. */
+  pipeline_parallel: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(1))),
   /** How much of it each device gets, in proportion to the others. */
   weights: v.nullish(v.array(v.pipe(v.number(), v.gtValue(0)))),
 });

@@ -3,7 +3,7 @@
 import { hostname, release, type as osType } from "node:os";
 import type { FastifyInstance } from "fastify";
 import { blockTypes } from "../engine/formats/locate.ts";
-import type { DeviceReport, Engine } from "../engine/serve/types.ts";
+import type { DeviceReport, Engine, ModelSpread } from "../engine/serve/types.ts";
 import { distinct, type MemoryFigures } from "./memory.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Entry, Models } from "./models.ts";
@@ -132,9 +132,17 @@ function formOf({ model }: Entry): Pick<ModelHealth, "format" | "quant"> {
   return model ? { format: model.info.format, quant: model.info.quant } : {};
 }
 
+function spreadOf({
+  by,
+  why,
+  layers,
+}: ModelSpread): NonNullable<NonNullable<ModelHealth["memory"]>["spread"]> {
+  return { by, why, ...(layers && { layers: [...layers] }) };
+}
+
 function memoryOf({ model }: Entry): Pick<ModelHealth, "memory"> {
   if (!model) return {};
-  const { plans, devices } = model.info;
+  const { plans, devices, spread } = model.info;
   const budget_bytes = plans.map(({ budget }) => budget?.bytes ?? null);
   const parts = new Map<string, number>();
   for (const { what, bytes } of plans.flatMap((plan) => plan.parts))
@@ -147,6 +155,7 @@ function memoryOf({ model }: Entry): Pick<ModelHealth, "memory"> {
     budget_bytes: budget_bytes.includes(null) ? null : budget_bytes.reduce((sum: number, b) => sum + b!, 0),
     parts: [...parts].map(([what, bytes]) => ({ what, bytes })),
     ...(plans.length > 1 && { devices: each }),
+    ...(spread && { spread: spreadOf(spread) }),
   };
   return { memory };
 }

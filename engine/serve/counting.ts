@@ -2,9 +2,12 @@
 // be asked for, buffer for buffer; nothing is computed, compiled or kept.
 import type { Gpu } from "../gpu/adapter.ts";
 
+/** Of the textures that weights are kept in (gpu/tiles.ts). */
+const texelBytes = 16;
+
 export interface CountingGpu {
   gpu: Gpu;
-  /** Of all buffers so far, as allocated. */
+  /** Of all buffers and textures so far, as allocated. */
   readonly counted: { bytes: number; buffers: number };
 }
 
@@ -19,12 +22,21 @@ export function countingGpu(
       counted.buffers += 1;
       return { size, destroy: () => undefined };
     },
+    createTexture({ size: [width, height] }: { size: [number, number] }) {
+      counted.bytes += texelBytes * width * height;
+      counted.buffers += 1;
+      return { width, height, destroy: () => undefined };
+    },
     createShaderModule: () => ({ getCompilationInfo: async () => ({ messages: [] }) }),
     createComputePipelineAsync: async () => ({ getBindGroupLayout: () => ({}) }),
     createBindGroup: () => ({}),
     pushErrorScope: () => undefined,
     popErrorScope: async () => null,
-    queue: { writeBuffer: () => undefined, onSubmittedWorkDone: async () => undefined },
+    queue: {
+      writeBuffer: () => undefined,
+      writeTexture: () => undefined,
+      onSubmittedWorkDone: async () => undefined,
+    },
   };
   const { limits, report, has, subgroupSize, tuning } = like;
   const gpu = { device, limits, report, has, subgroupSize, tuning } as unknown as Gpu;

@@ -22,6 +22,8 @@ export interface EngineOptions extends GpuOptions, TuningOptions {
   devices?: readonly number[] | undefined;
   /** For loads that do not say it themselves: LoadOptions.tensorParallel; default: all devices. */
   tensorParallel?: number | undefined;
+  /** The same for LoadOptions.pipelineParallel. With neither, whatever is quicker by what was measured. */
+  pipelineParallel?: number | undefined;
   /** How much of a model each device gets, in proportion to the others; default: all the same. */
   weights?: readonly number[] | undefined;
   /** As what sums over devices are sent: exactly (default), or in half the bytes. */
@@ -80,6 +82,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
     faults,
     devices,
     tensorParallel,
+    pipelineParallel,
     weights,
     wire = "f32",
     strict,
@@ -97,7 +100,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const limit = (ms: number | undefined) =>
     ms === undefined ? defaultLimitMs : { hardware: ms, software: ms };
   const gpus = devices?.map((device) => ({ ...gpu, device })) ?? [gpu];
-  const spread = { tensorParallel, weights };
+  const spread = { tensorParallel, pipelineParallel, weights };
   checkSpread(spread, gpus.length);
   const limits = { stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
   const threads = { gpus, spread, wire, tuning: { strict, autotune }, ...limits };

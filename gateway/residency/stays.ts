@@ -105,7 +105,7 @@ export class Stays {
     const entry = this.entry(model);
     if (!entry) return { model_id: model };
     const { source = model, quant, context_length } = entry;
-    const spread = devices.length > 1 && { devices: [...devices], tensor_parallel: devices.length };
+    const spread = devices.length > 1 && { devices: [...devices] }; // by which way, the neuron finds out
     return {
       ...{ model_id: model, source, ...spread },
       ...(quant !== undefined && { quant }),

@@ -20,6 +20,7 @@ export interface StoreFlags {
 
 export interface ServeFlags extends DeviceFlags, StoreFlags {
   tensorParallel?: number;
+  pipelineParallel?: number;
   deviceWeights?: number[];
   host?: string;
   port?: number;
@@ -71,7 +72,8 @@ export function numbers(text: string): number[] {
 /** How a model is spread over several devices. */
 export function spreadOptions(command: Command): Command {
   return command
-    .option("--tensor-parallel <count>", "over how many of several devices (default: all)", integer)
+    .option("--tensor-parallel <count>", "a part of every layer on each of so many devices", integer)
+    .option("--pipeline-parallel <count>", "some of the layers on each of so many devices", integer)
     .option("--device-weights <list>", "how much of a model each device gets, such as 2,1", numbers);
 }
 
@@ -89,6 +91,7 @@ export function settings(flags: ServeFlags, env: NodeJS.ProcessEnv): LoadedConfi
       port: flags.port,
       device: flags.device,
       tensor_parallel: flags.tensorParallel,
+      pipeline_parallel: flags.pipelineParallel,
       weights: flags.deviceWeights,
       adapter: flags.adapter,
       context_length: flags.context,

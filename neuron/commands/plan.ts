@@ -16,6 +16,7 @@ interface PlanFlags extends DeviceFlags {
   quant?: string;
   cacheDir?: string;
   tensorParallel?: number;
+  pipelineParallel?: number;
   deviceWeights?: number[];
 }
 
@@ -54,10 +55,15 @@ async function runPlan({ env }: World, { model, maxInFlight, ...flags }: PlanFla
     ...(quant === undefined ? {} : { quant }),
     ...(config.memory_limit_mb === undefined ? {} : { memoryLimitMb: config.memory_limit_mb }),
   };
-  const { device, adapter, tensor_parallel: tensorParallel, weights } = config;
+  const { device, adapter, weights } = config;
+  const spread = {
+    tensorParallel: config.tensor_parallel,
+    pipelineParallel: config.pipeline_parallel,
+    weights,
+  };
   const devices = Array.isArray(device) ? device : [device];
   const gpus = devices.map((one) => ({ device: one, adapter }));
-  const plans = await planLoad(path, options, gpus, { tensorParallel, weights });
+  const plans = await planLoad(path, options, gpus, spread);
   if (flags.json) print(JSON.stringify(plans.length === 1 ? plans[0] : plans, undefined, 2));
   else
     for (const [rank, plan] of plans.entries()) {
