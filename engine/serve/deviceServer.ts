@@ -25,6 +25,8 @@ type LoadMessage = Extract<ToWorker, { type: "load" }>;
 const lossLimitMs = 100;
 /** Until what a destroyed device still owes has come back, ms. */
 const settledMs = 100;
+/** Until no turn begins any more; one that hangs is not waited for longer, ms. */
+const stopLimitMs = 2_000;
 
 /** Serves a port until it is told to close. */
 export async function serveDevice(port: MessagePort, data: ThreadData): Promise<void> {
@@ -52,6 +54,7 @@ export async function serveDevice(port: MessagePort, data: ThreadData): Promise<
     });
   });
   gpu.destroy();
+  await Promise.race([server.stopped(), sleep(stopLimitMs)]);
   await sleep(settledMs);
   post({ type: "closed" });
   port.close();
@@ -130,6 +133,11 @@ class DeviceServer {
     else if (message.type === "abandon") this.#over = true;
     else await this.#close();
     return message.type === "close" || message.type === "abandon";
+  }
+
+  /** Those who wait get no turn on a destroyed device: what a turn asks of it there would be owed when the thread ends. */
+  async stopped(): Promise<void> {
+    await Promise.all([...this.#models.values()].map(({ turns }) => turns.stop()));
   }
 
   /** Tells once that nothing here can be used any longer. */

@@ -122,7 +122,7 @@ test("a device that is lost at every reading is given up; a load tries once more
   await until(() => engine.health.state !== "recovering");
   expect(engine.health).toMatchObject({ state: "failed", losses: 3 });
   expect(model.state).toBe("failed");
-  await expect(ask(model)).rejects.toMatchObject({ code: "device_lost", details: { retryAfter: 60 } });
+  await expect(ask(model)).rejects.toMatchObject({ code: "device_lost", details: { retryAfter: 15 } });
   expect(await ask(await load(engine))).toBe(known.content);
   expect(engine.health.state).toBe("ready");
 });
