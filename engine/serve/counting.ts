@@ -25,7 +25,7 @@ export function countingGpu(
     createTexture({ size: [width, height] }: { size: [number, number] }) {
       counted.bytes += texelBytes * width * height;
       counted.buffers += 1;
-      return { width, height, destroy: () => undefined };
+      return { width, height, createView: () => ({}), destroy: () => undefined };
     },
     createShaderModule: () => ({ getCompilationInfo: async () => ({ messages: [] }) }),
     createComputePipelineAsync: async () => ({ getBindGroupLayout: () => ({}) }),
