@@ -168,7 +168,7 @@ class DeviceServer {
     const hooks = {
       ...{ promised, ...means, pulse: this.#pulse },
       onProgress: this.#progressOf(model),
-      onStep: (step: Step) => this.#stepped(step, this.#models.get(model)!.runner),
+      onStep: (step: Step) => this.#stepped(step, this.#models.get(model)?.runner), // none while it is unloaded
     };
     if (!team) return loadModel(this.#gpu, folder, options, hooks);
     const lost = (error: unknown) => this.lost(asLoss(error));
@@ -225,7 +225,7 @@ class DeviceServer {
     void follower.ended.then(() => this.#followers.delete(follower));
   }
 
-  #stepped({ prefill, decode }: Step, runner: Runner): void {
+  #stepped({ prefill, decode }: Step, runner: Runner | undefined): void {
     if (prefill) this.#reach("prefill", runner);
     if (decode.length > 0) this.#reach("decode", runner);
   }
@@ -234,7 +234,7 @@ class DeviceServer {
     this.#faults.reach(point, {
       destroyDevice: () => this.#gpu.destroy(),
       hang: () => {
-        runner!.turn = () => new Promise(() => undefined);
+        if (runner) runner.turn = () => new Promise(() => undefined);
       },
     });
   }
