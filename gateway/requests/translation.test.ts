@@ -75,7 +75,7 @@ describe.each(dialects)("%s", (_, { path, body, ended }) => {
     b.answer = hello;
     const gateway = await openGateway({ neurons: { a, b } });
     // Without a key of its own a response is a conversation of its own, and may begin with either.
-    for (let i = 0; i < 6 && a.requests.length === 0; i++) {
+    for (let i = 0; i < 40 && a.requests.length === 0; i++) {
       const response = await post(gateway, { ...body, stream }, { path });
       expect([response.status, response.headers.get("x-cortex-neuron")]).toEqual([200, "b"]);
       expect(await response.text()).toContain("Hel");
