@@ -14,14 +14,14 @@ export class Content {
   readonly tokens: number[];
   readonly pictures: readonly Picture[];
   /** Only those of the same name ever have the same keys. */
-  readonly #name: string;
+  readonly name: string;
   /** Keys of the full pages asked for so far. */
   readonly #pages: string[] = [];
 
   constructor(tokens: readonly number[], pictures: readonly Picture[], name = "") {
     this.tokens = [...tokens];
     this.pictures = pictures;
-    this.#name = name;
+    this.name = name;
   }
 
   /** The key of page `index`, which is full. */
@@ -35,7 +35,7 @@ export class Content {
       throw new Error(`the key of tokens ${from} to ${to} of ${this.tokens.length}`);
     const units: number[] = [];
     for (let i = from; i < to; i += 1) units.push(this.tokens[i]! >>> 16, this.tokens[i]! & 0xffff);
-    return String.fromCharCode(...units) + this.#pictureKey(from, to) + this.#name;
+    return String.fromCharCode(...units) + this.#pictureKey(from, to) + this.name;
   }
 
   /**

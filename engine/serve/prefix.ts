@@ -156,15 +156,11 @@ export class PrefixCache {
     return shared;
   }
 
-  /** Forgets all that begins with the content's first page, or is shorter and begins it; nobody uses it any more. */
-  forget(content: Content): void {
-    const { length } = content.tokens;
-    const first = length >= PAGE ? this.#root.children.get(content.page(0)) : undefined;
-    if (first) this.#fell(first);
-    for (const snapshot of [...this.#root.snapshots.values()]) {
-      const { tokens, tail } = snapshot;
-      if (tokens <= length && content.key(0, tokens) === tail) this.#dropSnapshot(snapshot);
-    }
+  /** Forgets all contents of a name; nobody uses them any more. */
+  forget({ name }: Content): void {
+    const { children, snapshots } = this.#root;
+    for (const [key, child] of [...children]) if (key.endsWith(name)) this.#fell(child);
+    for (const [tail, snapshot] of [...snapshots]) if (tail.endsWith(name)) this.#dropSnapshot(snapshot);
   }
 
   /** Forgets everything, reserved slots included, as when the device was lost. */
