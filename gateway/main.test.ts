@@ -196,7 +196,7 @@ test.each([
 
 test("listening wider is said", async () => {
   const run = cortex(["serve", "--listen", "0.0.0.0:0", "--metrics-listen", "127.0.0.1:0"]);
-  await until(() => run.out.includes("ready:"));
+  await until(() => run.out.includes("/v1/chat/completions") && run.out.includes("warning:")); // two pipes
   expect(run.out).toMatch(
     /^warning: 0\.0\.0\.0:0 can be reached from other machines, and nobody is asked for a key$/m,
   );
