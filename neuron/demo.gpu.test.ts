@@ -49,7 +49,7 @@ beforeAll(async () => {
     });
     daemon.once("close", (code) => reject(new Error(`it ended with ${code}: ${log}`)));
   });
-}, 120_000);
+}, 240_000);
 
 afterAll(async () => {
   const code = new Promise((resolve) => daemon.once("close", resolve));
