@@ -29,32 +29,26 @@ if (!existsSync("/usr/bin/chromium"))
   console.log("The page's tests in a browser are skipped; .ci/install-chromium adds Chromium on Debian");
 
 /**
- * What is above the kernels behaves alike on every adapter, and SwiftShader takes minutes for it: where lavapipe runs
- * these too, once is enough, as for matrices that are emulated. SwiftShader alone runs all.
+ * What SwiftShader runs where lavapipe runs everything: the adapter, the kernels, and one model held against the
+ * reference. What is above the kernels behaves alike on every adapter, and SwiftShader, which keeps no compiled shaders,
+ * takes half an hour for it. SwiftShader alone runs all.
  */
-const onceIsEnough = [
-  ...["neuron/structured.gpu.test.ts", "engine/serve/recovery.gpu.test.ts", "engine/serve/stuck.gpu.test.ts"],
-  ...[
-    "engine/serve/formats.gpu.test.ts",
-    "engine/ops/matrices.gpu.test.ts",
-    "engine/serve/prefix.formats.gpu.test.ts",
-    "engine/verify/kvCache.gpu.test.ts",
-    "engine/verify/formats.gpu.test.ts",
-    "engine/verify/spread.gpu.test.ts",
-    "gateway/residency/cold-load.gpu.test.ts",
-    "engine/serve/team/team.gpu.test.ts",
-  ],
+const onBoth = ["engine/gpu/**", "engine/ops/**", "engine/verify/verify.gpu.test.ts"];
+const slowThere = [
+  "engine/ops/batch.gpu.test.ts",
+  "engine/ops/vision.gpu.test.ts",
+  "engine/ops/matrices.gpu.test.ts",
 ];
 
 function gpuProject(adapter: string, _: number, all: readonly string[]) {
-  const spared = adapter === "swiftshader" && all.includes("lavapipe") ? onceIsEnough : [];
+  const brief = adapter === "swiftshader" && all.includes("lavapipe");
   return {
     test: {
       name: adapter,
-      include: ["**/*.gpu.test.ts"],
-      exclude: [...exclude, ...spared],
+      include: brief ? onBoth.map((path) => path.replace(/\*\*$/, "**/*.gpu.test.ts")) : ["**/*.gpu.test.ts"],
+      exclude: [...exclude, ...(brief ? slowThere : [])],
       pool: "forks" as const,
-      env: { NEURON_TEST_ADAPTER: adapter },
+      env: { NEURON_TEST_ADAPTER: adapter, ...(brief && { NEURON_TEST_BRIEF: "1" }) },
       execArgv: ["--import", "./test-fixtures/typescript.mjs"], // for the threads that tests start
       testTimeout: 60_000,
       hookTimeout: 240_000, // a model is loaded there, and its kernels compiled

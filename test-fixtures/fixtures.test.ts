@@ -18,7 +18,7 @@ test("all of it stays below 20 MiB", () => {
 test("a case of each runnable family is in the project, and one crosses the delta rule's chunk of 64", () => {
   const inProject = folders.filter((folder) => dirname(folder) === own);
   const types = inProject.map((folder) => jsonOf(join(folder, "config.json"))["model_type"]);
-  expect(types.sort()).toEqual(["llama", "qwen2", "qwen3", "qwen3_5_moe", "qwen3_5_text"]);
+  expect(types.sort()).toEqual(["llama", "qwen2", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_5_text"]);
   const lengths = inProject.flatMap((folder) =>
     caseNames(folder).map((name) => loadGolden(folder, name).inputs.input_ids.length),
   );

@@ -28,18 +28,13 @@ export interface Golden {
 /** The demo model's folder. */
 export const demoModel = join(packageRoot, "test-fixtures", "demo-model", "model");
 
-/**
- * Folders with a model, inputs.json, meta.json and goldens: those of the project and those in CORTEX_REFERENCE
- * (default: ../shared/reference beside the project, where it exists; empty: none).
- */
-export function referenceFolders(): string[] {
-  return [join(packageRoot, "test-fixtures", "reference"), ...outside()].flatMap(foldersIn);
-}
+/** A folder of more reference models than the project's own; a wrong name is an error, not an empty list. */
+export const moreReferences = process.env["CORTEX_REFERENCE"] || undefined;
 
-function outside(): string[] {
-  const named = process.env["CORTEX_REFERENCE"];
-  if (named !== undefined) return named === "" ? [] : [named]; // a wrong name is an error, not an empty list
-  return [join(packageRoot, "..", "shared", "reference")].filter(existsSync);
+/** Folders with a model, inputs.json, meta.json and goldens: those of the project and those in CORTEX_REFERENCE. */
+export function referenceFolders(): string[] {
+  const own = join(packageRoot, "test-fixtures", "reference");
+  return [own, ...(moreReferences === undefined ? [] : [moreReferences])].flatMap(foldersIn);
 }
 
 function foldersIn(root: string): string[] {

@@ -1,16 +1,17 @@
-// The resize against the reference's own pixels, byte for byte. In the repository are hashes of them; where the full
-// reference lies beside the project, the pixels themselves, and those of the reference's other backend.
+// The resize against the reference's own pixels, byte for byte. In the repository are hashes of them; where
+// CORTEX_REFERENCE names the full reference, the pixels themselves, and those of the reference's other backend.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { moreReferences } from "../../test-fixtures/golden.ts";
 import { packageRoot } from "../root.ts";
 import { decodeImage } from "./decode.ts";
 import { resize } from "./resample.ts";
 import { smartResize } from "./smartResize.ts";
 
 const fixtures = join(packageRoot, "test-fixtures", "preproc");
-const outside = join(packageRoot, "..", "shared", "reference", "preproc");
+const outside = moreReferences === undefined ? undefined : join(moreReferences, "preproc");
 const budget = { factor: 32, minPixels: 65_536, maxPixels: 16_777_216 };
 const expected = JSON.parse(readFileSync(join(fixtures, "resized.json"), "utf8")) as Record<
   string,
@@ -35,12 +36,12 @@ test.each(Object.entries(expected))(
   },
 );
 
-test.runIf(existsSync(outside)).each(existsSync(outside) ? readdirSync(join(outside, "images")) : [])(
+test.runIf(outside).each(outside === undefined ? [] : readdirSync(join(outside, "images")))(
   "%s: equal to torchvision's, within 2 of Pillow's on less than 1 %%",
   async (name) => {
-    const { rgb } = await resized(join(outside, "images", name));
+    const { rgb } = await resized(join(outside!, "images", name));
     const differences = async (backend: string) => {
-      const { rgb: want } = await decodeImage(readFileSync(join(outside, backend, name)), { pixels: 1e6 });
+      const { rgb: want } = await decodeImage(readFileSync(join(outside!, backend, name)), { pixels: 1e6 });
       return rgb.map((value, i) => Math.abs(value - want[i]!)).filter((d) => d > 0);
     };
     expect(await differences("resized_torchvision")).toHaveLength(0);

@@ -87,6 +87,19 @@ const expected: Record<string, Partial<ModelConfig>> = {
     delta: { keyHeads: 2, valueHeads: 4, keyDim: 128, valueDim: 128, conv: 4, order: "grouped" },
     ...{ eosIds: [470], bosId: undefined, vision: undefined },
   },
+  "qwen3_5-tiny-vl": {
+    ...{
+      modelType: "qwen3_5",
+      hidden: 96,
+      layers: 4,
+      headDim: 256,
+      tied: true,
+      prefix: "model.language_model.",
+    },
+    rope: { theta: 10_000_000, dims: 64, scaling: { type: "none" }, mropeSection: [11, 11, 10] },
+    delta: { keyHeads: 2, valueHeads: 2, keyDim: 128, valueDim: 128, conv: 4, order: "grouped" },
+    vision: expect.objectContaining({ depth: 2, num_heads: 2, out_hidden_size: 96 }) as ModelConfig["vision"],
+  },
 };
 
 describe("the checkpoints of the fixtures", () => {

@@ -157,8 +157,10 @@ test("with equal axes, sections change no bit", async () => {
 });
 
 describe("a picture's positions, as the reference turns them", () => {
-  // cut from the golden image_1 of qwen3_5-tiny-vl: one kv head, two query heads, width 256, R = 64
-  const golden = loadTensors(join(packageRoot, "test-fixtures", "mrope", "image_1.safetensors"));
+  // one kv head, two query heads, width 256, R = 64
+  const golden = loadTensors(
+    join(packageRoot, "test-fixtures/reference/qwen3_5-tiny-vl/golden/image_1.safetensors"),
+  );
   const at = (name: string) => golden.get(name)!.data as Float32Array;
   const T = 26;
   const shape = { T, past: 0, heads: 2, kvHeads: 1, headDim: 256, capacity: 64 };
