@@ -226,15 +226,16 @@ test("a request in flight at shutdown may end; one that does not gets an error e
     openStream(response);
     response.write(role);
   };
-  const gateway = await openGateway({ neurons: { a: neuron } });
+  const gateway = await openGateway({ neurons: { a: neuron }, cortex: { gateway: { drain_s: 2 } } });
   const slow = await post(gateway, streaming);
-  neuron.answer = async (_, response) => {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    json(response, 200, { ok: true });
+  let answer = () => {};
+  neuron.answer = (_, response) => {
+    answer = () => json(response, 200, { ok: true });
   };
   const quick = post(gateway, chat);
   await until(() => neuron.requests.length === 2);
   const stopped = gateway.stop();
+  answer();
   expect(await (await quick).json()).toEqual({ ok: true });
   expect(await slow.text()).toMatch(/"code":"shutting_down"\}\}\n\n$/);
   await stopped;
