@@ -140,10 +140,14 @@ export class Fleet {
     this.tell();
   }
 
-  /** Resolves when `condition` holds, looked at whenever something changes; rejects with the signal's reason. */
-  until(condition: () => boolean, signal: AbortSignal): Promise<void> {
+  /**
+   * Resolves when `condition` holds, looked at whenever something changes, or when the time is up; rejects with the
+   * signal's reason.
+   */
+  until(condition: () => boolean, signal: AbortSignal, withinMs?: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const leave = () => {
+        clearTimeout(timer);
         this.listeners.delete(look);
         signal.removeEventListener("abort", onAbort);
       };
@@ -151,11 +155,14 @@ export class Fleet {
         leave();
         reject(signal.reason as Error);
       };
-      const look = () => {
-        if (!condition()) return;
+      const finish = () => {
         leave();
         resolve();
       };
+      const look = () => {
+        if (condition()) finish();
+      };
+      const timer = withinMs === undefined ? undefined : setTimeout(finish, withinMs);
       this.listeners.add(look);
       signal.addEventListener("abort", onAbort);
       if (signal.aborted) onAbort();

@@ -50,6 +50,50 @@ test("a neuron that hangs delays no other", async () => {
   expect(gateway.gateway.fleet.neuron("a").state).toBe("starting");
 });
 
+test("what is asked before the first poll has come back waits for it, and is not refused", async () => {
+  const [a, b] = [await openNeuron("other"), await openNeuron("demo")];
+  a.hung = b.hung = true;
+  const gateway = await openGateway({
+    neurons: { a, b },
+    cortex: { poll: { timeout_s: 0.3 } },
+    settled: false,
+  });
+  const answers = Promise.all([
+    post(gateway, chat),
+    post(gateway, chat),
+    post(gateway, { ...chat, model: "x" }),
+  ]);
+  await until(() => gateway.gateway.running.size === 3);
+  a.hung = b.hung = false;
+  const [first, second, unknown] = await answers;
+  expect([first.status, second.status]).toEqual([200, 200]);
+  expect([unknown.status, (await errorOf(unknown)).code]).toEqual([404, "model_not_found"]);
+  expect([a.requests.length, b.requests.length]).toEqual([0, 2]);
+});
+
+test("the first list of models has those of neurons that answer at the start", async () => {
+  const neuron = await openNeuron("demo");
+  neuron.hung = true;
+  const gateway = await openGateway({
+    neurons: { a: neuron },
+    cortex: { poll: { timeout_s: 0.3 } },
+    settled: false,
+  });
+  const listed = fetch(`${gateway.url}/v1/models`).then((response) => response.json());
+  await until(() => neuron.polls.length > 0);
+  neuron.hung = false;
+  expect(await listed).toMatchObject({ data: [{ id: "demo", loaded: true }] });
+});
+
+test("a neuron that cannot be reached at the start is waited for until it is known", async () => {
+  const gone = await openNeuron("demo");
+  await gone.kill();
+  const gateway = await openGateway({ neurons: { a: gone }, settled: false });
+  const response = await post(gateway, chat);
+  expect([response.status, (await errorOf(response)).code]).toEqual([503, "no_healthy_neuron"]);
+  expect(gateway.gateway.fleet.neuron("a").state).toBe("unreachable");
+});
+
 test("discovery and addresses are asked once; again after a restart, and after the neuron was lost", async () => {
   const neuron = await openNeuron("demo");
   const gateway = await openGateway({ neurons: { a: neuron }, cortex: quick });

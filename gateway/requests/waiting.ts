@@ -3,10 +3,12 @@
 
 import type { Sending } from "./dispatch.ts";
 import { GatewayError } from "../errors.ts";
+import type { Fleet } from "../fleet/fleet.ts";
 import type { Exchange } from "../telemetry/exchange.ts";
 import type { Gateway } from "../gateway.ts";
 import { refusalOf } from "./refusal.ts";
 import type { Decision } from "../fleet/router.ts";
+import { route } from "../fleet/router.ts";
 import { NeuronRefusal } from "../wire/upstream.ts";
 
 export interface Lack {
@@ -16,6 +18,9 @@ export interface Lack {
   /** Why the last neuron that was asked did not answer. */
   failure: NeuronRefusal | GatewayError | undefined;
 }
+
+/** A process that is not up by then is no reason to wait any longer. */
+const longestStartMs = 60_000;
 
 /**
  * Resolves when the router may be asked again: true, or false when the client is gone. Throws why there is nothing to
@@ -28,20 +33,32 @@ export async function bringModel(
   { decision, barred, failure }: Lack,
 ): Promise<boolean> {
   const { residency, fleet, models, options } = gateway;
-  const withinMs = options.loading.wait_s * 1000 - (performance.now() - exchange.startedAt);
+  const waitedMs = performance.now() - exchange.startedAt;
+  const withinMs = options.loading.wait_s * 1000 - waitedMs;
+  const startWithinMs = Math.min(longestStartMs - waitedMs, withinMs);
+  const mayStart = startWithinMs > 0 && isOpen(fleet, decision);
   const isInVain = failure !== undefined && !mayBeElsewhere(failure);
-  if (isInVain || withinMs <= 0 || !residency.canBring(model, decision))
+  if (isInVain || withinMs <= 0 || !(mayStart || residency.canBring(model, decision)))
     throw failure ?? refusalOf(decision, model, { neurons: fleet.neurons, models });
-  exchange.model = model;
   try {
-    await residency.loads.bring(model, { signal: stop.signal, withinMs, except: barred });
+    if (mayStart) {
+      await fleet.until(() => !isOpen(fleet, route(fleet.neurons, model)), stop.signal, startWithinMs);
+    } else {
+      exchange.model = model; // known to be one of the fleet's
+      await residency.loads.bring(model, { signal: stop.signal, withinMs, except: barred });
+    }
     return true;
   } catch (error) {
-    const reason: unknown = stop.signal.reason;
-    if (!stop.signal.aborted) throw failure ?? error;
+    const { reason } = stop;
+    if (!stop.stopped) throw failure ?? error;
     if (reason instanceof GatewayError) throw reason;
     return false;
   }
+}
+
+/** True while nobody can say whether the fleet has the model: neurons that have just come have not been heard yet. */
+function isOpen({ neurons }: Fleet, { kind }: Decision): boolean {
+  return (kind === "no_neuron" || kind === "unknown") && neurons.some(({ state }) => state === "starting");
 }
 
 /** True when the neuron has lost the model, though it was there a moment ago. */
