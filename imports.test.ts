@@ -42,7 +42,7 @@ const allowed: Record<string, readonly string[]> = {
   "neuron/protocol.ts": ["engine/index.ts"],
   gateway: ["kit", "neuron/protocol.ts"], // what is in none of its rooms puts them together
   "gateway/wire": ["neuron/protocol.ts", "gateway/errors.ts"],
-  "gateway/dialects": ["gateway/errors.ts", "gateway/wire/answer.ts", "gateway/fleet/catalogue.ts"],
+  "gateway/dialects": ["kit", "gateway/errors.ts", "gateway/wire/answer.ts", "gateway/fleet/catalogue.ts"],
   "gateway/store": ["gateway/config.ts", "gateway/errors.ts"],
   "gateway/servers": [
     ...["gateway/errors.ts", "gateway/ids.ts"],

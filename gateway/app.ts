@@ -7,7 +7,7 @@ import { completionRoutes } from "./routes/completions.ts";
 import { anthropicError, openAiError } from "./dialects/failures.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
 import { GatewayError, toGatewayError } from "./errors.ts";
-import { failureOf, retryHeaders } from "./requests/failure.ts";
+import { comeAgain, failureOf } from "./requests/failure.ts";
 import { fleetReport } from "./fleet/report.ts";
 import { fleetRoutes } from "./routes/fleet.ts";
 import type { Gateway } from "./gateway.ts";
@@ -97,7 +97,7 @@ function answerError(gateway: Gateway, thrown: unknown, request: FastifyRequest,
   const id = request.exchange?.id ?? newId("req_");
   reply
     .code(failure.status)
-    .headers(retryHeaders(error))
+    .headers(comeAgain(error))
     .type("application/json")
     .send(anthropic ? JSON.stringify(anthropicError(failure, id)) : openAi());
 }

@@ -1,12 +1,7 @@
 // Every failure which the gateway itself answers, in one table: status, OpenAI's type, and when to come back.
 // A temporary condition is never a 404, for clients stop at one; and no message carries an upstream's words.
 
-interface Kind {
-  status: number;
-  type: "invalid_request_error" | "rate_limit_error" | "server_error";
-  /** Retry-After in seconds; absent where waiting cannot help. */
-  retryAfterS?: number;
-}
+import type { FailureKind } from "../kit/failure.ts";
 
 const kinds = {
   malformed_json: { status: 400, type: "invalid_request_error" },
@@ -37,7 +32,7 @@ const kinds = {
   upstream_interrupted: { status: 502, type: "server_error", retryAfterS: 2 },
   upstream_timeout: { status: 504, type: "server_error" },
   internal: { status: 500, type: "server_error" },
-} as const satisfies Record<string, Kind>;
+} as const satisfies Record<string, FailureKind>;
 
 export type GatewayErrorCode = keyof typeof kinds;
 
@@ -61,20 +56,9 @@ export class GatewayError extends Error {
     this.retryAfterS = options.retryAfterS ?? this.kind.retryAfterS;
   }
 
-  get kind(): Kind {
+  get kind(): FailureKind {
     return kinds[this.code];
   }
-}
-
-/** OpenAI's error envelope, for a body or for an event within a stream. */
-export interface ErrorEnvelope {
-  error: { message: string; type: string; param: string | null; code: string };
-}
-
-export function envelope(error: GatewayError): ErrorEnvelope {
-  return {
-    error: { message: error.message, type: error.kind.type, param: error.param, code: error.code },
-  };
 }
 
 /** Anything thrown while answering, as one of ours; a stranger is a bug and says nothing of itself to the client. */

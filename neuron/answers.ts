@@ -3,55 +3,41 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { EngineError } from "../engine/errors.ts";
 import type { ErrorCode } from "../engine/errors.ts";
+import { failureBody, retryHeaders } from "../kit/failure.ts";
+import type { FailureBody, FailureKind } from "../kit/failure.ts";
 import type { Log } from "./log.ts";
-import type { ErrorEnvelope } from "./protocol.ts";
 
-interface Answer {
-  status: number;
-  type:
-    | "invalid_request_error"
-    | "not_found_error"
-    | "conflict_error"
-    | "server_error"
-    | "overloaded_error"
-    | "rate_limit_error";
-  /**
-   * Seconds after which asking again may help, where the error's own details.retryAfter does not say; absent where
-   * waiting alone changes nothing.
-   */
-  retryAfter?: number;
-}
-
-export const answers: Record<ErrorCode, Answer> = {
+/** details.retryAfter of an error goes before the seconds of its row. */
+export const answers: Record<ErrorCode, FailureKind> = {
   bad_request: { status: 400, type: "invalid_request_error" },
   unsupported_parameter: { status: 400, type: "invalid_request_error" },
   context_length_exceeded: { status: 400, type: "invalid_request_error" },
   template_failed: { status: 400, type: "invalid_request_error" },
   vision_unsupported: { status: 400, type: "invalid_request_error" },
-  model_not_found: { status: 404, type: "not_found_error" },
-  model_loading: { status: 503, type: "overloaded_error", retryAfter: 2 },
-  model_busy: { status: 409, type: "conflict_error" },
+  model_not_found: { status: 404, type: "invalid_request_error" },
+  model_loading: { status: 503, type: "server_error", retryAfterS: 2 },
+  model_busy: { status: 409, type: "invalid_request_error" },
   unsupported_model: { status: 422, type: "invalid_request_error" },
   bad_checkpoint: { status: 422, type: "invalid_request_error" },
   bad_config: { status: 500, type: "server_error" },
   no_adapter: { status: 503, type: "server_error" },
   out_of_memory: { status: 422, type: "invalid_request_error" },
-  device_lost: { status: 503, type: "server_error", retryAfter: 5 },
-  load_stalled: { status: 503, type: "server_error", retryAfter: 30 },
+  device_lost: { status: 503, type: "server_error", retryAfterS: 5 },
+  load_stalled: { status: 503, type: "server_error", retryAfterS: 30 },
   download_failed: { status: 502, type: "server_error" },
   disk_full: { status: 507, type: "server_error" },
   port_in_use: { status: 500, type: "server_error" },
-  queue_full: { status: 503, type: "overloaded_error", retryAfter: 2 },
-  rate_limit_exceeded: { status: 429, type: "rate_limit_error", retryAfter: 2 },
-  shutting_down: { status: 503, type: "overloaded_error", retryAfter: 15 },
+  queue_full: { status: 503, type: "server_error", retryAfterS: 2 },
+  rate_limit_exceeded: { status: 429, type: "rate_limit_error", retryAfterS: 2 },
+  shutting_down: { status: 503, type: "server_error", retryAfterS: 15 },
   // Who closed the connection reads no answer, so this one is for requests that a forced unload ended.
-  cancelled: { status: 503, type: "server_error", retryAfter: 2 },
+  cancelled: { status: 503, type: "server_error", retryAfterS: 2 },
   internal: { status: 500, type: "server_error" },
 };
 
 /** What Fastify itself refuses before a route runs. */
 const refusedByFastify: Record<string, { status: number; code: string; message?: string }> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: { status: 413, code: "payload_too_large" },
+  FST_ERR_CTP_BODY_TOO_LARGE: { status: 413, code: "request_too_large" },
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: { status: 400, code: "bad_request" },
   FST_ERR_CTP_INVALID_JSON_BODY: { status: 400, code: "malformed_json" },
   FST_ERR_CTP_EMPTY_JSON_BODY: { status: 400, code: "malformed_json", message: "the request has no body" },
@@ -65,7 +51,7 @@ const refusedByFastify: Record<string, { status: number; code: string; message?:
 interface Failure {
   status: number;
   code: string;
-  body: ErrorEnvelope;
+  body: FailureBody;
   retryAfter: number | undefined;
 }
 
@@ -89,7 +75,7 @@ export function failure(error: unknown, requestId: string): Failure {
 }
 
 function retryAfterOf({ code, details: { retryAfter } }: EngineError): number | undefined {
-  const { retryAfter: usual } = answers[code];
+  const { retryAfterS: usual } = answers[code];
   return usual !== undefined && typeof retryAfter === "number" ? Math.ceil(retryAfter) : usual;
 }
 
@@ -113,8 +99,8 @@ function wording(error: EngineError): string {
   return `This model's maximum context length is ${max} tokens, but the prompt has ${String(promptTokens)} tokens. Please shorten the messages.`;
 }
 
-function envelope(message: string, type: string, code: string, param: unknown): ErrorEnvelope {
-  return { error: { message, type, code, param: typeof param === "string" ? param : null } };
+function envelope(message: string, type: string, code: string, param: unknown): FailureBody {
+  return failureBody({ message, type, param: typeof param === "string" ? param : null, code });
 }
 
 /** Puts every error, and every unknown route, into the envelope. */
@@ -128,7 +114,7 @@ export function answerErrors(app: FastifyInstance, log: Log, count: (code: strin
   app.setNotFoundHandler((request, reply) => {
     const message = `no route ${request.method} ${request.url.split("?")[0]}; GET / lists them`;
     count("not_found");
-    return reply.code(404).send(envelope(message, "not_found_error", "not_found", null));
+    return reply.code(404).send(envelope(message, "invalid_request_error", "not_found", null));
   });
 }
 
@@ -155,8 +141,5 @@ export function answerBadUrl(error: FastifyError, request: FastifyRequest, reply
 }
 
 function send(reply: FastifyReply, { status, body, retryAfter }: Failure): FastifyReply {
-  if (retryAfter !== undefined) reply.header("retry-after", retryAfter);
-  // OpenAI's clients retry every 409 and 5xx unless told that it is in vain.
-  else reply.header("x-should-retry", "false");
-  return reply.code(status).send(body);
+  return reply.code(status).headers(retryHeaders(retryAfter)).send(body);
 }

@@ -144,7 +144,7 @@ describe("requests that reach no route", () => {
 
   test("a body too large", async () => {
     const { status, error } = await refused("/v1/chat/completions", { filler: "x".repeat(200_000) });
-    expect([status, error.code]).toEqual([413, "payload_too_large"]);
+    expect([status, error.code]).toEqual([413, "request_too_large"]);
   });
 
   test("another content type", async () => {
@@ -156,7 +156,7 @@ describe("requests that reach no route", () => {
   test.each(["/nothing", "/v1", "/models/load"])("unknown: GET %s", async (path) => {
     const answer = await fetch(daemon.url + path);
     const { error } = await json(answer);
-    expect([answer.status, error.code, error.type]).toEqual([404, "not_found", "not_found_error"]);
+    expect([answer.status, error.code, error.type]).toEqual([404, "not_found", "invalid_request_error"]);
     expect(error.message).toContain(`GET ${path}`);
   });
 
@@ -187,10 +187,10 @@ test.each(errorCodes.filter((code) => code !== "internal"))(
   async (code) => {
     daemon.model.script = [new EngineError(code, `all about ${code}`)];
     const { status, error, headers } = await refused("/v1/chat/completions", { model: "org/fake", messages });
-    const { status: wanted, type, retryAfter } = answers[code];
+    const { status: wanted, type, retryAfterS } = answers[code];
     expect([status, error.code, error.type]).toEqual([wanted, code, type]);
-    expect(headers.get("retry-after")).toBe(retryAfter === undefined ? null : String(retryAfter));
-    expect(headers.get("x-should-retry")).toBe(retryAfter === undefined ? "false" : null);
+    expect(headers.get("retry-after")).toBe(retryAfterS === undefined ? null : String(retryAfterS));
+    expect(headers.get("x-should-retry")).toBe(retryAfterS === undefined ? "false" : null);
   },
 );
 
@@ -200,7 +200,7 @@ test("what a client writes stays one line of the log", async () => {
 });
 
 test("waiting helps against these, and only these", () => {
-  const temporary = errorCodes.filter((code) => answers[code].retryAfter !== undefined);
+  const temporary = errorCodes.filter((code) => answers[code].retryAfterS !== undefined);
   expect(temporary).toEqual([
     ...[
       "model_loading",

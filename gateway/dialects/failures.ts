@@ -3,10 +3,7 @@
 
 import type { Failure } from "./canonical.ts";
 
-/** OpenAI's envelope. */
-export function openAiError({ message, type, param, code }: Failure): object {
-  return { error: { message, type, param, code } };
-}
+export { failureBody as openAiError } from "../../kit/failure.ts";
 
 /** Anthropic's, for a body and for an `error` event alike. */
 export function anthropicError(failure: Failure, requestId: string): object {

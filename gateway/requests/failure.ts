@@ -1,5 +1,6 @@
 // Whatever ended a request, as the failure that each dialect can tell, and the headers that say whether to come again.
 
+import { retryHeaders } from "../../kit/failure.ts";
 import type { Failure } from "../dialects/canonical.ts";
 import type { GatewayError } from "../errors.ts";
 import { NeuronRefusal } from "../wire/upstream.ts";
@@ -25,21 +26,12 @@ function refused({ status, code, body }: NeuronRefusal): Failure {
   };
 }
 
-/** Longer than an SDK waits: told to come back later than this, it would come back at once. */
-const longestWaitS = 60;
-
-/** The SDKs come again after every 408, 409, 429 and 5xx unless told that it is in vain. */
-export function retryHeaders(error: GatewayError | NeuronRefusal): Record<string, string> {
-  if (!(error instanceof NeuronRefusal)) {
-    const { retryAfterS } = error;
-    const inVain = retryAfterS === undefined || retryAfterS > longestWaitS;
-    return {
-      ...(retryAfterS !== undefined && { "retry-after": String(retryAfterS) }),
-      ...(inVain && { "x-should-retry": "false" }),
-    };
-  }
+/** Whether to come again: by our table, or as the neuron says. */
+export function comeAgain(error: GatewayError | NeuronRefusal): Record<string, string> {
+  if (!(error instanceof NeuronRefusal)) return retryHeaders(error.retryAfterS);
   const { status, retryAfter, shouldRetry } = error;
-  if (retryAfter !== undefined) return { "retry-after": retryAfter };
+  if (retryAfter !== undefined)
+    return /^\d+$/.test(retryAfter) ? retryHeaders(Number(retryAfter)) : { "retry-after": retryAfter };
   const inVain = status < 500 && ![408, 409, 429].includes(status);
   const told = shouldRetry ?? (inVain ? "false" : undefined);
   return told === undefined ? {} : { "x-should-retry": told };
