@@ -4,10 +4,9 @@ import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { expect, test } from "vitest";
 import { chat, errorOf, openGateway, post, until } from "../fixtures/gateway.fixture.ts";
-import { openKeeper } from "../fixtures/lifecycle.fixture.ts";
+import { openKeeper, poll } from "../fixtures/lifecycle.fixture.ts";
 import { delta, done, finish, json, openStream, role, usageChunk } from "../fixtures/mock-neuron.fixture.ts";
 
-const poll = { interval_s: 0.05, loading_interval_s: 0.03, timeout_s: 2 };
 const beat = { keepalive_s: 0.05 };
 
 async function open() {

@@ -11,10 +11,8 @@ import {
   type Settings,
 } from "../fixtures/gateway.fixture.ts";
 import type { Keeper } from "../fixtures/lifecycle.fixture.ts";
-import { openKeeper } from "../fixtures/lifecycle.fixture.ts";
+import { openKeeper, poll } from "../fixtures/lifecycle.fixture.ts";
 import { delta, done, finish, openStream, role } from "../fixtures/mock-neuron.fixture.ts";
-
-const poll = { interval_s: 0.05, loading_interval_s: 0.03, timeout_s: 2 };
 
 function open(keepers: Record<string, Keeper>, ids: (string | object)[], cortex: Settings["cortex"] = {}) {
   const neurons = Object.fromEntries(Object.entries(keepers).map(([name, { neuron }]) => [name, neuron]));

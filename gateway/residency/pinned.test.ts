@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Sight } from "../fixtures/views.fixture.ts";
-import { deviceView, modelView, neuronView } from "../fixtures/views.fixture.ts";
+import { card, deviceView } from "../fixtures/views.fixture.ts";
 import type { NeuronView } from "../fleet/fleet.ts";
 import type { Attempts, Next } from "./pinned.ts";
 import { attempted, nextPins, pauseAfter } from "./pinned.ts";
@@ -23,16 +23,6 @@ function terms(pins: Pins): Terms {
     },
     memoryOf: (id) => pins[id]?.[0],
   };
-}
-
-function card(
-  name: string,
-  totalMb: number | null,
-  models: Record<string, Sight> = {},
-  more = {},
-): NeuronView {
-  const views = Object.entries(models).map(([id, sight]) => modelView(id, sight));
-  return neuronView(name, views, { devices: [deviceView(totalMb)], ...more });
 }
 
 function decide(neurons: NeuronView[], pins: Pins, rests: string[] = []): string[] {

@@ -4,7 +4,7 @@ import type { NeuronView } from "../fleet/fleet.ts";
 import type { Terms, Wanted } from "./placement.ts";
 import { feasibleOn, isIdle, place, residentsOn } from "./placement.ts";
 import type { Sight } from "../fixtures/views.fixture.ts";
-import { deviceView, modelView, neuronView } from "../fixtures/views.fixture.ts";
+import { card, deviceView, modelView, neuronView } from "../fixtures/views.fixture.ts";
 
 const wanted = (more: Partial<Wanted> = {}): Wanted => ({
   ...{ id: "m", needMb: 10, minDevices: 1, minDeviceMb: undefined, pinnedOn: [], priority: 100 },
@@ -18,17 +18,6 @@ function terms(stays: Record<string, Partial<Stay>> = {}, sizes: Record<string, 
     stayOf: (_neuron, model) => ({ ...stay, ...stays[model] }),
     memoryOf: (model) => sizes[model],
   };
-}
-
-/** A neuron with one device of that many MiB. */
-function card(
-  name: string,
-  totalMb: number | null,
-  models: Record<string, Sight> = {},
-  more = {},
-): NeuronView {
-  const views = Object.entries(models).map(([id, sight]) => modelView(id, sight));
-  return neuronView(name, views, { devices: [deviceView(totalMb)], ...more });
 }
 
 type Case = [string, NeuronView[], Partial<Wanted>, { neuron: string; evict?: string[]; devices?: number[] }];

@@ -1,8 +1,7 @@
 import { expect, test } from "vitest";
 import { chat, openGateway, post, samples, until } from "../fixtures/gateway.fixture.ts";
-import { openKeeper } from "../fixtures/lifecycle.fixture.ts";
+import { openKeeper, poll } from "../fixtures/lifecycle.fixture.ts";
 
-const poll = { interval_s: 0.05, loading_interval_s: 0.03, timeout_s: 2 };
 const ask = (model: string) => ({ ...chat, model });
 
 test("what nobody uses for its time is unloaded, and comes back when it is asked for", async () => {

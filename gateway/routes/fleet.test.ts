@@ -1,9 +1,7 @@
 import { expect, test } from "vitest";
 import { chat, errorOf, openGateway, post, until } from "../fixtures/gateway.fixture.ts";
-import { openKeeper } from "../fixtures/lifecycle.fixture.ts";
+import { openKeeper, poll } from "../fixtures/lifecycle.fixture.ts";
 import type { Keeper } from "../fixtures/lifecycle.fixture.ts";
-
-const poll = { interval_s: 0.05, loading_interval_s: 0.03, timeout_s: 2 };
 
 async function open(keepers: Record<string, Keeper>, settings: Parameters<typeof openGateway>[0] = {}) {
   const neurons = Object.fromEntries(Object.entries(keepers).map(([name, { neuron }]) => [name, neuron]));

@@ -8,8 +8,6 @@ import { framesOf, readMessage } from "../dialects/streams.fixture.ts";
 import { openGateway, openNeuron, post, until } from "../fixtures/gateway.fixture.ts";
 import { json } from "../fixtures/mock-neuron.fixture.ts";
 import {
-  args,
-  called,
   ending,
   hello,
   keepalive,
@@ -17,6 +15,7 @@ import {
   said,
   script,
   thought,
+  twoCalls,
 } from "../fixtures/scripted.fixture.ts";
 
 const messages = [{ role: "user" as const, content: "Hello" }];
@@ -56,17 +55,7 @@ test("a message, whole and streamed, is the same", async () => {
 
 test("thinking and two tools at once; the next turn finds the thoughts again", async () => {
   const { anthropic, neuron, sent } = await open();
-  neuron.answer = script(
-    ...[opening, thought("Two "), thought("calls."), said("I look.")],
-    ...[
-      called(0, "call_a", "ls"),
-      args(0, '{"path"'),
-      args(0, ':"/"}'),
-      called(1, "call_b", "ls"),
-      args(1, "{}"),
-    ],
-    ending("tool_calls"),
-  );
+  neuron.answer = script(opening, thought("Two "), thought("calls."), said("I look."), twoCalls);
   const tools = [{ name: "ls", input_schema: { type: "object" as const } }];
   for (const display of ["summarized", "omitted"] as const) {
     const thinking = { type: "adaptive" as const, display };

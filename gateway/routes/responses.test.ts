@@ -7,7 +7,17 @@ import type { Json } from "../dialects/streams.fixture.ts";
 import { framesOf, readResponse } from "../dialects/streams.fixture.ts";
 import { errorOf, openGateway, openNeuron, post, until } from "../fixtures/gateway.fixture.ts";
 import { json } from "../fixtures/mock-neuron.fixture.ts";
-import { args, called, ending, hello, opening, said, script, thought } from "../fixtures/scripted.fixture.ts";
+import {
+  args,
+  called,
+  ending,
+  hello,
+  opening,
+  said,
+  script,
+  thought,
+  twoCalls,
+} from "../fixtures/scripted.fixture.ts";
 
 const ask = { model: "demo", input: "Hello" };
 const path = "/v1/responses";
@@ -45,17 +55,7 @@ test("a response, whole and streamed, is the same", async () => {
 
 test("thoughts and two tools at once, then their outputs by previous_response_id", async () => {
   const { openai, neuron, sent } = await open();
-  neuron.answer = script(
-    ...[opening, thought("Two calls."), said("I look.")],
-    ...[
-      called(0, "call_a", "ls"),
-      args(0, '{"path"'),
-      args(0, ':"/"}'),
-      called(1, "call_b", "ls"),
-      args(1, "{}"),
-    ],
-    ending("tool_calls"),
-  );
+  neuron.answer = script(opening, thought("Two calls."), said("I look."), twoCalls);
   const first = await openai.responses
     .stream({ ...ask, tools, reasoning: { summary: "auto" } })
     .finalResponse();
