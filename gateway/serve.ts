@@ -28,6 +28,7 @@ import type { Store } from "./store/store.ts";
 import { StoredResponses } from "./requests/stored-responses.ts";
 import type { Traces } from "./telemetry/traces.ts";
 import { Traffic } from "./telemetry/traffic.ts";
+import type { Stop } from "./wire/stop.ts";
 import { openDispatcher } from "./wire/upstream.ts";
 import { Usage } from "./keys/usage.ts";
 import { packageRoot } from "./version.ts";
@@ -48,6 +49,8 @@ export interface ServeOptions extends Config {
   store?: Store;
   /** The built page; default: the one of this package. */
   pageFolder?: string;
+  /** What pauses and idleness are counted by: monotonic, in ms; default: performance.now. */
+  now?: () => number;
 }
 
 export interface Running {
@@ -105,12 +108,12 @@ interface Shared {
 }
 
 function openGateway(options: ServeOptions, { store, traces }: Shared): { gateway: Gateway; poller: Poller } {
-  const { cortex, models, version, write } = options;
+  const { cortex, models, version, write, now = () => performance.now() } = options;
   const { gateway: set, poll, neurons } = cortex;
-  const fleet = new Fleet(poll.strikes);
+  const fleet = new Fleet(poll.strikes, now);
   const servers = new Map<string, Server>();
   for (const neuron of neurons) addNeuron({ fleet, servers }, neuron);
-  const breakers = new Breakers(breakerOptions(cortex), () => performance.now());
+  const breakers = new Breakers(breakerOptions(cortex), now);
   const metrics = new Metrics(fleet, breakers);
   metrics.watchProcess();
   const log = createLog({ level: set.log_level, format: set.log_format, ...(write && { write }) });
@@ -130,7 +133,7 @@ function openGateway(options: ServeOptions, { store, traces }: Shared): { gatewa
     page: readPage(options.pageFolder ?? join(packageRoot(), "dist/gateway/web")),
     dispatcher,
     options: live.options,
-    ...{ startedAt: Date.now(), draining: false, running: new Set<AbortController>() },
+    ...{ startedAt: Date.now(), draining: false, running: new Set<Stop>() },
     nudge: (name: string) => poller.nudge(name),
     refresh: (name: string) => poller.refresh(name),
   };

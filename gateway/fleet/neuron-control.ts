@@ -8,7 +8,7 @@ import { faultOf } from "./neuron-client.ts";
 
 /** Why a neuron did not do it. The message is the neuron's own: for the log and the operator, never for a client. */
 export class ControlError extends Error {
-  /** The neuron's, or "unreachable", "timeout", "invalid_answer". */
+  /** The neuron's, or "unreachable", "timeout", "invalid_answer", "lost". */
   readonly code: string;
   /** Of a model that does not fit: what it lacks, in MiB; 0 where the neuron does not say. */
   readonly lacksMb: number;

@@ -28,6 +28,7 @@ const passing: Record<string, string> = {
   unreachable: "the neuron could not be reached",
   timeout: "it took too long",
   cancelled: "it was cancelled",
+  lost: "it was gone again at once",
 };
 
 /** What those who wait are told. Our own errors and unknown ones are logged here, for nobody else does. */

@@ -5,6 +5,7 @@
 import { GatewayError, type GatewayErrorCode } from "../errors.ts";
 import { evict, controlOf, turnKey, type Means } from "./evictions.ts";
 import { inOrder, makeRoom } from "./eviction.ts";
+import type { NeuronView } from "../fleet/fleet.ts";
 import type { LoadReport } from "../fleet/protocol.ts";
 import { unlessAborted } from "./leases.ts";
 import { failureFor, failureIn, noteOf } from "./load-failure.ts";
@@ -214,7 +215,9 @@ export class Loads {
       await this.makeRoomAndLoad(load, neuron, wanted, signal).finally(() => poller.refresh(neuron));
       const limit = AbortSignal.any([signal, AbortSignal.timeout(routableMs)]);
       poller.nudge(neuron);
-      await fleet.until(() => serves(fleet.neuron(neuron), load.model), limit);
+      const isLost = () => hasLost(fleet.neuron(neuron), load.model);
+      await fleet.until(() => serves(fleet.neuron(neuron), load.model) || isLost(), limit);
+      if (isLost()) throw new ControlError("lost", "loaded, and gone at the next look");
     } finally {
       rest();
       await turn.release();
@@ -298,6 +301,11 @@ export class Loads {
     const healthy = fleet.neurons.filter(({ state }) => state === "healthy");
     await Promise.race([Promise.all(healthy.map(({ name }) => poller.refresh(name))), within]);
   }
+}
+
+/** By its last word, which was good, the neuron does not have the model. */
+function hasLost({ state, strikes, models }: NeuronView, model: string): boolean {
+  return state === "healthy" && strikes === 0 && models.every(({ id }) => id !== model);
 }
 
 function refusal(kind: "infeasible" | "offline" | "full", model: string): GatewayError {
