@@ -13,6 +13,7 @@ import type { Page } from "./page/page.ts";
 import type { Residency } from "./residency/residency.ts";
 import type { Server } from "./servers/server.ts";
 import type { Store } from "./store/store.ts";
+import type { Stop } from "./wire/stop.ts";
 import type { StoredResponses } from "./requests/stored-responses.ts";
 import type { Traces } from "./telemetry/traces.ts";
 import type { Traffic } from "./telemetry/traffic.ts";
@@ -56,7 +57,7 @@ export interface Gateway {
   /** True once the gateway goes down: nothing new is begun. */
   draining: boolean;
   /** The requests under way; aborting one with a GatewayError ends it with that. */
-  running: Set<AbortController>;
+  running: Set<Stop>;
   /** Polls a neuron now. */
   nudge: (neuron: string) => void;
   /** The same, and resolves when its answer is known. */

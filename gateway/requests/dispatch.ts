@@ -8,6 +8,7 @@ import { faultOf } from "../fleet/neuron-client.ts";
 import { refusalOf } from "./refusal.ts";
 import { route, serves } from "../fleet/router.ts";
 import { askServer } from "../servers/exchange.ts";
+import type { Stop } from "../wire/stop.ts";
 import type { Answer, NeuronRefusal, UpstreamRequest } from "../wire/upstream.ts";
 import { isFault, isRetryable, readRefusal, send } from "../wire/upstream.ts";
 import { bringModel, isLost } from "./waiting.ts";
@@ -22,7 +23,7 @@ export interface Sending extends Pick<UpstreamRequest, "path" | "body" | "header
   /** Requests of one conversation have the same. */
   affinity: string | undefined;
   /** Aborted by the client's hang-up, or with a GatewayError that ends the request. */
-  stop: AbortController;
+  stop: Stop;
 }
 
 export interface Answered {
@@ -119,15 +120,15 @@ async function attempt(
   url: string,
 ): Promise<Answer | NeuronRefusal | GatewayError | undefined> {
   const timer = setTimeout(() => stop.abort(tooLate()), options.responseTimeoutMs);
-  const request = { url, path, headers, body, signal: stop.signal };
+  const request = { url, path, headers, body, stop };
   try {
     const server = servers.get(neuron);
     if (server) return await askServer(dispatcher, server, model, request);
     const answer = await send(dispatcher, request);
     return answer.statusCode >= 200 && answer.statusCode < 300 ? answer : await readRefusal(answer);
   } catch (cause) {
-    const reason: unknown = stop.signal.reason;
-    if (stop.signal.aborted) return reason instanceof GatewayError ? reason : undefined;
+    const { reason } = stop;
+    if (stop.stopped) return reason instanceof GatewayError ? reason : undefined;
     return new GatewayError("upstream_unreachable", "The neuron did not answer.", null, { cause });
   } finally {
     clearTimeout(timer);

@@ -4,15 +4,18 @@
 import type { ServerResponse } from "node:http";
 import { EventStream, JsonBody } from "../wire/answer.ts";
 import type { Answered } from "./dispatch.ts";
-import { envelope, GatewayError } from "../errors.ts";
+import { openAiError } from "../dialects/failures.ts";
+import { GatewayError } from "../errors.ts";
+import { failureOf } from "./failure.ts";
 import type { Exchange } from "../telemetry/exchange.ts";
 import { relay } from "../wire/relay.ts";
+import type { Stop } from "../wire/stop.ts";
 import { responseHeaders } from "../wire/upstream.ts";
 
 export interface Forwarding extends Answered {
   client: ServerResponse;
   hideUsage: boolean;
-  stop: AbortController;
+  stop: Stop;
   idleMs: number;
 }
 
@@ -36,7 +39,7 @@ export async function forward(exchange: Exchange, forwarding: Forwarding): Promi
     exchange.errorCode = reading.seen.errorCode;
     client.end(rest);
   } catch {
-    const reason: unknown = stop.signal.reason;
+    const { reason } = stop;
     breakOff(exchange, client, reading, reason instanceof GatewayError ? reason : interrupted());
   } finally {
     release();
@@ -59,7 +62,7 @@ function breakOff(
 ): void {
   if (client.destroyed) return; // the client left first: its hang-up is what ended the neuron's answer
   exchange.errorCode = error.code;
-  const body = JSON.stringify(envelope(error));
+  const body = JSON.stringify(openAiError(failureOf(error)));
   if (reading instanceof EventStream) client.end(`${reading.torn ? "\n\n" : ""}data: ${body}\n\n`);
   else if (client.headersSent) client.destroy();
   else {

@@ -16,6 +16,7 @@ import type { Exchange } from "../telemetry/exchange.ts";
 import { failureOf } from "./failure.ts";
 import type { Gateway } from "../gateway.ts";
 import { relay } from "../wire/relay.ts";
+import type { Stop } from "../wire/stop.ts";
 import { stopOnHangUp } from "./tracking.ts";
 import { toText, Transcoder } from "./transcoder.ts";
 import { NeuronRefusal, requestHeaders } from "../wire/upstream.ts";
@@ -68,7 +69,7 @@ interface Running {
   exchange: Exchange;
   reply: FastifyReply;
   task: Task;
-  stop: AbortController;
+  stop: Stop;
   finding: Promise<Answered | undefined>;
 }
 
@@ -172,15 +173,15 @@ function breakOff(running: Running, error: unknown): void {
   if (reply.raw.destroyed) return; // the client left first
   const refused = error instanceof GatewayError || error instanceof NeuronRefusal;
   const failure = failureOf(refused ? error : reasonOf(stop));
-  if (!refused && !stop.signal.aborted)
+  if (!refused && !stop.stopped)
     gateway.log.debug("answer broken off", { id: exchange.id, reason: String(error) });
   exchange.errorCode = failure.code;
   reply.raw.end(toText(task.encoder.event({ type: "failed", failure })));
 }
 
 /** Why a neuron's answer ended before its end. */
-function reasonOf({ signal }: AbortController): GatewayError {
-  if (signal.reason instanceof GatewayError) return signal.reason;
+function reasonOf({ reason }: Stop): GatewayError {
+  if (reason instanceof GatewayError) return reason;
   return new GatewayError("upstream_interrupted", "The neuron broke off in the middle of its answer.");
 }
 

@@ -10,6 +10,7 @@ import { GatewayError } from "../errors.ts";
 import type { Exchange } from "../telemetry/exchange.ts";
 import { openExchange, timingOf } from "../telemetry/exchange.ts";
 import type { Gateway } from "../gateway.ts";
+import { Stop } from "../wire/stop.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -55,8 +56,8 @@ function judgeNeuron(gateway: Gateway, { answered, neuron, errorCode, clientClos
 }
 
 /** Aborts when the client hangs up before its answer is whole; until then the gateway knows the request as running. */
-export function stopOnHangUp(gateway: Gateway, client: ServerResponse): AbortController {
-  const stop = new AbortController();
+export function stopOnHangUp(gateway: Gateway, client: ServerResponse): Stop {
+  const stop = new Stop();
   gateway.running.add(stop);
   client.once("close", () => {
     gateway.running.delete(stop);

@@ -8,6 +8,7 @@ import { codeOf } from "./answer.ts";
 import { Body } from "./body.ts";
 import type { GatewayErrorCode } from "../errors.ts";
 import { GatewayError } from "../errors.ts";
+import type { Stop } from "./stop.ts";
 
 /** Connections live per origin, without any limit on an answer's length: what may be idle is watched by the relay. */
 export function openDispatcher(): Dispatcher {
@@ -21,7 +22,7 @@ export interface UpstreamRequest {
   path: string;
   headers: Record<string, string | string[] | undefined>;
   body: Buffer | string;
-  signal: AbortSignal;
+  stop: Stop;
 }
 
 export interface Answer {
@@ -31,13 +32,13 @@ export interface Answer {
   body: AsyncIterable<Buffer>;
 }
 
-/** Throws what the connection throws, or the signal's reason. */
+/** Throws what the connection throws, or why it was stopped. */
 export function send(dispatcher: Dispatcher, request: UpstreamRequest): Promise<Answer> {
   const { origin, path } = placeOf(request.url);
-  const { headers, body, signal } = request;
+  const { headers, body, stop } = request;
   return new Promise((resolve, reject) => {
     const asked = { origin, path: path + request.path, method: "POST" as const, headers, body };
-    dispatcher.dispatch(asked, new Receiver(signal, resolve, reject));
+    dispatcher.dispatch(asked, new Receiver(stop, resolve, reject));
   });
 }
 
@@ -58,22 +59,21 @@ const mostPlaces = 1000;
 
 /** Takes one answer off its connection. */
 class Receiver implements Dispatcher.DispatchHandler {
-  private readonly signal: AbortSignal;
+  private readonly stop: Stop;
   private readonly resolve: (answer: Answer) => void;
   private readonly reject: (error: unknown) => void;
   private body: Body | undefined;
-  private stop = () => {};
+  private leave = () => {};
 
-  constructor(signal: AbortSignal, resolve: (answer: Answer) => void, reject: (error: unknown) => void) {
-    this.signal = signal;
+  constructor(stop: Stop, resolve: (answer: Answer) => void, reject: (error: unknown) => void) {
+    this.stop = stop;
     this.resolve = resolve;
     this.reject = reject;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.stop = () => controller.abort(reasonOf(this.signal));
-    if (this.signal.aborted) this.stop();
-    else this.signal.addEventListener("abort", this.stop);
+    this.leave = () => controller.abort(this.stop.reason!);
+    this.stop.onAbort(this.leave);
   }
 
   onResponseStart(
@@ -91,19 +91,15 @@ class Receiver implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.signal.removeEventListener("abort", this.stop);
+    this.stop.off(this.leave);
     this.body!.close();
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.signal.removeEventListener("abort", this.stop);
+    this.stop.off(this.leave);
     if (this.body) this.body.close(error);
     else this.reject(error);
   }
-}
-
-function reasonOf({ reason }: AbortSignal): Error {
-  return reason instanceof Error ? reason : new Error(String(reason));
 }
 
 const hopByHop = [
