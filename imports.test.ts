@@ -60,6 +60,7 @@ const allowed: Record<string, readonly string[]> = {
   "gateway/telemetry": ["gateway/wire/answer.ts", "gateway/fleet", "gateway/keys"],
   "gateway/requests": [
     ...[
+      "kit",
       "neuron/protocol.ts",
       "gateway/config.ts",
       "gateway/errors.ts",
