@@ -119,8 +119,8 @@ async function loadEnds(load: Loader, c: ModelConfig): Promise<Ends> {
   return { embedding, head: (pass, x) => op.linear(pass, normed(pass, x, norm, c), head) };
 }
 
-function embedded(pass: Pass, { ids, pictures }: Inputs, embedding: Weight): Tensor {
-  const x = op.embed(pass, ids, embedding);
+function embedded(pass: Pass, { ids, drawn, pictures }: Inputs, embedding: Weight): Tensor {
+  const x = op.embed(pass, ids, embedding, drawn);
   return pass.keep("hidden.embed", pictures ? op.placePictures(pass, x, pictures.rows, pictures.chosen) : x);
 }
 

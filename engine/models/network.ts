@@ -33,6 +33,8 @@ export interface Memory {
 export interface Inputs {
   /** u32 [T] */
   ids: Tensor;
+  /** Where ids may be op.asDrawn: what was drawn (DrawMemory.counts). */
+  drawn?: Tensor;
   /** u32 [3, T]: position on the t, h and w axis; all equal for text. */
   positions: Tensor;
   /** (cos, sin) of each position and frequency, f32 [positions, R/2, 2]. */

@@ -1,22 +1,30 @@
 // Rows of a table by token id.
 import type { Pass } from "../gpu/plan.ts";
+import { stepPart } from "../gpu/step.ts";
 import { dims, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { weightParts, wideLanes } from "./variants.ts";
 
+/** An id that stands for the token which was drawn last in its sequence's slot. */
+export const asDrawn = 0xffff_ffff;
+
 /**
  * y[t] = table[ids[t]].   ids: u32 [T]   table: [N, C], any format   → [T, C].
- * The host refuses ids ≥ N; one that comes here gives a row of zeros.
+ * The host refuses ids ≥ N; one that comes here gives a row of zeros. `drawn`: where ids may be `asDrawn`, the draws'
+ * counts (DrawMemory).
  */
-export function embed(pass: Pass, ids: Tensor, table: Weight): Tensor {
+export function embed(pass: Pass, ids: Tensor, table: Weight, drawn?: Tensor): Tensor {
   const [T] = dims(ids, 1);
   const [N, C] = table.shape;
   const y = pass.scratch([T, C], "embed");
   const { LANES } = wideLanes(pass.gpu);
   for (const shard of table.shards) {
     const { parts, constants } = weightParts(shard, C);
-    pass.dispatch("embed", [ids, shard.place, y], {
-      parts,
-      constants: { K: C, N, FIRST: shard.firstRow, ROWS: shard.rows, LANES, ...constants },
+    pass.dispatch("embed", [ids, shard.place, y, ...(drawn ? [drawn, pass.step] : [])], {
+      parts: [...parts, ...(drawn ? [stepPart(pass), "ids/drawn"] : ["ids/given"])],
+      constants: {
+        ...{ K: C, N, FIRST: shard.firstRow, ROWS: shard.rows, LANES, ...constants },
+        ...(drawn ? { STRIDE: drawn.shape[1]! } : {}),
+      },
       groups: [T === 1 ? 1 : (tokens) => tokens],
     });
   }

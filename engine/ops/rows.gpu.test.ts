@@ -8,7 +8,7 @@ import { Recording } from "../gpu/plan.ts";
 import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
 import * as embedTwin from "../reference/embed.ts";
 import * as normTwin from "../reference/norm.ts";
-import { embed } from "./embed.ts";
+import { asDrawn, embed } from "./embed.ts";
 import { rmsNorm } from "./norm.ts";
 import { lastRow } from "./rows.ts";
 
@@ -42,6 +42,22 @@ describe.each(guises(device))("%s", (_, gpu) => {
       expect(Array.from(y.subarray(0, want.length))).toEqual(Array.from(want)); // a copy is exact
       expect(y.subarray(want.length).every((value) => value === 0)).toBe(true);
     }
+  });
+
+  test("embed of what was drawn in a token's slot", async () => {
+    const [N, C] = [53, 24];
+    const { bytes, values } = pack("f32", noise(N * C, C), C);
+    const table = weightOf(gpu, [N, C], "f32", bytes);
+    made.push(table);
+    const ids = tensor(gpu, [3], Uint32Array.of(asDrawn, 7, asDrawn));
+    const counts = tensor(
+      gpu,
+      [4, 5],
+      Uint32Array.from({ length: 20 }, (_, i) => 2 * i),
+    ); // their second column
+    const each = [3, 0, 2].map((slot) => ({ slot, row: 9 }));
+    const [y] = await runOps(gpu, { capacity: 3, each }, (pass) => [embed(pass, ids, table, counts)]);
+    expect(Array.from(y!)).toEqual(Array.from(embedTwin.embed([32, 7, 22], values, N, C)));
   });
 
   test.each([0, 1] as const)("rmsNorm, w stored minus %i", async (offset) => {

@@ -6,6 +6,7 @@ import { createStep, stepValues, type Place } from "../gpu/step.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import { mropePositions, type ImageSpan } from "../models/mrope.ts";
 import type { Inputs } from "../models/network.ts";
+import { asDrawn } from "../ops/embed.ts";
 
 /** The buffers that a forward pass for up to `capacity` tokens reads. */
 export interface Entrance {
@@ -29,7 +30,8 @@ export interface HostRows {
 
 /** One token of one of the sequences of a batch. */
 export interface BatchToken extends Place {
-  id: number;
+  /** undefined: the one that was drawn last in the slot. */
+  id: number | undefined;
   /** On all three axes. */
   position: number;
 }
@@ -112,7 +114,7 @@ export function writeBatch(gpu: Gpu, entrance: Entrance, tokens: readonly BatchT
   queue.writeBuffer(
     bufferOf(inputs.ids),
     0,
-    Uint32Array.from(tokens, ({ id }) => id),
+    Uint32Array.from(tokens, ({ id }) => id ?? asDrawn),
   );
   const positions = Uint32Array.from(tokens, ({ position }) => position);
   for (let axis = 0; axis < 3; axis += 1)

@@ -30,6 +30,10 @@ export class Job {
   readonly #figures: () => CacheFigures;
   readonly #matcher: Matcher | undefined;
   readonly #want: Want;
+  /** Its next token must be known before the turn behind it. */
+  readonly stepwise: boolean;
+  /** Its caller has left: nothing more is heard of it but its end. */
+  cancelled = false;
   /** As the request says, or a fresh one: it stays the same when the sequence begins again. */
   readonly #seed: number;
   readonly #stops: ReadonlySet<number>;
@@ -55,6 +59,7 @@ export class Job {
     this.#stops = new Set(request.stopTokens);
     this.#matcher = matcherOf(request, grammars);
     this.#seed = request.sampling.seed ?? randomSeed();
+    this.stepwise = this.#matcher !== undefined || request.embed === true;
     const mask = this.#matcher && (() => this.#allowed());
     this.#want = request.embed ? "logits" : { candidates: request.topLogprobs, mask };
   }

@@ -51,9 +51,19 @@ const cacheShare = 1 / 2;
 const snapshotBytes = { software: 2 ** 28, hardware: 2 ** 30 };
 const enoughSnapshots = 64;
 
-/** How a model is run on a kind of device: most tokens of a prefill run, and of the arithmetic of a submit, FLOP. */
-export function pace(kind: "software" | "hardware"): { chunk: number; flopsPerSubmit: number } {
-  return kind === "software" ? { chunk: 256, flopsPerSubmit: 2e10 } : { chunk: 512, flopsPerSubmit: 5e11 };
+/** How a model is run on a kind of device. */
+export interface Pace {
+  /** Most tokens of a prefill run. */
+  chunk: number;
+  /** Most arithmetic of a submit, FLOP. */
+  flopsPerSubmit: number;
+  /** Turns that begin before the results of those ahead of them are there. */
+  ahead: number;
+}
+
+export function pace(kind: "software" | "hardware"): Pace {
+  const software = { chunk: 256, flopsPerSubmit: 2e10 };
+  return { ...(kind === "software" ? software : { chunk: 512, flopsPerSubmit: 5e11 }), ahead: 2 };
 }
 
 /** `promised`: bytes that other models of the device may use. */
@@ -208,7 +218,7 @@ async function requestOf(model: Sizes, slots: number, contextLength: number): Pr
   const tokens = Math.floor((room * PAGE) / Math.max(1, pageBytes({ config, headBytes })));
   return {
     ...{ model: model.name, config, weightBytes, scratchBytes, pictureBytes, slots, headBytes, budget },
-    stagingBytes: (slots + 1) * (config.pooling ? 4 * config.hidden : recordBytes),
+    stagingBytes: (pace(like.report.kind).ahead + 1) * turnBytes(config, slots),
     contextLength: model.asked,
     defaultContext: defaultContextLength,
     cacheTokens: Math.min(slots * pagesFor(contextLength) * PAGE, Math.max(contextLength, tokens)),
@@ -218,6 +228,11 @@ async function requestOf(model: Sizes, slots: number, contextLength: number): Pr
       : stateBytes(config),
     maxBinding: Math.min(like.limits.maxStorageBufferBindingSize, like.limits.maxBufferSize),
   };
+}
+
+/** What comes back of a turn at most. */
+function turnBytes(config: ModelConfig, slots: number): number {
+  return (slots + 1) * (config.pooling ? 4 * config.hidden : recordBytes);
 }
 
 /** What a run reads and writes besides weights and memory, and what pages are copied through. */

@@ -162,7 +162,7 @@ async function recordDecode(
 ): Promise<DecodePlan> {
   const { capacity, batch, step, inputs } = entrance;
   const recording = new Recording(gpu, { capacity, batch, step, ...peers });
-  const logits = network.head(recording, network.body(recording, inputs, memory));
+  const logits = network.head(recording, network.body(recording, { ...inputs, drawn: draws.counts }, memory));
   const plan = await recording.finish(logits ? [logits] : []);
   const outputs = logits && (await recordDraw(new Recording(gpu, { capacity, batch, step }), logits, draws));
   return { entrance, plan, outputs };

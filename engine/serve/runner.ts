@@ -3,7 +3,7 @@
 // ahead of each run; a plan itself never changes.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Peers } from "../gpu/plan.ts";
+import type { Peers, Plan } from "../gpu/plan.ts";
 import { bufferOf, readRanges, submitAlone, type Range, type Submit } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
@@ -47,6 +47,8 @@ export interface RunnerOptions extends Peers {
   flopsPerSubmit: number;
   /** Prompts may have pictures in them. */
   pictures?: boolean;
+  /** Turns that may begin before the results of those ahead of them are there; on several devices none. Default: none. */
+  ahead?: number;
   /** What the device's tuning does not know is measured before; default: it is guessed. */
   tuning?: TuningHooks;
 }
@@ -92,6 +94,8 @@ export interface TurnTaker {
   /** Of a page, and of a state, in all layers. */
   readonly pageBytes: number;
   readonly stateBytes: number;
+  /** Turns that may begin before the results of those ahead of them are there. */
+  readonly ahead: number;
   /** Where the model is spread over several devices; a copy. */
   readonly sums?: SumFigures | undefined;
   /** Says where the rows of a sequence lie; ordered with the runs. */
@@ -112,8 +116,11 @@ export class Runner implements TurnTaker {
   readonly slots: number;
   readonly pages: number;
   readonly snapshots: number;
+  readonly ahead: number;
   readonly #gpu: Gpu;
   readonly #options: RunnerOptions;
+  /** The model is on this device alone. */
+  readonly #alone: boolean;
   readonly #shared: PlanMemory;
   readonly #plans: Plans;
 
@@ -123,6 +130,8 @@ export class Runner implements TurnTaker {
     this.slots = options.slots;
     this.pages = memory.pages;
     this.snapshots = memory.snapshots;
+    this.#alone = !options.exchange && !options.relay;
+    this.ahead = this.#alone ? (options.ahead ?? 0) : 0;
     this.#gpu = gpu;
     this.#options = options;
     this.#shared = shared;
@@ -231,9 +240,15 @@ export class Runner implements TurnTaker {
     tokens: readonly DecodeToken[],
     prefill?: PrefillRun,
   ): Promise<{ decoded: Outcome[]; prefilled: Outcome }> {
-    const runs: Ran[] = [];
-    if (tokens.length > 0) runs.push(await this.#decode(tokens));
-    if (prefill) runs.push(await this.#prefill(prefill));
+    const work = this.#runs(tokens, prefill);
+    let next = work.next();
+    for (; !next.done; next = work.next()) {
+      const { plan, tokens: count } = next.value;
+      // Alone all is submitted before this returns, so that turns may follow one another without waiting.
+      if (this.#alone) plan.submit(count, this.#options.flopsPerSubmit);
+      else await plan.run(count, this.#options.flopsPerSubmit);
+    }
+    const runs = next.value;
     const rows = runs.flatMap(({ outputs, rows }) => rows.map((row, at) => ({ ...row, outputs, at })));
     this.#mask(rows);
     const ranges = rows.flatMap(({ outputs, at, want }) => rangeOf(outputs, at, want));
@@ -271,23 +286,31 @@ export class Runner implements TurnTaker {
     freeMemory(this.#shared.memory);
   }
 
-  async #decode(tokens: readonly DecodeToken[]): Promise<Ran> {
+  /** The plans up to the logits, each of which is to be submitted before it goes on. */
+  *#runs(tokens: readonly DecodeToken[], prefill: PrefillRun | undefined): Generator<Walk, Ran[]> {
+    const runs: Ran[] = [];
+    if (tokens.length > 0) runs.push(yield* this.#decode(tokens));
+    if (prefill) runs.push(yield* this.#prefill(prefill));
+    return runs;
+  }
+
+  *#decode(tokens: readonly DecodeToken[]): Generator<Walk, Ran> {
     for (const { row, slot } of tokens) this.#check(slot, row + 1);
     const chosen = this.#plans.decode.find(({ entrance }) => entrance.capacity >= tokens.length);
     if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
     writeBatch(this.#gpu, chosen.entrance, tokens);
-    await chosen.plan.run(tokens.length, this.#options.flopsPerSubmit);
+    yield { plan: chosen.plan, tokens: tokens.length };
     return { outputs: chosen.outputs, rows: tokens };
   }
 
-  async #prefill(run: PrefillRun): Promise<Ran> {
+  *#prefill(run: PrefillRun): Generator<Walk, Ran> {
     const { slot, feed, from, to, past = 0, want, snapshot } = run;
     this.#check(slot, past + to);
     const { entrance, body, head, outputs } = this.#plans.prefill;
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
-    await body.run(to - from, this.#options.flopsPerSubmit);
+    yield { plan: body, tokens: to - from };
     if (snapshot !== undefined) saveState(this.#gpu, this.#shared.memory, slot, snapshot);
-    if (want !== "nothing") await head.run(1, this.#options.flopsPerSubmit);
+    if (want !== "nothing") yield { plan: head, tokens: 1 };
     return { outputs, rows: [{ slot, want }] };
   }
 
@@ -296,6 +319,12 @@ export class Runner implements TurnTaker {
     if (tokens > this.contextLength)
       throw new Error(`${tokens} tokens in a context of ${this.contextLength}`);
   }
+}
+
+/** A plan to be walked. */
+interface Walk {
+  plan: Plan;
+  tokens: number;
 }
 
 /** A row of logits, and what is wanted of it. */

@@ -7,6 +7,7 @@ import type { Picture } from "./content.ts";
 import { PAGE, pagesFor } from "./pages.ts";
 import {
   Scheduler,
+  type Drawn,
   type Ended,
   type SchedulerOptions,
   type SequenceRequest,
@@ -28,6 +29,8 @@ type Seen = Record<
   | "queue_full"
   | "rate_limit_exceeded"
   | "reused"
+  | "ahead"
+  | "beyond"
   | "snapshots"
   | "rewritten",
   number
@@ -48,6 +51,8 @@ class History {
   readonly #queue = new Set<number>();
   readonly #texts: { tokens: number[]; pictures: Picture[] }[];
   #device: SimulatedDevice;
+  /** Turns that may be planned before those ahead of them are done. */
+  readonly #depth: number;
   /** Short prompts with long answers: what makes pages run out. */
   readonly #short: boolean;
   readonly #families = new Map<number, Pick<SequenceRequest, "prompt" | "pictures" | "family">>();
@@ -58,6 +63,7 @@ class History {
     this.#random = randomOf(seed);
     this.#mistakes = mistakes;
     this.#short = this.#random(3) === 0;
+    this.#depth = seed % 4;
     this.#options = this.#randomOptions();
     this.#scheduler = new Scheduler(this.#options);
     this.#device = this.#newDevice();
@@ -83,16 +89,35 @@ class History {
     return this;
   }
 
+  /** A turn, and some that are planned before it is done. */
   #turn(): void {
-    const step = this.#scheduler.next();
+    const flights = [this.#run(this.#scheduler.next())];
+    this.#checkStep(flights[0]!.step);
+    while (flights.length > 0) {
+      const device = this.#device;
+      while (flights.length <= this.#depth) {
+        const step = this.#scheduler.ahead();
+        if (!step) break;
+        this.#count("ahead");
+        flights.push(this.#run(step));
+      }
+      if (this.#random(3) === 0) this.#disturb();
+      if (device !== this.#device) return; // it failed meanwhile
+      this.#land(flights.shift()!);
+    }
+  }
+
+  #run(step: Step): { step: Step; drawn: Drawn[] } {
     this.#end(step.ended);
-    this.#checkStep(step);
     const drawn = this.#device.run(step);
     this.#checkPages();
-    const device = this.#device;
-    if (this.#random(3) === 0) this.#disturb();
-    if (device !== this.#device) return; // it failed meanwhile
-    for (const { sequence, token } of drawn) {
+    return { step, drawn };
+  }
+
+  #land({ drawn }: { drawn: Drawn[] }): void {
+    const here = drawn.filter(({ sequence }) => !this.#ended.has(sequence));
+    this.#count("beyond", drawn.length - here.length);
+    for (const { sequence, token } of here) {
       this.#drawn.get(sequence)!.push(token);
       this.#streaming.add(sequence);
     }
@@ -317,7 +342,17 @@ describe("random histories", () => {
   test("every answer is that of its own tokens, nothing leaks, nobody starves", { timeout: 240_000 }, () => {
     const seen = playAll(1, 2000, 20);
     const wanted: (keyof Seen)[] = [
-      ...(["stop", "length", "cancelled", "failed", "preempted", "reused", "snapshots"] as const),
+      ...([
+        "stop",
+        "length",
+        "cancelled",
+        "failed",
+        "preempted",
+        "reused",
+        "snapshots",
+        "ahead",
+        "beyond",
+      ] as const),
       ...(["page", "clear", "restore", "queue_full", "rate_limit_exceeded"] as const),
     ];
     for (const what of wanted) expect(seen[what], what).toBeGreaterThan(20);

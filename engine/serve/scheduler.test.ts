@@ -504,3 +504,67 @@ describe("a wrong runner is a bug", () => {
     ["snapshots of nothing", { snapshots: 2 }, "that has no states"],
   ])("%s", (_, change, message) => expect(() => new Scheduler(options(change))).toThrow(message));
 });
+
+describe("turns ahead of what was drawn", () => {
+  const ahead = (scheduler: Scheduler) => {
+    const step = scheduler.ahead();
+    return step && `${brief(step)} ${step.decode.map(({ token }) => token ?? "?").join(" ")}`;
+  };
+
+  test("all that run go on, on tokens that are not known; an end that is known is not passed", () => {
+    const scheduler = new Scheduler(options());
+    scheduler.admit(request(1, prompt(1), { maxTokens: 3 }));
+    scheduler.admit(request(2, prompt(63), { maxTokens: 9 }));
+    const first = scheduler.next();
+    expect(brief(first)).toBe("1@0 | 2: 0–63!");
+    expect([ahead(scheduler), ahead(scheduler), ahead(scheduler)]).toEqual([
+      "1@1 2@63 ? ?",
+      "1@2 2@64 ? ?",
+      "2@65 ?",
+    ]);
+    expect(scheduler.stats.pages.used).toBe(3); // one more for row 64
+    expect(scheduler.done(draw(first))).toEqual([]);
+    expect(ahead(scheduler)).toBe("2@66 ?");
+    expect(() => scheduler.next()).toThrow("turn 2 is not done");
+  });
+
+  test("what is computed behind a stop is forgotten, and the sequence's place is free at once", () => {
+    const scheduler = new Scheduler(options({ slots: 1, prefixCache: true }));
+    scheduler.admit(request(1, prompt(62)));
+    const steps = [scheduler.next(), scheduler.ahead()!, scheduler.ahead()!, scheduler.ahead()!];
+    scheduler.admit(request(2, prompt(3)));
+    expect(scheduler.done(draw(steps[0]!))).toEqual([]);
+    const usage = { promptTokens: 62, completionTokens: 2, cachedTokens: 0 };
+    expect(scheduler.done(draw(steps[1]!, [1]))).toEqual([{ sequence: 1, reason: "stop", usage }]);
+    expect(scheduler.stats).toMatchObject({ running: 0, pages: { used: 0 }, prefix: { pages: 0 } });
+    expect(scheduler.done(draw(steps[2]!)), "row 63 was of a token that is not part of it").toEqual([]);
+    expect(scheduler.done([])).toEqual([]);
+    expect(scheduler.stats.prefix.pages).toBe(0);
+    expect(brief(turn(scheduler).step)).toBe("| 2: 0–3!");
+  });
+
+  test.each<[string, Partial<SchedulerOptions>, (scheduler: Scheduler) => void]>([
+    ["who left is to be ended", {}, (scheduler) => scheduler.cancel(1)],
+    ["somebody can begin", {}, (scheduler) => scheduler.admit(request(5, prompt(2)))],
+    ["a prompt is not done", { slots: 2 }, () => undefined],
+    ["a mask waits for the token", { slots: 1 }, () => undefined],
+  ])("not where %s", (why, change, disturb) => {
+    const scheduler = new Scheduler(options(change));
+    const stepwise = why === "a mask waits for the token";
+    scheduler.admit(request(1, prompt(2), { stepwise }));
+    if (why === "a prompt is not done") scheduler.admit(request(2, prompt(300)));
+    scheduler.next();
+    disturb(scheduler);
+    expect(scheduler.ahead()).toBe(undefined);
+  });
+
+  test("what failed is in flight no more", () => {
+    const scheduler = new Scheduler(options());
+    scheduler.admit(request(1, prompt(2)));
+    scheduler.next();
+    scheduler.ahead();
+    expect(scheduler.fail("running").map(({ sequence }) => sequence)).toEqual([1]);
+    expect(() => scheduler.done([])).toThrow("no turn is in flight");
+    expect(() => scheduler.ahead()).toThrow("no turn is in flight");
+  });
+});

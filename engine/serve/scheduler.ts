@@ -8,7 +8,16 @@
 import { EngineError } from "../errors.ts";
 import { PAGE, PagePool, pagesFor } from "./pages.ts";
 import { noMatch, PrefixCache, type Match } from "./prefix.ts";
-import { insert, isFull, nextCut, remaining, sequenceOf, usageOf, type Sequence } from "./sequence.ts";
+import {
+  insert,
+  isFull,
+  nextCut,
+  remaining,
+  sequenceOf,
+  usageOf,
+  willBeFull,
+  type Sequence,
+} from "./sequence.ts";
 import {
   reuseOf,
   type Drawn,
@@ -22,6 +31,12 @@ import {
 
 export type * from "./schedulerTypes.ts";
 
+/** A turn that is not done, and who takes part. */
+interface Flight {
+  step: Step;
+  members: ReadonlyMap<number, Sequence>;
+}
+
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #pool: PagePool;
@@ -34,7 +49,8 @@ export class Scheduler {
   /** The next to be taken is the last. */
   readonly #freeSlots: number[];
   #ended: Ended[] = [];
-  #inFlight: Step | undefined;
+  /** The oldest first. */
+  readonly #inFlight: Flight[] = [];
   #arrivals = 0;
   #turn = 0;
   #preemptions = 0;
@@ -89,39 +105,58 @@ export class Scheduler {
     sequence.cancelled = true;
   }
 
-  /** The next turn. `done` must follow before another, with nothing drawn where the step has no rows. */
+  /** The next turn, when none is in flight. `done` must follow, with nothing drawn where the step has no rows. */
   next(): Step {
-    if (this.#inFlight) throw new Error(`turn ${this.#inFlight.turn} is not done`);
+    const [flight] = this.#inFlight;
+    if (flight) throw new Error(`turn ${flight.step.turn} is not done`);
     for (const sequence of this.#running.filter(({ cancelled }) => cancelled))
       this.#ended.push(this.#leave(sequence, "cancelled"));
-    this.#turn += 1;
-    const step: Step = {
-      ...{ turn: this.#turn, ended: this.#ended, preempted: [], started: [] },
-      ...{ tables: [], copies: [], decode: [], prefill: undefined },
-    };
-    this.#ended = [];
+    const step = this.#newStep();
     this.#growRunning(step);
     this.#startWaiting(step);
     step.prefill = this.#nextPrefill();
-    this.#fill(step);
-    this.#inFlight = step;
+    this.#fill(step, this.#running);
+    this.#depart(step);
     return step;
   }
 
   /**
-   * What the step in flight gave: a token for every row of its decode run, and one for its prefill where that has
-   * logits; a sequence cancelled meanwhile may be left out. Returns those that ended by it.
+   * The turn behind those in flight, whose draws are not known yet: one more token of every sequence that may have it.
+   * undefined where there is more to decide than that, or one of them is stepwise, as a turn carries all that run; then
+   * those in flight must be done first. A sequence that a draw in flight ends is computed beyond its end: what was drawn
+   * for it there is to be forgotten, and nobody reads what was written, since all that comes later on the device is
+   * ordered behind it.
+   */
+  ahead(): Step | undefined {
+    if (this.#inFlight.length === 0) throw new Error("no turn is in flight");
+    const waits = this.#ended.length > 0 || (this.#waiting.length > 0 && this.#freeSlots.length > 0);
+    if (waits || !this.#running.every(goesOn)) return undefined;
+    const going = this.#running.filter((one) => !willBeFull(one, this.#options.contextLength));
+    if (going.length === 0 || !going.every((one) => this.#hasRoom(one))) return undefined;
+    const step = this.#newStep();
+    this.#fill(step, going);
+    this.#depart(step);
+    return step;
+  }
+
+  /**
+   * What the oldest step in flight gave: a token for every row of its decode run, and one for its prefill where that
+   * has logits; a sequence cancelled meanwhile may be left out, and of one that has ended nothing is heard. Returns
+   * those that ended by it.
    */
   done(drawn: readonly Drawn[]): Ended[] {
-    const step = this.#inFlight;
-    if (!step) throw new Error("no turn is in flight");
-    this.#inFlight = undefined;
-    for (const { sequence, row } of step.decode) this.#computed(sequence, row + 1, undefined);
+    const flight = this.#inFlight.shift();
+    if (!flight) throw new Error("no turn is in flight");
+    const { step, members } = flight;
+    const isHere = (id: number) => members.has(id) && this.#sequences.get(id) === members.get(id);
+    const decoded = step.decode.filter(({ sequence }) => isHere(sequence));
+    for (const { sequence, row } of decoded) this.#computed(sequence, row + 1, undefined);
     if (step.prefill) this.#computed(step.prefill.sequence, step.prefill.to, step.prefill.snapshot);
-    const awaited = new Set(step.decode.map(({ sequence }) => sequence));
+    const awaited = new Set(decoded.map(({ sequence }) => sequence));
     if (step.prefill?.logits) awaited.add(step.prefill.sequence);
     const ended: Ended[] = [];
     for (const { sequence: id, token, stop } of drawn) {
+      if (members.has(id) && !isHere(id)) continue;
       if (!awaited.delete(id)) throw new Error(`turn ${step.turn} gave sequence ${id} no logits`);
       const sequence = this.#sequences.get(id)!;
       sequence.content.tokens.push(token);
@@ -135,13 +170,13 @@ export class Scheduler {
   }
 
   /**
-   * The device failed: what it held is lost, the step in flight and the prefix cache with it. Ends the running
+   * The device failed: what it held is lost, the steps in flight and the prefix cache with it. Ends the running
    * sequences, or all; those that wait may go on on a new device of the same size.
    */
   fail(which: "running" | "all"): Ended[] {
     const failed = which === "all" ? [...this.#running, ...this.#waiting] : [...this.#running];
     const ended = failed.map((sequence) => this.#leave(sequence, "failed"));
-    this.#inFlight = undefined;
+    this.#inFlight.length = 0;
     this.#cache.clear();
     return ended;
   }
@@ -193,7 +228,7 @@ export class Scheduler {
     sequence.table.clear();
     this.#freeSlots.push(sequence.slot!);
     sequence.slot = undefined;
-    sequence.computed = 0;
+    sequence.computed = sequence.planned = 0;
   }
 
   /** Room for the token that each sequence computes now, the oldest first, at the cost of the newest. */
@@ -259,7 +294,7 @@ export class Scheduler {
   #seat(sequence: Sequence, from: number, ropeDelta: number, step: Step): number {
     const slot = this.#freeSlots.pop()!;
     sequence.slot = slot;
-    sequence.computed = from;
+    sequence.computed = sequence.planned = from;
     remove(this.#waiting, sequence);
     this.#running.push(sequence);
     step.started.push({ sequence: sequence.id, slot, from, ropeDelta });
@@ -278,16 +313,45 @@ export class Scheduler {
     };
   }
 
-  #fill(step: Step): void {
-    const bySlot = [...this.#running].sort((a, b) => a.slot! - b.slot!);
-    for (const sequence of bySlot) {
-      const { id, content, computed: row, table } = sequence;
-      const slot = sequence.slot!;
+  #newStep(): Step {
+    this.#turn += 1;
+    const ended = this.#ended;
+    this.#ended = [];
+    return {
+      ...{ turn: this.#turn, ended, preempted: [], started: [] },
+      ...{ tables: [], copies: [], decode: [], prefill: undefined },
+    };
+  }
+
+  /** A row for each that has no more than one token to compute. */
+  #fill(step: Step, sequences: readonly Sequence[]): void {
+    const bySlot = [...sequences].sort((a, b) => a.slot! - b.slot!);
+    for (const { id, content, planned: row, table, slot } of bySlot) {
       const untold = table.untold();
-      if (untold) step.tables.push({ slot, ...untold });
-      if (remaining(sequence) === 1)
-        step.decode.push({ sequence: id, slot, row, token: content.tokens[row]! });
+      if (untold) step.tables.push({ slot: slot!, ...untold });
+      if (content.tokens.length - row <= 1)
+        step.decode.push({ sequence: id, slot: slot!, row, token: content.tokens[row] });
     }
+  }
+
+  #depart(step: Step): void {
+    const members = new Map<number, Sequence>();
+    const rows = step.decode.map(({ sequence, row }) => [sequence, row + 1] as const);
+    if (step.prefill) rows.push([step.prefill.sequence, step.prefill.to]);
+    for (const [id, planned] of rows) {
+      const sequence = this.#sequences.get(id)!;
+      sequence.planned = planned;
+      members.set(id, sequence);
+    }
+    this.#inFlight.push({ step, members });
+  }
+
+  /** Whether there is a page for its next row, at nobody's cost. */
+  #hasRoom({ table, planned }: Sequence): boolean {
+    if (table.pages.length * PAGE > planned) return true;
+    const page = this.#cache.take();
+    if (page !== undefined) table.add([page]);
+    return page !== undefined;
   }
 
   /** Notes that the first `tokens` tokens are there, and lets others find them. */
@@ -312,6 +376,11 @@ export class Scheduler {
       table.replace(i, shared);
     }
   }
+}
+
+/** Whether nothing but its next draw is needed for one more token. */
+function goesOn({ planned, content, cancelled, stepwise }: Sequence): boolean {
+  return planned >= content.tokens.length && !cancelled && !stepwise;
 }
 
 /** Seconds after which asking again may help, with so many requests waiting. */

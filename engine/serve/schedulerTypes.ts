@@ -36,6 +36,8 @@ export interface SequenceRequest {
   maxTokens: number;
   /** Others of the same number follow with the same prompt: all of it is kept for them, and without a prefix cache for them alone. */
   family?: number | undefined;
+  /** Its next token must be known before the turn behind it is planned; default: false. */
+  stepwise?: boolean;
 }
 
 export interface Usage {
@@ -80,7 +82,8 @@ export interface DecodeRow {
   sequence: number;
   slot: number;
   row: number;
-  token: number;
+  /** undefined: what a turn in flight draws for the sequence. */
+  token: number | undefined;
 }
 
 /** Tokens of one sequence: rows from … to − 1. */

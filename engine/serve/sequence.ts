@@ -19,21 +19,24 @@ export interface Sequence {
   readonly points: readonly number[];
   readonly table: PageTable;
   slot: number | undefined;
+  readonly stepwise: boolean;
   /** Tokens whose keys, values and state are there. */
   computed: number;
+  /** The same when all turns in flight are done. */
+  planned: number;
   cachedTokens: number | undefined;
   cancelled: boolean;
 }
 
 export function sequenceOf(request: SequenceRequest, options: SchedulerOptions, order: number): Sequence {
-  const { id, prompt, principal, pictures = [], maxTokens, family } = request;
+  const { id, prompt, principal, pictures = [], maxTokens, family, stepwise = false } = request;
   const { prefixCache } = options;
   const name = prefixCache || family === undefined ? "" : ` of ${family}`;
   return {
-    ...{ id, order, principal, maxTokens, family, points: pointsOf(request, options) },
+    ...{ id, order, principal, maxTokens, family, stepwise, points: pointsOf(request, options) },
     ...{ shares: prefixCache || family !== undefined, promptTokens: prompt.length },
     ...{ content: new Content(prompt, pictures, name), table: new PageTable() },
-    ...{ slot: undefined, computed: 0, cachedTokens: undefined, cancelled: false },
+    ...{ slot: undefined, computed: 0, planned: 0, cachedTokens: undefined, cancelled: false },
   };
 }
 
@@ -59,6 +62,12 @@ export function usageOf({ content, promptTokens, cachedTokens }: Sequence): Usag
 /** Whether the sequence may have no further token. */
 export function isFull({ content, promptTokens, maxTokens }: Sequence, contextLength: number): boolean {
   const { length } = content.tokens;
+  return length - promptTokens >= maxTokens || length >= contextLength;
+}
+
+/** The same when the turns in flight have drawn its next token, if nothing ends it before. */
+export function willBeFull({ planned, promptTokens, maxTokens }: Sequence, contextLength: number): boolean {
+  const length = planned + 1;
   return length - promptTokens >= maxTokens || length >= contextLength;
 }
 

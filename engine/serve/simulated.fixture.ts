@@ -15,6 +15,8 @@ interface Slot {
   sequence: number;
   rows: number;
   table: (number | undefined)[];
+  /** The last token drawn. */
+  drawn?: number;
 }
 
 export class SimulatedDevice {
@@ -45,7 +47,7 @@ export class SimulatedDevice {
     }
     for (const copy of step.copies) if (copy.kind !== this.#forget) this.#copy(copy);
     const decoded = step.decode.map(({ sequence, slot, row, token }) =>
-      this.#draw(sequence, this.#compute(slot, sequence, row, [token]), row + 1),
+      this.#draw(slot, sequence, this.#compute(slot, sequence, row, [token ?? this.#drawn(slot)]), row + 1),
     );
     return step.prefill ? [...decoded, ...this.#prefill(step.prefill)] : decoded;
   }
@@ -59,7 +61,7 @@ export class SimulatedDevice {
     const seen = this.#compute(slot, sequence, from, tokens);
     if (snapshot !== undefined && this.#forget !== "snapshot")
       this.#snapshots.set(snapshot, this.#states.get(slot)!);
-    return logits ? [this.#draw(sequence, seen, to)] : [];
+    return logits ? [this.#draw(slot, sequence, seen, to)] : [];
   }
 
   #copy(copy: Copy): void {
@@ -92,9 +94,16 @@ export class SimulatedDevice {
     return this.#hybrid ? mix(digest, state) : digest;
   }
 
-  #draw(sequence: number, seen: number, length: number): Drawn {
+  #drawn(slot: number): number {
+    const { drawn, sequence } = this.#slot(slot);
+    if (drawn === undefined) throw new Error(`nothing was drawn for sequence ${sequence}`);
+    return drawn;
+  }
+
+  #draw(slot: number, sequence: number, seen: number, length: number): Drawn {
     const { prompt } = this.#answering.get(sequence)!;
     const token = drawn(seen, sequence, length - prompt.length);
+    this.#slot(slot).drawn = token;
     return { sequence, token, stop: token === vocabulary.stop };
   }
 

@@ -1,7 +1,7 @@
 // Several requests in one model at once: each gets, event for event, what it gets alone, whatever comes and goes beside.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { defaultImageLimits, ImagePreparer } from "../image/index.ts";
@@ -43,10 +43,18 @@ function requestOf(length: number, seed: number, more: Partial<GenerateRequest> 
 
 const submit = (request: GenerateRequest, cancelAt?: number) => ask(turns, request, cancelAt);
 
+/** How far turns may run ahead. */
+function runAhead(depth: number): void {
+  (model.runner as { ahead: number }).ahead = depth;
+}
+
+/** Turn by turn, each drawn before the next is planned. */
 async function alone(request: GenerateRequest): Promise<Heard> {
   turns = newTurns();
+  runAhead(0);
   const heard = submit(request);
   await heard.over;
+  runAhead(2);
   return heard;
 }
 
@@ -93,6 +101,33 @@ test("eight mixed requests at once", async () => {
   }
   expect(Math.max(...steps.map(({ decode }) => decode.length))).toBeGreaterThanOrEqual(4);
   expect(turns.stats).toMatchObject({ running: 0, waiting: 0, pages: { used: 0 } });
+});
+
+test("turns begin before the ones ahead of them are read, but not behind a draw that they wait for", async () => {
+  const { runner } = model;
+  const own = runner.turn;
+  let [under, most] = [0, 0];
+  runner.turn = async (...turn) => {
+    under += 1;
+    most = Math.max(most, under);
+    return own.apply(runner, turn).finally(() => (under -= 1));
+  };
+  onTestFinished(() => {
+    runner.turn = own;
+    runAhead(2);
+  });
+  for (const depth of [0, 2]) {
+    turns = newTurns();
+    runAhead(depth);
+    most = 0;
+    const heard = submit(requestOf(20, 91, { maxTokens: 30 }));
+    await heard.over;
+    expect(tokensOf(heard).length).toBe(30);
+    expect(steps.length, "nothing is computed behind an end that is known").toBe(30);
+    expect(most).toBe(depth + 1);
+    const unknown = steps.flatMap(({ decode }) => decode).filter(({ token }) => token === undefined);
+    expect(unknown.length).toBe(depth === 0 ? 0 : 29);
+  }
 });
 
 test("a long prompt keeps nobody waiting for more than a chunk, and is itself done in as few turns", async () => {
@@ -183,6 +218,32 @@ test("after a fault what ran has failed, and what waited is served", async () =>
   await Promise.all([...running, waiting].map(({ over }) => over));
   for (const { failure } of running) expect(failure).toMatchObject({ message: "a command was refused" });
   expect(tokensOf(waiting)).toEqual(tokensOf(want));
+});
+
+test("of a failed turn nothing is owed when the loop stands still", async () => {
+  const plain = requestOf(30, 95);
+  const want = await alone(plain);
+  const { runner } = model;
+  const own = runner.turn;
+  onTestFinished(() => {
+    runner.turn = own;
+  });
+  let [begun, owed] = [0, 0];
+  runner.turn = async (...turn) => {
+    begun += 1;
+    if (begun === 4) throw new Error("the fourth turn");
+    owed += 1;
+    return own.apply(runner, turn).finally(() => (owed -= 1));
+  };
+  turns = newTurns();
+  const failing = submit(requestOf(40, 96, { maxTokens: 50 }));
+  await failing.over;
+  expect(failing.failure).toMatchObject({ message: "the fourth turn" });
+  expect(begun, "two were on their way behind it").toBe(6);
+  expect(owed).toBe(0);
+  const heard = submit(plain);
+  await heard.over;
+  expect(tokensOf(heard)).toEqual(tokensOf(want));
 });
 
 test("stopped, everything is cancelled, and the loop stands still", async () => {

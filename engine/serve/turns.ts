@@ -1,6 +1,7 @@
 // The step loop of one model, in the thread that owns the device: turn after turn, the scheduler says who computes what,
 // the runner computes it, each request draws from what it got. Between two turns the thread hears its messages, so a
-// request comes and goes with the next turn. While nobody is there the loop stands still.
+// request comes and goes with the next turn. While turns do nothing but go on, the next ones begin before the results of
+// the one ahead are there: each draw is where the next turn reads it. While nobody is there the loop stands still.
 import type { Grammars } from "../grammar/matcher.ts";
 import type { Outcome, TurnTaker } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
@@ -26,6 +27,14 @@ export interface TurnsOptions {
   pulse?: Pulse;
 }
 
+type Outcomes = Awaited<ReturnType<TurnTaker["turn"]>>;
+
+/** A turn that the device has, and what will come of it. */
+interface Flight {
+  step: Step;
+  outcome: Promise<Outcomes>;
+}
+
 export class Turns {
   readonly #runner: TurnTaker;
   readonly #vision: Vision | undefined;
@@ -33,6 +42,8 @@ export class Turns {
   readonly #onStep: (step: Step) => void;
   readonly #pulse: Pulse;
   readonly #jobs = new Map<number, Job>();
+  /** The oldest first. */
+  readonly #flights: Flight[] = [];
   /** Pictures are computed for one request after another. */
   #encoding = Promise.resolve();
   #loop: Promise<void> | undefined;
@@ -84,7 +95,9 @@ export class Turns {
 
   /** Ends a request with its next turn, or at once while it has no slot; its listener hears `cancelled`. */
   cancel(id: number): void {
-    this.#jobs.get(id)?.abort.abort();
+    const job = this.#jobs.get(id);
+    job?.abort.abort();
+    if (job) job.cancelled = true;
     this.#scheduler.cancel(id);
     this.#wake();
   }
@@ -118,13 +131,13 @@ export class Turns {
     }
   }
 
-  #admit({ id, request: { prompt, maxTokens, images, family } }: Job): void {
+  #admit({ id, stepwise, request: { prompt, maxTokens, images, family } }: Job): void {
     const merge = this.#vision?.info.merge ?? 1;
     const pictures = images.map(({ at, hash, grid: [, rows, columns] }) => ({
       ...{ at, hash, rows: rows / merge, columns: columns / merge },
     }));
     try {
-      this.#scheduler.admit({ id, prompt, pictures, maxTokens, family });
+      this.#scheduler.admit({ id, prompt, pictures, maxTokens, family, stepwise });
     } catch (error) {
       this.#leave(id)?.fail(error);
     }
@@ -141,18 +154,29 @@ export class Turns {
 
   async #turns(): Promise<void> {
     while (this.#scheduler.busy) {
-      const step = this.#scheduler.next();
       try {
-        const drawn = await this.#pulse.beat(() => this.#turn(step));
-        for (const { sequence, reason, usage } of this.#scheduler.done(drawn))
-          if (reason !== "failed") this.#leave(sequence)?.finish(reason, usage);
+        this.#launch(this.#scheduler.next());
+        while (this.#flights.length > 0) {
+          this.#runAhead();
+          await this.#land();
+        }
       } catch (error) {
+        await this.#abandon();
         for (const { sequence } of this.#scheduler.fail("running")) this.#leave(sequence)?.fail(error);
       }
     }
   }
 
-  async #turn(step: Step): Promise<Drawn[]> {
+  /** Keeps the device at work while results are on their way. */
+  #runAhead(): void {
+    while (this.#flights.length <= this.#runner.ahead) {
+      const step = this.#scheduler.ahead();
+      if (!step) return;
+      this.#launch(step);
+    }
+  }
+
+  #launch(step: Step): void {
     this.#onStep(step);
     for (const { sequence, usage } of step.ended) this.#leave(sequence)?.finish("cancelled", usage);
     for (const { sequence, slot, from } of step.started) {
@@ -161,16 +185,34 @@ export class Turns {
     }
     for (const write of step.tables) this.#runner.tell(write);
     for (const copy of step.copies) this.#runner.copy(copy);
-    const { decode, prefill } = step;
-    if (decode.length === 0 && !prefill) return [];
-    const { decoded, prefilled } = await this.#runner.turn(
+    const outcome = this.#pulse.beat(() => this.#run(step));
+    outcome.catch(() => undefined); // it is heard when its turn comes, or by nobody
+    this.#flights.push({ step, outcome });
+  }
+
+  async #run({ decode, prefill }: Step): Promise<Outcomes> {
+    if (decode.length === 0 && !prefill) return { decoded: [], prefilled: undefined };
+    return this.#runner.turn(
       decode.map((row) => this.#job(row.sequence).decode(row)),
       prefill && this.#job(prefill.sequence).prefill(prefill),
     );
+  }
+
+  /** Waits for the oldest turn, and hands out what it brought. */
+  async #land(): Promise<void> {
+    const { step, outcome } = this.#flights[0]!;
+    const { decoded, prefilled } = await outcome;
+    this.#flights.shift();
     this.#throwFault();
-    const drawn = decode.map(({ sequence }, i) => this.#draw(sequence, decoded[i]));
-    if (prefill?.logits) drawn.push(this.#draw(prefill.sequence, prefilled));
-    return drawn.filter((one) => one !== undefined);
+    const drawn = step.decode.map(({ sequence }, i) => this.#draw(sequence, decoded[i]));
+    if (step.prefill?.logits) drawn.push(this.#draw(step.prefill.sequence, prefilled));
+    for (const { sequence, reason, usage } of this.#scheduler.done(drawn.filter((one) => one !== undefined)))
+      if (reason !== "failed") this.#leave(sequence)?.finish(reason, usage);
+  }
+
+  /** What the flights behind a failed one would bring is nobody's; but a device must not end while it owes it. */
+  async #abandon(): Promise<void> {
+    await Promise.allSettled(this.#flights.splice(0).map(({ outcome }) => outcome));
   }
 
   #throwFault(): void {
@@ -179,10 +221,12 @@ export class Turns {
     if (fault) throw fault;
   }
 
-  /** A request whose own drawing fails ends alone. */
+  /** Nothing for who has ended or left meanwhile. A request whose own drawing fails ends alone. */
   #draw(sequence: number, outcome: Outcome): Drawn | undefined {
+    const job = this.#jobs.get(sequence);
+    if (!job || job.cancelled) return undefined;
     try {
-      return this.#job(sequence).draw(outcome);
+      return job.draw(outcome);
     } catch (error) {
       this.#leave(sequence)?.fail(error);
       this.#scheduler.cancel(sequence);

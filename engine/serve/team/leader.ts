@@ -56,6 +56,11 @@ export class Leader implements TurnTaker {
     return this.#runner.stateBytes;
   }
 
+  /** A turn of several devices is over when all of them are. */
+  get ahead(): number {
+    return 0;
+  }
+
   get sums(): SumFigures | undefined {
     const { exchange } = this.#parts.seat.peers;
     return exchange && { ...exchange.times };
