@@ -1,8 +1,11 @@
 // load: weights from the disk onto the device, as a share of the slower of the two: what the disk gives, and what the
 // queue takes. All three are measured in turns, on the same bytes; the disk's files may well come from the host's
-// cache, for all of them alike. The first load also compiles, beside the reading.
+// cache, for all of them alike. On a software adapter all three take the same cores, so that there the processor's time
+// tells more: that of a load, which may be no more than disk's and upload's together. The first load also compiles,
+// beside the reading.
 //   npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
 import { open } from "node:fs/promises";
+import { basename } from "node:path";
 import { maxChunkBytes, openCheckpoint, type Checkpoint } from "../engine/formats/checkpoint.ts";
 import { openConverter } from "../engine/formats/quantise/pool.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
@@ -11,7 +14,7 @@ import { parseConfig } from "../engine/models/config.ts";
 import { Loader } from "../engine/models/loader.ts";
 import { architectures } from "../engine/models/registry.ts";
 import { loadModel } from "../engine/serve/device.ts";
-import { commit } from "./commit.ts";
+import { originOf, saveRows } from "./results.ts";
 
 const rounds = 5;
 /** Reads, and uploads, under way at once. */
@@ -23,36 +26,53 @@ export async function load(gpu: Gpu, path: string, quant?: string): Promise<void
   const checkpoint = await openCheckpoint(path, quant);
   const bytes = checkpoint.totalBytes;
   const files = [...new Set(checkpoint.names.map((name) => checkpoint.entry(name).file))];
-  const first = await seconds(async () => {
+  const { wall: first } = await spending(async () => {
     const converter = openConverter();
     const options = { contextLength: 1024, ...(quant === undefined ? {} : { quant }) };
     (await loadModel(gpu, path, options, { converter })).destroy();
     await converter.close();
   });
-  const times: Record<"disk" | "upload" | "load", number[]> = { disk: [], upload: [], load: [] };
+  const spent = { disk: [] as Spent[], upload: [] as Spent[], load: [] as Spent[] };
   let hostBytes = 0;
   for (let round = 0; round < rounds; round += 1) {
-    times.disk.push(await seconds(() => readAll(files)));
-    times.upload.push(await seconds(() => uploadAll(gpu, bytes)));
+    spent.disk.push(await spending(() => readAll(files)));
+    spent.upload.push(await spending(() => uploadAll(gpu, bytes)));
     const filled = await fillOnce(gpu, checkpoint);
-    times.load.push(filled.seconds);
+    spent.load.push(filled.spent);
     hostBytes = Math.max(hostBytes, filled.hostBytes);
   }
   await checkpoint.close();
-  const rate = (name: keyof typeof times) => bytes / 1e9 / median(times[name]);
-  const wall = Math.min(rate("disk"), rate("upload"));
-  const rows = { diskGBs: rate("disk"), uploadGBs: rate("upload"), loadGBs: rate("load") };
-  const share = rows.loadGBs / wall;
+  const rate = (name: keyof typeof spent) => bytes / 1e9 / median(spent[name].map(({ wall }) => wall));
+  const processor = (name: keyof typeof spent) => median(spent[name].map((each) => each.processor));
+  const rates = { diskGBs: rate("disk"), uploadGBs: rate("upload"), loadGBs: rate("load") };
+  const share = rates.loadGBs / Math.min(rates.diskGBs, rates.uploadGBs);
+  const parts = { disk: processor("disk"), upload: processor("upload"), load: processor("load") };
+  const processorShare = (parts.disk + parts.upload) / parts.load;
+  const line = (GBs: number, seconds: number) => ({
+    "GB/s": GBs.toFixed(2),
+    "processor, s": seconds.toFixed(2),
+  });
   console.table({
-    disk: { "GB/s": rows.diskGBs.toFixed(2) },
-    upload: { "GB/s": rows.uploadGBs.toFixed(2) },
-    load: { "GB/s": rows.loadGBs.toFixed(2), "of the slower": `${(100 * share).toFixed(0)} %` },
+    disk: line(rates.diskGBs, parts.disk),
+    upload: line(rates.uploadGBs, parts.upload),
+    load: {
+      ...line(rates.loadGBs, parts.load),
+      "of the slower": percent(share),
+      "of both": percent(processorShare),
+    },
   });
   console.log(
     `${(bytes / 1e9).toFixed(2)} GB; at most ${(hostBytes / 2 ** 20).toFixed(0)} MiB of host buffers; the first load, with kernels compiled beside it, ${first.toFixed(1)} s`,
   );
-  const about = { path, quant: quant ?? null, bytes, hostBytes, firstLoadSeconds: first, share, ...rows };
-  console.log(JSON.stringify({ bench: "load", commit: commit(), device: gpu.report.name, ...about }));
+  const row = {
+    model: basename(path),
+    quant: quant ?? "as stored",
+    bytes,
+    hostBytes,
+    firstLoadSeconds: first,
+  };
+  const times = { share, ...rates, processorSeconds: parts, processorShare };
+  console.log(saveRows(originOf(gpu, "load"), [{ ...row, ...times }]));
 }
 
 /** All files in chunks as the loader reads them, into memory that is used again. */
@@ -98,31 +118,42 @@ async function uploadAll(gpu: Gpu, bytes: number): Promise<void> {
 }
 
 /** The weights alone, with nothing to compile; and how far the host's own buffers grew meanwhile. */
-async function fillOnce(gpu: Gpu, checkpoint: Checkpoint): Promise<{ seconds: number; hostBytes: number }> {
+async function fillOnce(gpu: Gpu, checkpoint: Checkpoint): Promise<{ spent: Spent; hostBytes: number }> {
   const converter = openConverter();
   const before = process.memoryUsage().arrayBuffers;
   let most = before;
   const onBytes = () => (most = Math.max(most, process.memoryUsage().arrayBuffers));
   const loader = new Loader(gpu, checkpoint, { converter, onBytes });
   const config = parseConfig(checkpoint.config, checkpoint.configFile);
-  const took = await seconds(async () => {
+  const spent = await spending(async () => {
     await architectures[config.modelType](loader, config);
     await loader.fill();
     await gpu.device.queue.onSubmittedWorkDone();
   });
   loader.dispose();
   await converter.close();
-  return { seconds: took, hostBytes: most - before };
+  return { spent, hostBytes: most - before };
 }
 
 async function inLanes(work: () => Promise<void>): Promise<void> {
   await Promise.all(Array.from({ length: lanes }, work));
 }
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
+/** Seconds by the clock, and of all threads' processor time. */
+interface Spent {
+  wall: number;
+  processor: number;
+}
+
+async function spending(work: () => Promise<unknown>): Promise<Spent> {
+  const [begun, before] = [performance.now(), process.cpuUsage()];
   await work();
-  return (performance.now() - begun) / 1000;
+  const { user, system } = process.cpuUsage(before);
+  return { wall: (performance.now() - begun) / 1000, processor: (user + system) / 1e6 };
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
 }
 
 function median(values: readonly number[]): number {

@@ -73,10 +73,17 @@ export function writeTiles(
   }
 }
 
-/** Rows of whole tiles, in the order in which tiles hold them. */
+/**
+ * What is written next, in the order of tiles. The queue copies it at once, and it is used again: a new one for each
+ * chunk of a checkpoint took a load as long as copying its rows, in garbage and page faults.
+ */
+let scratch = Buffer.alloc(0);
+
+/** Rows of whole tiles, in the order in which tiles hold them; good until the next call. */
 export function tiled(rows: Uint8Array, rowBytes: number, format: WeightFormat): Uint8Array<ArrayBuffer> {
   const from = Buffer.from(rows.buffer, rows.byteOffset, rows.byteLength);
-  const to = new Uint8Array(rows.byteLength);
+  if (scratch.byteLength < rows.byteLength) scratch = Buffer.alloc(rows.byteLength);
+  const to = scratch.subarray(0, rows.byteLength);
   const run = runs[format] * quadBytes;
   let at = 0;
   for (let tile = 0; tile < rows.byteLength; tile += tileRows * rowBytes) {
