@@ -13,12 +13,17 @@ interface Share {
   label: string;
   share: number;
   figure: string;
+  /** "12.1 × llama.cpp vulkan", where a peer ran in turn. */
+  peer?: string | undefined;
   date: string;
   commit: string;
 }
 
 export function report(): void {
-  const shares = newest(readRows().flatMap(shareOf));
+  const rows = readRows();
+  const ofModels = ({ bench }: Origin) => bench === "models";
+  const inOrder = [...rows.filter(ofModels), ...rows.filter((row) => !ofModels(row))];
+  const shares = newest(inOrder.flatMap(shareOf));
   const file = join(packageRoot, "README.md");
   writeFileSync(file, withTable(readFileSync(file, "utf8"), tableOf(shares)));
   writeFileSync(join(resultsFolder, "shares.svg"), plotOf(shares));
@@ -32,31 +37,50 @@ export function withTable(text: string, table: string): string {
   return `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`;
 }
 
-/** Of models, of mat-vec for one token and of matmul for 512: the rest is not for the front page. */
+/** Kernels of the front page; the rest is in docs/performance.md. */
+const shown = /^(matvec (bf16|q8_0|q4_0|q4_k) 6144×1024|matmul (bf16|q8_0|q4_0|q4_k) 512·1024×3072)$/;
+
+/** Of models, of mat-vec for one token and of matmul for 512. */
 export function shareOf(row: Origin & Row): Share[] {
-  const { adapter, date, commit, share } = row;
+  const { adapter, date, commit, share, ratio } = row;
   if (typeof share !== "number") return [];
   const from = { adapter, date, commit, share };
   if (row.bench === "models") {
     const label = `${row["model"]} ${row["quant"]}, ${row["phase"]} ${row["tokens"]}`;
-    return [{ ...from, label, figure: `${(row["tokensPerSecond"] as number).toFixed(1)} tokens/s` }];
+    const peer = typeof ratio === "number" ? `${ratio.toFixed(1)} × ${row["peer"]}` : undefined;
+    return [{ ...from, label, figure: `${(row["tokensPerSecond"] as number).toFixed(1)} tokens/s`, peer }];
   }
   const label = String(row["name"]);
-  if (row.bench !== "kernels" || !/^(matvec \S+ \d+×\d+|matmul \S+ 512·\d+×\d+)$/.test(label)) return [];
+  if (row.bench !== "kernels" || !shown.test(label)) return [];
   return [{ ...from, label, figure: `${(row["rate"] as number).toFixed(1)} ${row["unit"]}` }];
 }
 
-/** Rows come oldest first: the last of each label stays, in the order of the first. */
+/**
+ * Rows come oldest first: of each label the last stays, in the order of the first, and of what was measured at the same
+ * commit beside other peers, their ratios.
+ */
 export function newest(shares: readonly Share[]): Share[] {
-  return [...new Map(shares.map((share) => [`${share.adapter}: ${share.label}`, share])).values()];
+  const kept = new Map<string, Share>();
+  for (const share of shares) {
+    const key = `${share.adapter}: ${share.label}`;
+    const before = kept.get(key);
+    const others = before?.commit === share.commit ? (before.peer?.split("; ") ?? []) : [];
+    const name = (peer: string) => peer.replace(/^\S+ × /, "");
+    const peers = new Map([...others, share.peer ?? []].flat().map((peer) => [name(peer), peer]));
+    kept.set(key, { ...share, peer: peers.size > 0 ? [...peers.values()].join("; ") : undefined });
+  }
+  return [...kept.values()];
 }
 
 export function tableOf(shares: readonly Share[]): string {
   const lines = shares.map(
-    ({ adapter, label, figure, share, date, commit }) =>
-      `| ${label} | ${figure} | ${percent(share)} | ${adapter} | ${date}, ${commit} |`,
+    ({ adapter, label, figure, share, peer = "", date, commit }) =>
+      `| ${label} | ${figure} | ${percent(share)} | ${peer} | ${adapter} | ${date}, ${commit} |`,
   );
-  const head = ["| what | figure | of the adapter's ceiling | adapter | measured |", "|---|---|---|---|---|"];
+  const head = [
+    "| what | figure | of the ceiling | beside | adapter | measured |",
+    "|---|---|---|---|---|---|",
+  ];
   return [...head, ...lines].join("\n");
 }
 
