@@ -18,8 +18,9 @@ export async function askDawn(
 ): Promise<{ instance: GPU; adapter: GPUAdapter | null }> {
   const { create } = await load();
   const instance = create([...toggles, ...flags]);
-  kept.push(instance);
-  return { instance, adapter: await instance.requestAdapter({ powerPreference: "high-performance" }) };
+  const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter) kept.push(instance); // one that only listed what there is would cost 1.6 MiB and a file for ever
+  return { instance, adapter };
 }
 
 let loaded: Promise<typeof Webgpu> | undefined;
