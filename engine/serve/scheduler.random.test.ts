@@ -1,10 +1,11 @@
 // Thousands of random histories of arrivals, ends, cancellations, failures and preemptions, each on a simulated device
 // whose every token depends on all of its sequence's memory.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { EngineError } from "../errors.ts";
 import type { ImageSpan } from "../models/mrope.ts";
 import type { Picture } from "./content.ts";
 import { PAGE, pagesFor } from "./pages.ts";
+import { PrefixCache } from "./prefix.ts";
 import {
   Scheduler,
   type Drawn,
@@ -20,6 +21,8 @@ interface Mistakes {
   /** All pictures have the same hash. */
   oneHash?: boolean;
 }
+
+type Said = Pick<SequenceRequest, "prompt" | "pictures">;
 
 /** What happened, so that a test can say that it did. */
 type Seen = Record<
@@ -55,13 +58,16 @@ class History {
   readonly #depth: number;
   /** Short prompts with long answers: what makes pages run out. */
   readonly #short: boolean;
-  readonly #families = new Map<number, Pick<SequenceRequest, "prompt" | "pictures" | "family">>();
+  readonly #inFamilies: boolean;
+  readonly #families = new Map<number, Said & { family: number }>();
   #ids = 0;
   #closed = false;
 
-  constructor(seed: number, mistakes: Mistakes = {}) {
+  /** `families`: all requests are answers of families, most of them to less than a page. */
+  constructor(seed: number, mistakes: Mistakes = {}, families = false) {
     this.#random = randomOf(seed);
     this.#mistakes = mistakes;
+    this.#inFamilies = families;
     this.#short = this.#random(3) === 0;
     this.#depth = seed % 4;
     this.#options = this.#randomOptions();
@@ -244,7 +250,7 @@ class History {
       maxQueue: this.#random(6),
       maxPerPrincipal: this.#random(3) === 0 ? 2 : Infinity,
       states,
-      prefixCache: this.#random(4) > 0,
+      prefixCache: this.#random(4) > (this.#inFamilies ? 2 : 0),
       snapshots: states ? this.#random(7) : 0,
       specialTokens: [vocabulary.special],
     };
@@ -286,18 +292,21 @@ class History {
       id: (this.#ids += 1),
       ...(principal === 0 ? {} : { principal: `principal ${principal}` }),
       maxTokens: 1 + this.#random(this.#short ? 300 : this.#random(3) === 0 ? 150 : 20),
-      ...(this.#random(5) === 0 ? this.#inFamily(said) : said),
+      ...(this.#inFamilies || this.#random(5) === 0 ? this.#inFamily(said) : said),
     };
   }
 
   /** The prompt of a family is that of its first. */
-  #inFamily(
-    said: Pick<SequenceRequest, "prompt" | "pictures">,
-  ): Pick<SequenceRequest, "prompt" | "pictures"> {
+  #inFamily(said: Said): Said {
     const family = this.#random(3);
-    const known = this.#families.get(family) ?? { ...said, family };
+    const first = this.#inFamilies ? this.#shortened(said) : said;
+    const known = this.#families.get(family) ?? { ...first, family };
     this.#families.set(family, known);
     return known;
+  }
+
+  #shortened({ prompt }: Said): Said {
+    return { prompt: prompt.slice(0, 1 + this.#random(PAGE + 9)), pictures: [] };
   }
 
   #picture({ at, rows, columns }: ImageSpan): Picture {
@@ -324,11 +333,17 @@ function randomOf(seed: number): (n: number) => number {
 }
 
 /** Plays histories of these seeds; adds up what was seen. */
-function playAll(from: number, count: number, turns: number, mistakes: Mistakes = {}): Partial<Seen> {
+function playAll(
+  from: number,
+  count: number,
+  turns: number,
+  mistakes: Mistakes = {},
+  families = false,
+): Partial<Seen> {
   const total: Partial<Seen> = {};
   for (let seed = from; seed < from + count; seed += 1) {
     try {
-      const { seen } = new History(seed, mistakes).play(turns);
+      const { seen } = new History(seed, mistakes, families).play(turns);
       for (const [what, times] of Object.entries(seen) as [keyof Seen, number][])
         total[what] = (total[what] ?? 0) + times;
     } catch (error) {
@@ -364,6 +379,18 @@ describe("random histories", () => {
       expect(() => playAll(1, 300, 40, { forget })).toThrow(/seed/);
     },
   );
+
+  test("answers to one prompt leave nothing behind, however short it is", { timeout: 240_000 }, () => {
+    const seen = playAll(1, 1500, 20, {}, true);
+    const wanted: (keyof Seen)[] = ["stop", "length", "cancelled", "failed", "preempted", "page", "restore"];
+    for (const what of wanted) expect(seen[what], what).toBeGreaterThan(20);
+    const { forget } = PrefixCache.prototype;
+    vi.spyOn(PrefixCache.prototype, "forget").mockImplementation(function (this: PrefixCache, content) {
+      if (content.tokens.length >= PAGE) forget.call(this, content);
+    });
+    expect(() => playAll(1, 300, 20, {}, true), "short ones are not forgotten").toThrow(/seed/);
+    vi.restoreAllMocks();
+  });
 
   test("pictures of one hash are taken for each other", () => {
     expect(() => playAll(1, 300, 40, { oneHash: true })).toThrow(/sequence .*, (stop|length)/);
