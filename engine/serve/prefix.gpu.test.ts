@@ -217,11 +217,16 @@ test.each([true, false])("several answers to a prompt compute it once, prefix ca
   expect(warm.map(({ cached }) => cached)).toEqual([0, length - 1, length - 1]);
   const computed = steps.flatMap(({ prefill }) => prefill?.tokens ?? []);
   expect(computed.length).toBe(length - 1);
-  for (const [i, request] of requests.entries()) expectSame(warm[i]!, await cold(request), `answer ${i}`);
   expect(new Set(warm.map(({ ids }) => String(ids))).size).toBe(3);
   const other = await answer(turns, { ...requests[0]!, family: 8 });
   expect(other.cached).toBe(cache ? length - 1 : 0);
   expect(turns.figures.bytes > 0).toBe(cache); // without a cache nothing outlives its family
+  // Alone the prompt is cut at the same places, so every bit is the same. Cut elsewhere it would be the same to 10⁻⁶, and
+  // a draw as near as that to the border between two tokens may then fall to the other one.
+  for (const [i, request] of requests.entries()) {
+    const alone = await answer(newTurns(undefined, cache), request);
+    expect(warm[i], `answer ${i}`).toEqual({ ...alone, cached: warm[i]!.cached });
+  }
 });
 
 describe("the comparison notices", () => {
