@@ -9,7 +9,8 @@ import { kernels } from "./kernels.ts";
 import { load } from "./load.ts";
 import { defaultModels, folderOf, models, synthFolder, type Phase } from "./models.ts";
 import { parallelBench } from "./parallel.ts";
-import { peerFolder, peers } from "./peers/index.ts";
+import { matmuls } from "./peers/matmuls.ts";
+import { peerFolder, peerNames } from "./peers/index.ts";
 import { report } from "./report.ts";
 import { serving } from "./serving/main.ts";
 import { shapes } from "./shapes.ts";
@@ -18,7 +19,9 @@ import { vision } from "./vision.ts";
 
 const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]               kernels, decode, prefill and load
        npm run bench -- kernels [--only PART] [--adapter NAME]
-       npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--peer NAME] [--adapter NAME]
+       npm run bench -- kernels --peer onnxruntime-node [--only f32|f16|q4] [--rounds N] [--adapter NAME]
+       npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--tokens N] [--peer NAME]
+                                       [--adapter NAME]
        npm run bench -- report                     README's table and plot, from bench/results
        npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
        npm run bench -- formats [FOLDER] [--adapter NAME]
@@ -29,7 +32,7 @@ const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]         
        npm run bench -- serving [--seconds N] [--faults] [--adapter NAME]
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})
 MODEL is a folder, a GGUF file or a shape, which is then written to ${synthFolder} first.
-Peers (${Object.keys(peers).join(", ")}) are installed by you: npm install --prefix ${peerFolder} NAME`;
+Peers (${peerNames.join(", ")}) are installed by you: npm install --ignore-scripts --prefix ${peerFolder} NAME`;
 
 const phasesOf: Readonly<Record<string, readonly Phase[]>> = {
   decode: ["decode"],
@@ -49,6 +52,7 @@ async function main(): Promise<void> {
       seconds: { type: "string", default: "600" },
       faults: { type: "boolean", default: false },
       rounds: { type: "string", default: "5" },
+      tokens: { type: "string" },
     },
   });
   const [command, first, second] = positionals;
@@ -69,10 +73,13 @@ async function main(): Promise<void> {
   if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter });
   const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
-  if (command === "kernels" || command === "all") await kernels(gpu, values.only);
   const { quant, peer } = values;
+  const rounds = Number(values.rounds);
+  if (command === "kernels" && peer) await matmuls(gpu, { peer, only: values.only, rounds });
+  else if (command === "kernels" || command === "all") await kernels(gpu, values.only);
+  const tokens = values.tokens === undefined ? undefined : Number(values.tokens);
   for (const model of phases.length > 0 ? wanted : [])
-    await models(gpu, model, { phases, rounds: Number(values.rounds), quant, peer });
+    await models(gpu, model, { phases, rounds, tokens, quant, peer });
   for (const model of command === "all" ? wanted : []) await load(gpu, await folderOf(model), quant);
   if (command === "vision") await vision(gpu);
   else if (command === "formats") await formats(gpu, first);

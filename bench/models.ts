@@ -1,7 +1,8 @@
 // decode and prefill: tokens a second of whole models, and which share of the adapter's ceilings that is. A token must
 // read every weight once, a prompt must do two operations with every weight and token: 100 % is the wall, and walls are
 // measured in turn with the models, in the same minutes.
-//   npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--peer NAME] [--adapter NAME]
+//   npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--tokens N] [--peer NAME]
+//     [--adapter NAME]
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,8 @@ export interface ModelOptions {
   /** Alternations of everything that is measured. */
   rounds: number;
   quant?: string | undefined;
+  /** Of a run; otherwise 32 decoded ones, and prompts of 128 and 512. */
+  tokens?: number | undefined;
   /** An installed peer that runs the same shape in turn with ours. */
   peer?: string | undefined;
 }
@@ -63,7 +66,9 @@ export async function models(gpu: Gpu, name: string, options: ModelOptions): Pro
   const folder = await folderOf(name);
   const { quant } = options;
   const model = await loadModel(gpu, folder, { contextLength: 1024, ...(quant ? { quant } : {}) });
-  const peer = options.peer ? await openPeer(options.peer, folder, quant) : undefined;
+  const peer = options.peer
+    ? await openPeer({ what: "model", peer: options.peer, folder, quant })
+    : undefined;
   const walls = { decode: await readCase(gpu), prefill: await fmaCase(gpu) };
   if (gpu.report.kind === "software") lowerPriority();
   const { weightBytes, parameters, dispatchesPerToken } = model.info;
@@ -71,9 +76,11 @@ export async function models(gpu: Gpu, name: string, options: ModelOptions): Pro
   const rows: ModelRow[] = [];
   try {
     for (const phase of options.phases) {
-      for (const tokens of phase === "decode" ? [decoded] : prompts) {
-        const run = phase === "decode" ? () => decode(model.runner) : () => prefill(model.runner, tokens);
+      for (const tokens of lengths(phase, options.tokens)) {
+        const run =
+          phase === "decode" ? () => decode(model.runner, tokens) : () => prefill(model.runner, tokens);
         await run(); // the first warms up
+        await peer?.run(phase, tokens);
         const rounds = [];
         for (let round = 0; round < options.rounds; round += 1)
           rounds.push(await oneRound(gpu, walls[phase], run, peer && (() => peer.run(phase, tokens))));
@@ -100,6 +107,11 @@ export async function models(gpu: Gpu, name: string, options: ModelOptions): Pro
   print(rows);
   console.log(saveRows(originOf(gpu, "models"), rows as unknown as Record<string, unknown>[]));
   return rows;
+}
+
+function lengths(phase: Phase, tokens: number | undefined): readonly number[] {
+  if (tokens !== undefined) return [tokens];
+  return phase === "decode" ? [decoded] : prompts;
 }
 
 interface Round {
@@ -141,9 +153,9 @@ async function rateOf(gpu: Gpu, wall: Case): Promise<number> {
 
 type Runner = Awaited<ReturnType<typeof loadModel>>["runner"];
 
-async function decode(runner: Runner): Promise<void> {
+async function decode(runner: Runner, tokens: number): Promise<void> {
   const sequence = new Sequence(runner);
-  for (let i = 0; i < decoded; i += 1) await sequence.feed(7 + i, "token");
+  for (let i = 0; i < tokens; i += 1) await sequence.feed(7 + i, "token");
 }
 
 async function prefill(runner: Runner, tokens: number): Promise<void> {
