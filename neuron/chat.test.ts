@@ -354,7 +354,9 @@ describe("what the engine is asked", () => {
 
   test("thinking", async () => {
     await chat({ reasoning_effort: "high" });
-    expect(asked().templateArguments).toEqual({ reasoning_effort: "high" });
+    expect(asked().templateArguments).toEqual({ reasoning_effort: "high", enable_thinking: true });
+    await chat({ reasoning_effort: "high", enable_thinking: false });
+    expect(asked().templateArguments).toEqual({ reasoning_effort: "high", enable_thinking: false });
     await chat({ reasoning_effort: "none" });
     expect(asked().templateArguments).toEqual({ reasoning_effort: "none", enable_thinking: false });
     await chat({ enable_thinking: true, chat_template_kwargs: { enable_thinking: false, extra: 1 } });

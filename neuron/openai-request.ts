@@ -133,12 +133,14 @@ function toLogitBias(bias: Record<string, number> | null | undefined, vocabSize:
   return Object.fromEntries(Object.entries(bias).map(([id, value]) => [Number(id), value]));
 }
 
-/** What the chat template sees beside the messages; chat_template_kwargs has the last word. */
+/**
+ * What the chat template sees beside the messages; chat_template_kwargs has the last word. Who asks for an effort asks for
+ * thoughts: most templates know only whether there are to be any, and some leave them out by default.
+ */
 function toTemplateArguments(body: ChatBody): Record<string, unknown> {
   const effort = body.reasoning_effort;
   return {
-    ...(effort ? { reasoning_effort: effort } : {}),
-    ...(effort === "none" ? { enable_thinking: false } : {}),
+    ...(effort ? { reasoning_effort: effort, enable_thinking: effort !== "none" } : {}),
     ...(typeof body.enable_thinking === "boolean" ? { enable_thinking: body.enable_thinking } : {}),
     ...body.chat_template_kwargs,
   };
