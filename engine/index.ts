@@ -15,6 +15,7 @@ export type { DeviceMemory } from "./gpu/memory.ts";
 export type { Advice } from "./gpu/advice.ts";
 export type { HostFacts } from "./gpu/host.ts";
 export type { DeviceReport } from "./gpu/report.ts";
+export { primeOf } from "./gpu/twins.ts";
 export { survey } from "./gpu/survey.ts";
 export type { DeviceFailure, Survey } from "./gpu/survey.ts";
 export { plannedModelTypes, supportedModelTypes } from "./models/config.ts";

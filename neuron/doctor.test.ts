@@ -47,7 +47,7 @@ const report: DoctorReport = {
     loader: "system",
     driverFiles: ["/etc/vulkan/icd.d/nvidia_icd.json"],
     driversSetTo: undefined,
-    gpus: [{ address: "0000:01:00.0", vendor: "nvidia", driver: "nvidia" }],
+    gpus: [{ address: "0000:01:00.0", vendor: "nvidia", model: "0x2335", driver: "nvidia" }],
     renderNodes: [{ path: "/dev/dri/renderD128", accessible: false }],
     swiftshader: { version: "9", folder: "/cache/swiftshader-9", unpacked: false },
   },
@@ -90,11 +90,12 @@ test("formatDoctor without devices gives the reason and no advice", () => {
 });
 
 test("formatDevices is a table", () => {
-  expect(stripVTControlCharacters(formatDevices([card, arc, broken])).split("\n")).toEqual([
-    "device  kind      name         memory     subgroups  f16  matrices  driver",
-    "0       hardware  NVIDIA H200  140.4 GiB  32         yes  1         NVIDIA: 570.86",
-    "1       hardware  Intel Arc    unknown    8 to 32    no   no        Intel: 25.2",
-    "2       broken    Old card     -          -          -    -         it has gone",
+  const twin = { ...arc, card: "0000:65:00.0" };
+  expect(stripVTControlCharacters(formatDevices([card, twin, broken])).split("\n")).toEqual([
+    "device  kind      name         memory     subgroups  f16  matrices  opened by                   driver",
+    "0       hardware  NVIDIA H200  140.4 GiB  32         yes  1         name                        NVIDIA: 570.86",
+    "1       hardware  Intel Arc    unknown    8 to 32    no   no        DRI_PRIME=pci-0000_65_00_0  Intel: 25.2",
+    "2       broken    Old card     -          -          -    -         -                           it has gone",
     "",
   ]);
   expect(formatDevices([])).toContain("neuron doctor");

@@ -1,7 +1,7 @@
 // `neuron doctor`: what the GPUs here offer, what the host lacks and how to get it. `neuron devices`: the list alone.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { prepareAdapter, survey } from "../engine/index.ts";
+import { prepareAdapter, primeOf, survey } from "../engine/index.ts";
 import type { Advice, DeviceFailure, DeviceReport, HostFacts, PlainError } from "../engine/index.ts";
 import { toPlainError } from "../engine/errors.ts";
 import { packageRoot } from "../engine/root.ts";
@@ -57,7 +57,7 @@ export function formatDoctor(report: DoctorReport): string {
 /** A table: index, kind, name, memory, subgroup sizes, optional features. */
 export function formatDevices(devices: DoctorReport["devices"]): string {
   if (devices.length === 0) return 'no devices; "neuron doctor" says what is missing here\n';
-  const head = ["device", "kind", "name", "memory", "subgroups", "f16", "matrices", "driver"];
+  const head = ["device", "kind", "name", "memory", "subgroups", "f16", "matrices", "opened by", "driver"];
   const body = devices.map(tableRow);
   const [first, ...lines] = table(head, body);
   return [colour.bold(first), ...lines, ""].join("\n");
@@ -81,10 +81,10 @@ function isReport(device: DeviceReport | DeviceFailure): device is DeviceReport 
 }
 
 function tableRow(d: DeviceReport | DeviceFailure): string[] {
-  if (!isReport(d)) return [String(d.index), "broken", d.name, "-", "-", "-", "-", d.error.message];
+  if (!isReport(d)) return [String(d.index), "broken", d.name, "-", "-", "-", "-", "-", d.error.message];
   const f16 = d.features.includes("shader-f16") ? "yes" : "no";
   const matrices = String(d.subgroupMatrixConfigs.length || "no");
-  return [String(d.index), d.kind, d.name, memory(d), subgroups(d), f16, matrices, d.driver];
+  return [String(d.index), d.kind, d.name, memory(d), subgroups(d), f16, matrices, openedBy(d), d.driver];
 }
 
 function deviceLines(device: DeviceReport | DeviceFailure): string[] {
@@ -93,6 +93,7 @@ function deviceLines(device: DeviceReport | DeviceFailure): string[] {
   return rows([
     ["kind", `${device.kind}, ${device.backend}, vendor ${device.vendor}`],
     ["driver", device.driver],
+    ["opened by", openedBy(device)],
     ["memory", memory(device)],
     ["subgroups", subgroups(device)],
     ["matrices", device.subgroupMatrixConfigs.map(matrix).join(", ") || "none"],
@@ -132,6 +133,11 @@ function rows(pairs: [string, string][]): string[] {
 
 function memory({ memoryTotalMb }: DeviceReport): string {
   return memoryTotalMb === undefined ? "unknown" : `${(memoryTotalMb / 1024).toFixed(1)} GiB`;
+}
+
+/** How it is told from the others: by its name, or by the Vulkan loader's selection variable. */
+function openedBy({ card }: DeviceReport): string {
+  return card === undefined ? "name" : `DRI_PRIME=${primeOf(card)}`;
 }
 
 function subgroups({ subgroups: sizes }: DeviceReport): string {

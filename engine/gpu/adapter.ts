@@ -8,6 +8,7 @@ import { askDawn } from "./instance.ts";
 import { adapterFlags, isSwiftshader, listAdapters, withDrivers } from "./list.ts";
 import type { AdapterEntry } from "./list.ts";
 import { ensureLoader } from "./loader.ts";
+import { pciGpus } from "./host.ts";
 import { deviceMemory } from "./memory.ts";
 import { deviceLine, reportAdapter, softwareWarning } from "./report.ts";
 import type { DeviceReport } from "./report.ts";
@@ -16,6 +17,7 @@ import { shippedFor } from "./shipped.ts";
 import { findSwiftshader, driverFile, swiftshaderPackage, unpackSwiftshader } from "./software.ts";
 import { Tuning, type Answers, type TuningOptions } from "./tuning.ts";
 import { TuningFile } from "./tuningFile.ts";
+import { canSelect, selectCard, withCards } from "./twins.ts";
 
 export interface GpuOptions {
   /** Part of an adapter's or its driver's name, whatever its case; also "lavapipe", "swiftshader", "null". */
@@ -32,6 +34,8 @@ export interface AdapterChoice {
   name: string;
   backend: string;
   flags: string[];
+  /** AdapterEntry.card */
+  card?: string;
 }
 
 /** The limits that the engine plans with: bytes or counts, the adapter's own maximum. */
@@ -138,8 +142,8 @@ export async function requestAdapter(
 ): Promise<{ adapter: GPUAdapter; report: DeviceReport }> {
   const { instance, adapter } = await askDawn(chosen.flags);
   if (!adapter) throw new EngineError("no_adapter", `${chosen.name} has gone: its driver no longer answers`);
-  const { index, name, backend } = chosen;
-  const report = reportAdapter(adapter, instance, { index, name, backend }, undefined);
+  const { index, name, backend, card } = chosen;
+  const report = reportAdapter(adapter, instance, { index, name, backend, ...(card && { card }) }, undefined);
   const memory = backend === "null" ? undefined : await deviceMemory(report);
   return { adapter, report: { ...report, memoryTotalMb: memory?.totalMb } };
 }
@@ -153,16 +157,21 @@ function tuningFor(report: DeviceReport, options: TuningOptions | undefined): Tu
   return new Tuning({ autotune }, { measured: file.read(), shipped, save });
 }
 
+/** The environment is made ready for it. */
 function choice(entries: readonly AdapterEntry[], index: number): AdapterChoice {
-  const { name, backend } = entries[index]!;
-  return { index, name, backend, flags: adapterFlags(entries[index]!) };
+  const { name, backend, card } = entries[index]!;
+  selectCard(card);
+  return { index, name, backend, flags: adapterFlags(entries[index]!), ...(card && { card }) };
 }
 
 /** What the system's own drivers offer. */
 async function systemAdapters(): Promise<AdapterEntry[]> {
   if (!isMainThread) throw new Error("prepareAdapter sets the environment, so it belongs to the main thread");
   selectDrivers(undefined);
-  return ensureLoader() === "missing" ? [] : listAdapters();
+  selectCard(undefined);
+  if (ensureLoader() === "missing") return [];
+  const entries = await listAdapters();
+  return process.platform === "linux" && canSelect() ? withCards(entries, await pciGpus()) : entries;
 }
 
 /** What the npm package's driver offers, unless the system has that driver too. Leaves it selected. */

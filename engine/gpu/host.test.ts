@@ -24,6 +24,7 @@ describe("hostFacts", () => {
     put(`${pci}/0000:00:02.0/class`, "0x020000\n"); // a network card
     put(`${pci}/0000:01:00.0/class`, "0x030200\n");
     put(`${pci}/0000:01:00.0/vendor`, "0x10de\n");
+    put(`${pci}/0000:01:00.0/device`, "0x2335\n");
     symlinkSync("../../../bus/pci/drivers/nvidia", join(root, pci, "0000:01:00.0/driver"));
     put(`${pci}/0000:65:00.0/class`, "0x038000\n");
     put(`${pci}/0000:65:00.0/vendor`, "0x1af4\n");
@@ -34,7 +35,7 @@ describe("hostFacts", () => {
     expect(await hostFacts(root)).toMatchObject({
       driverFiles: [join(root, "usr/share/vulkan/icd.d/nvidia_icd.json")],
       gpus: [
-        { address: "0000:01:00.0", vendor: "nvidia", driver: "nvidia" },
+        { address: "0000:01:00.0", vendor: "nvidia", model: "0x2335", driver: "nvidia" },
         { address: "0000:65:00.0", vendor: "0x1af4", driver: undefined },
       ],
       renderNodes: [{ path: join(root, "dev/dri/renderD128"), accessible: true }],
@@ -61,7 +62,9 @@ describe("advise", () => {
     renderNodes: [],
     swiftshader: { version: "1", folder: "/cache/swiftshader-1", unpacked: true },
   };
-  const card = (vendor: string, driver?: string) => [{ address: "0000:01:00.0", vendor, driver }];
+  const card = (vendor: string, driver?: string) => [
+    { address: "0000:01:00.0", vendor, model: "0x1", driver },
+  ];
   const icd = (name: string) => ({
     driverFiles: [...plain.driverFiles, `/etc/vulkan/icd.d/${name}_icd.json`],
   });

@@ -26,6 +26,8 @@ export interface PciGpu {
   address: string;
   /** "nvidia", "amd", "intel", else the vendor's number: "0x1af4". */
   vendor: string;
+  /** The vendor's number for it: "0x2335". */
+  model: string;
   /** The kernel's driver that has it. */
   driver: string | undefined;
 }
@@ -51,19 +53,21 @@ export async function hostFacts(root = "/"): Promise<HostFacts> {
   };
 }
 
-async function pciGpus(folder: string): Promise<PciGpu[]> {
+/** Those that /sys tells of. */
+export async function pciGpus(folder = "/sys/bus/pci/devices"): Promise<PciGpu[]> {
   const all = await Promise.all(
     (await files(folder, /./)).map(async (device) => ({
       kind: await text(join(device, "class")),
       address: basename(device),
       vendor: await text(join(device, "vendor")),
+      model: await text(join(device, "device")),
       driver: await readlink(join(device, "driver")).catch(() => undefined),
     })),
   );
   return all
     .filter(({ kind }) => kind.startsWith("0x03"))
-    .map(({ address, vendor, driver }) => ({
-      address,
+    .map(({ address, vendor, model, driver }) => ({
+      ...{ address, model },
       vendor: vendors[vendor] ?? vendor,
       driver: driver && basename(driver),
     }));

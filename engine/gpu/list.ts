@@ -7,6 +7,8 @@ export interface AdapterEntry {
   kind: "hardware" | "software";
   /** Its driver and version, where they were asked for. */
   driver?: string;
+  /** The PCI address of the card, where its name is not enough to open it (twins.ts). */
+  card?: string;
 }
 
 /** The adapters that Dawn accepts with the drivers now visible to the process: hardware first. */

@@ -8,6 +8,8 @@ export interface DeviceReport {
   driver: string;
   kind: "hardware" | "software";
   backend: string;
+  /** Its PCI address, where its name is not enough to open it. */
+  card?: string;
   /** MiB; undefined where neither the OS nor the configuration tells. */
   memoryTotalMb: number | undefined;
   features: string[];
@@ -30,7 +32,7 @@ export interface SubgroupMatrixConfig {
 export function reportAdapter(
   adapter: GPUAdapter,
   instance: GPU,
-  entry: { index: number; name: string; backend: string },
+  entry: Pick<DeviceReport, "index" | "name" | "backend" | "card">,
   memoryTotalMb: number | undefined,
 ): DeviceReport {
   const { info, features } = adapter;

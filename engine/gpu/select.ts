@@ -24,11 +24,12 @@ export function choose(
     throw new EngineError("no_adapter", `device ${index} is ${entry.name}, not ${adapter}`);
   // Dawn takes the first adapter whose name contains the text it is given.
   const taken = entries.findIndex((e) => e.name.includes(entry.name));
-  if (taken !== index)
+  if (taken !== index && entry.card === undefined)
     throw new EngineError(
       "no_adapter",
       `device ${index} (${entry.name}) cannot be told from device ${taken} (${entries[taken]!.name}): start neuron ` +
-        "where it sees only that one, by DRI_PRIME=pci-… (Mesa) or in a container with NVIDIA_VISIBLE_DEVICES=…",
+        "where it sees only that one, in a container with NVIDIA_VISIBLE_DEVICES=…, or install Mesa's Vulkan drivers, " +
+        "whose device-selection layer tells cards of one name apart by their places on the bus",
     );
   return index;
 }
