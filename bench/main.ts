@@ -2,6 +2,7 @@
 // bench/results.
 import { parseArgs } from "node:util";
 import { openGpu } from "../engine/gpu/adapter.ts";
+import { chaos } from "./chaos/main.ts";
 import { formats } from "./formats.ts";
 import { gateway } from "./gateway/main.ts";
 import { grammar } from "./grammar.ts";
@@ -29,6 +30,7 @@ const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]         
        npm run bench -- grammar FOLDER
        npm run bench -- gateway [--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)
        npm run bench -- parallel [--adapter NAME]  sums over devices, and what they leave of a large model's rate
+       npm run bench -- parallel --chaos [--seconds N] [--seed N] [--adapter NAME]   random faults over two parts
        npm run bench -- serving [--seconds N] [--faults] [--adapter NAME]
        npm run bench -- synth SHAPE FOLDER     (${Object.keys(shapes).join(", ")})
 MODEL is a folder, a GGUF file or a shape, which is then written to ${synthFolder} first.
@@ -51,6 +53,8 @@ async function main(): Promise<void> {
       quant: { type: "string" },
       seconds: { type: "string", default: "600" },
       faults: { type: "boolean", default: false },
+      chaos: { type: "boolean", default: false },
+      seed: { type: "string", default: "1" },
       rounds: { type: "string", default: "5" },
       tokens: { type: "string" },
     },
@@ -68,6 +72,8 @@ async function main(): Promise<void> {
   }
   const { seconds, faults, adapter } = values;
   if (command === "serving") return serving({ seconds: Number(seconds), faults, adapter });
+  if (command === "parallel" && values.chaos)
+    return chaos({ seconds: Number(seconds), seed: Number(values.seed), adapter });
   const phases = phasesOf[command ?? ""] ?? [];
   const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
   if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);

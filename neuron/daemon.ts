@@ -33,7 +33,7 @@ export interface Daemon {
 }
 
 /** How long closing the device may take; after that the process ends anyway, ms. */
-const closeLimitMs = 6000;
+const closeLimitMs = 16_000; // longer than a device's thread may take: its end is cleaner than the process's
 
 /** Throws port_in_use, no_adapter, model_not_found (a model folder that is missing), bad_config. */
 export async function startDaemon(config: Config, { log, env, openEngine }: DaemonDeps): Promise<Daemon> {
@@ -175,7 +175,8 @@ function tell(models: Models, log: Log): void {
     log.info(`${id}: loaded in ${seconds.toFixed(1)} s, ${sizes}`);
   });
   models.events.on("failed", ({ id }, error) => {
-    if (error instanceof EngineError && error.code !== "internal") log.error(`${id}: ${error.message}`);
+    if (models.closing) log.info(`${id}: its load was ended`);
+    else if (error instanceof EngineError && error.code !== "internal") log.error(`${id}: ${error.message}`);
     else log.error(`${id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   });
   models.events.on("unloaded", ({ id }) => log.info(`${id}: unloaded`));

@@ -224,11 +224,16 @@ export class FakeEngine implements Engine {
   recovery: Promise<void> = Promise.resolve();
   restarts = 0;
   closed = false;
+  /** How far the last load is. */
+  report: (progress: Partial<LoadProgress>) => void = () => undefined;
 
   async load(folder: string, options: LoadOptions, onProgress?: (p: LoadProgress) => void): Promise<Model> {
     this.loads.push(folder);
     this.options.push(options);
-    onProgress?.({ phase: "reading", bytes: 3, totalBytes: 9, tensors: 1, totalTensors: 4 });
+    const report = (progress: Partial<LoadProgress>) =>
+      onProgress?.({ phase: "reading", bytes: 3, totalBytes: 9, tensors: 1, totalTensors: 4, ...progress });
+    this.report = report;
+    report({});
     await this.gate;
     if (this.next instanceof Error) throw this.next;
     return this.next;

@@ -216,6 +216,10 @@ describe("load", () => {
       "model",
       `model "${id}" is still reading (33%); ask again soon`,
     ]);
+    daemon.engine.report({ phase: "warming", bytes: 9, tensors: 4 });
+    expect((await get("/health")).models).toMatchObject([{ id, loading: { phase: "warming", bytes: 9 } }]);
+    const late = await refusal(await post(`${daemon.url}/v1/completions`, { model: id, prompt: "x" }));
+    expect(late[3]).toBe(`model "${id}" is still warming up; ask again soon`);
     open();
     const answer = v.parse(LoadResponse, await json(loading));
     expect(answer).toEqual({ status: "loaded", model_id: id });

@@ -377,8 +377,11 @@ function refuseAnother(entry: Entry, reference: Reference, contextLength: number
 }
 
 /** For people: waiting, downloading (43%), … */
+/** How far it is, where the phase is one of bytes. */
 function phaseOf({ loading: { phase, bytes, total_bytes } }: Entry): string {
-  return total_bytes > 0 ? `${phase} (${Math.floor((100 * bytes) / total_bytes)}%)` : phase;
+  const counted = total_bytes > 0 && (phase === "downloading" || phase === "reading");
+  if (counted) return `${phase} (${Math.floor((100 * bytes) / total_bytes)}%)`;
+  return phase === "warming" ? "warming up" : phase;
 }
 
 function conflict(message: string): EngineError {

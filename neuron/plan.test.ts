@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import type { MemoryPlan } from "../engine/serve/types.ts";
+import { packageRoot } from "../engine/root.ts";
 import { run } from "./cli.ts";
+
+const tiny = "test-fixtures/reference/qwen2-tiny-sharded"; // two heads, three layers
 
 async function plan(
   args: string,
@@ -44,6 +47,27 @@ test("JSON for machines, and what the flags change in it", async () => {
   expect(one.parts.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(one.totalBytes);
   const weights = ({ parts }: MemoryPlan) => parts.find(({ what }) => what === "weights")!.bytes;
   expect(weights(small)).toBeLessThan(0.7 * weights(one));
+});
+
+test.each([
+  ["--device 0,0", "every layer is shared, unless a load finds dividing them quicker"],
+  ["--device 0,0 --tensor-parallel 2", "every layer is shared: as asked"],
+  ["--device 0,0 --pipeline-parallel 2", "layers are divided: as asked"],
+])("%s: what each device takes, and why so", async (args, why) => {
+  const { code, out } = await plan(`--model demo --context 700 ${args}`);
+  expect(code).toBe(0);
+  expect(out).toContain(`demo: ${why}`);
+  const heads = out.split("\n").filter((line) => line.startsWith("memory of demo"));
+  expect(heads).toEqual(
+    heads.map((_, i) => `memory of demo, rank ${i}: a context of 700 tokens, 4 sequences at once`),
+  );
+  expect(heads.length).toBe(args.split(",").length);
+});
+
+test("where heads are fewer than devices, layers are divided", async () => {
+  const { out } = await plan(`--device 0,0,0 --model ${join(packageRoot, tiny)}`);
+  expect(out).toMatch(/: layers are divided: .*2 cannot be dealt to 3 devices/);
+  expect(out.match(/^memory of .* rank [012]:/gm)).toHaveLength(3);
 });
 
 test("a model that does not fit: the arithmetic, and exit code 1", async () => {

@@ -53,7 +53,9 @@ export type Discovery = v.InferOutput<typeof Discovery>;
 export const ModelStatus = v.picklist(["loading", "loaded", "recovering", "unloading", "failed"]);
 export type ModelStatus = v.InferOutput<typeof ModelStatus>;
 
-export const LoadPhase = v.picklist(["waiting", "downloading", "reading", "tuning", "compiling", "ready"]);
+export const LoadPhase = v.picklist([
+  ...(["waiting", "downloading", "reading", "tuning", "compiling", "warming", "ready"] as const),
+]);
 export type LoadPhase = v.InferOutput<typeof LoadPhase>;
 
 /** How far a load has come; while downloading, bytes are those of the files, afterwards those of the tensors. */

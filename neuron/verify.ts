@@ -8,11 +8,19 @@ export interface VerifySettings {
   adapter?: string;
   /** One; named more than once, the model is spread over so many parts, all of them there. */
   devices?: readonly number[];
+  /** How, where they are several; default: a part of every layer on each, all the same. */
+  spread?: SpreadSettings;
   json?: boolean;
   mode?: VerifyOptions["mode"];
   cases?: readonly string[];
   weights?: string;
   quant?: string;
+}
+
+interface SpreadSettings {
+  tensorParallel?: number | undefined;
+  pipelineParallel?: number | undefined;
+  weights?: readonly number[] | undefined;
 }
 
 type Print = (line: string) => void;
@@ -29,7 +37,7 @@ export async function verify(
     if (!settings.json) print(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
     const { mode = "f32", cases = [], weights, quant } = settings;
     const form = { ...(weights === undefined ? {} : { weights }), ...(quant === undefined ? {} : { quant }) };
-    const spread = devices.length > 1 && { by: "tensor" as const, weights: devices.map(() => 1) };
+    const spread = spreadOver(devices.length, settings.spread);
     const options: VerifyOptions = { mode, cases, ...form, ...(spread && { spread }) };
     const reports: CaseReport[] = [];
     for await (const report of verifyFolder(gpu, folder, options)) {
@@ -58,6 +66,24 @@ function theOne(devices: readonly number[]): number | undefined {
   if (new Set(devices).size <= 1) return devices[0];
   const text = `devices ${devices.join(", ")}: parts are verified on one device, named as often as there are parts`;
   throw new EngineError("bad_request", text, { param: "device" });
+}
+
+/** Undefined: one device has all. Errors: bad_request where the numbers do not fit. */
+function spreadOver(
+  devices: number,
+  { tensorParallel, pipelineParallel, weights }: SpreadSettings = {},
+): VerifyOptions["spread"] {
+  if (tensorParallel !== undefined && pipelineParallel !== undefined)
+    throw new EngineError("bad_request", "tensor_parallel and pipeline_parallel: one or the other");
+  const asked = tensorParallel ?? pipelineParallel;
+  const parts = asked ?? devices;
+  if (devices > 1 && asked !== undefined && asked !== devices)
+    throw new EngineError("bad_request", `${asked} parts, and ${devices} devices named`);
+  if (weights && weights.length !== parts)
+    throw new EngineError("bad_request", `weights: ${weights.length} for ${parts} parts`);
+  if (parts < 2) return undefined;
+  const by = pipelineParallel === undefined ? "tensor" : "pipeline";
+  return { by, weights: weights ?? Array.from({ length: parts }, () => 1) };
 }
 
 /** The lines of a case, one a cut and one an intermediate whose error is the largest of its kind. */

@@ -274,6 +274,14 @@ interface PlanParts {
 /** Commands at the end of a piece of work. */
 type Last = (encoder: GPUCommandEncoder) => void;
 
+/** Who runs steps by themselves. */
+export interface Apart {
+  /** Whether they are of no use any more. */
+  over(): boolean;
+  /** Hears of each. */
+  step(work: () => Promise<unknown>): Promise<unknown>;
+}
+
 export class Plan {
   readonly capacity: number;
   /** Tensors named by `Pass.keep`. */
@@ -326,6 +334,18 @@ export class Plan {
         await this.#crossings!.compute(i, tokens, (copy) =>
           this.#submit(piece, tokens, flopsPerSubmit, copy),
         );
+    }
+  }
+
+  /**
+   * Each step by itself, without other devices: what a driver compiles only when it is to run, it compiles now, and whoever
+   * has to leave waits for one kernel at most. What comes out is of no use.
+   */
+  async runApart({ over, step }: Apart): Promise<void> {
+    for (const one of this.#steps) {
+      if (over()) return;
+      this.#submit([one], 1, Infinity);
+      await step(() => this.#gpu.device.queue.onSubmittedWorkDone());
     }
   }
 

@@ -2,10 +2,11 @@
 import type { Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { realBuilding, type Building } from "./building.ts";
 import { unwatched, type Watch } from "./loadWatch.ts";
 import type { DeviceModelInfo } from "./messages.ts";
-import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "./part.ts";
-import { budgetFor, pace, planModel } from "./planModel.ts";
+import { figuresOf, type Part, type PartFigures } from "./part.ts";
+import { pace } from "./planModel.ts";
 import type { Pulse } from "./pulse.ts";
 import type { Runner, TurnTaker } from "./runner.ts";
 import type { Step } from "./scheduler.ts";
@@ -29,6 +30,8 @@ export interface DeviceModel {
 /** Who watches a load, and the model afterwards. */
 export interface LoadHooks {
   onProgress?: (progress: LoadProgress) => void;
+  /** What reads, weighs and fills; default: what there really is. */
+  building?: Building;
   /** What repacks and quantises; default: this thread. */
   converter?: Converter;
   /** Ends it when it no longer comes forward; default: nobody. */
@@ -59,14 +62,11 @@ export function loadModel(
   options: LoadOptions,
   hooks: LoadHooks = {},
 ): Promise<DeviceModel> {
-  const { watch = unwatched } = hooks;
-  return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
-    const planning = async () => {
-      const budget = await budgetFor(gpu, options.memoryLimitMb, hooks.promised);
-      return planModel(gpu, checkpoint, options, budget);
-    };
-    const plan = await watch.during("planning its memory", planning());
-    const part = await loadPart(gpu, checkpoint, { options, plan, ...hooks });
+  const { watch = unwatched, building = realBuilding } = hooks;
+  return building.withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
+    const planning = building.planAlone(gpu, checkpoint, options, hooks.promised);
+    const plan = await watch.during("planning its memory", planning);
+    const part = await building.loadPart(gpu, checkpoint, { options, plan, ...hooks });
     const info = infoOf(part, {
       plans: [plan],
       figures: [figuresOf(part)],
@@ -85,8 +85,8 @@ export function loadTeam(
   settings: TeamSettings,
   hooks: TeamHooks,
 ): Promise<DeviceModel> {
-  const { watch = unwatched } = hooks;
-  return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
+  const { watch = unwatched, building = realBuilding } = hooks;
+  return building.withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
     const team = await gather(gpu, checkpoint, { folder, options, settings, hooks });
     const info = infoOf(team.part, team);
     const model = modelOf(gpu, team.part, team.leader, info, options, hooks);

@@ -4,13 +4,13 @@ import { setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MessagePort } from "node:worker_threads";
 import { EngineError, toPlainError } from "../errors.ts";
-import { openConverter } from "../formats/quantise/pool.ts";
-import { openGpu, type Gpu } from "../gpu/adapter.ts";
+import type { Gpu } from "../gpu/adapter.ts";
 import { Grammars } from "../grammar/matcher.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
 import { loadModel, loadTeam, type DeviceModel } from "./device.ts";
-import { Faults, type FaultPoint } from "./faults.ts";
+import { Faults, type FaultPoint, type FaultTarget } from "./faults.ts";
 import { LoadWatch } from "./loadWatch.ts";
+import { realMachine, type Machine, type OpenMachine } from "./machine.ts";
 import type { FromWorker, ThreadData, ToWorker } from "./messages.ts";
 import { Pulse } from "./pulse.ts";
 import type { Runner } from "./runner.ts";
@@ -23,28 +23,31 @@ type LoadMessage = Extract<ToWorker, { type: "load" }>;
 
 /** How long the loss of a device may take to be told behind the failures that it causes, ms. */
 const lossLimitMs = 100;
-/** Until what a destroyed device still owes has come back, ms. */
-const settledMs = 100;
 /** Until no turn begins any more; one that hangs is not waited for longer, ms. */
 const stopLimitMs = 2_000;
 
 /** Serves a port until it is told to close. */
-export async function serveDevice(port: MessagePort, data: ThreadData): Promise<void> {
+export async function serveDevice(
+  port: MessagePort,
+  data: ThreadData,
+  machine: Machine = realMachine,
+): Promise<void> {
   const post = (message: FromWorker) => {
     port.postMessage(message);
   };
-  let gpu: Gpu;
+  let opened: OpenMachine;
   try {
-    gpu = await openGpu(data.choice, undefined, data.tuning);
+    opened = await machine.open(data.choice, data.tuning);
   } catch (error) {
     post({ type: "open_failed", error: toPlainError(error) });
     await ended(port);
     return;
   }
   // While a result is awaited Dawn polls in a loop; on a software adapter that would starve its own workers.
+  const { gpu } = opened;
   if (gpu.report.kind === "software") lowerPriority();
-  const server = new DeviceServer(gpu, post, data);
-  watchDevice(gpu, server);
+  const server = new DeviceServer(gpu, post, data, machine);
+  watchDevice(gpu, machine, server);
   post({ type: "opened", report: gpu.report });
   await new Promise<void>((resolve) => {
     port.on("message", (message: ToWorker) => {
@@ -55,7 +58,7 @@ export async function serveDevice(port: MessagePort, data: ThreadData): Promise<
   });
   gpu.destroy();
   await Promise.race([server.stopped(), sleep(stopLimitMs)]);
-  await sleep(settledMs);
+  await opened.settled();
   post({ type: "closed" });
   port.close();
 }
@@ -68,7 +71,7 @@ async function ended(port: MessagePort): Promise<void> {
 }
 
 /** What tells that the device, or this thread, cannot go on; and what only tells of a mistake of ours. */
-function watchDevice(gpu: Gpu, server: DeviceServer): void {
+function watchDevice(gpu: Gpu, machine: Machine, server: DeviceServer): void {
   const lost = (why: string) => {
     server.lost(new EngineError("device_lost", `${gpu.report.name} ${why}`));
   };
@@ -79,7 +82,7 @@ function watchDevice(gpu: Gpu, server: DeviceServer): void {
     else lost(`failed: ${error.message}`);
   });
   // Dawn brings the process down when a thread ends while a result is owed to it: so it is the main thread that ends it.
-  process.on("uncaughtException", (error) => {
+  machine.onCrash((error) => {
     server.lost(
       new EngineError("device_lost", `the device's thread failed: ${error.stack ?? String(error)}`),
     );
@@ -96,6 +99,7 @@ function lowerPriority(): void {
 
 class DeviceServer {
   readonly #gpu: Gpu;
+  readonly #machine: Machine;
   readonly #post: (message: FromWorker) => void;
   readonly #pulse: Pulse;
   readonly #loadPulse: Pulse;
@@ -107,11 +111,14 @@ class DeviceServer {
   /** Where faults are to happen: ahead of what is taken of a sum. */
   readonly #onSum: (() => Promise<void>) | undefined;
   #loading = Promise.resolve();
+  /** Of the load that is under way. */
+  #watch: LoadWatch | undefined;
   /** It ends, or its end was asked for: nothing more is told. */
   #over = false;
 
-  constructor(gpu: Gpu, post: (message: FromWorker) => void, data: ThreadData) {
+  constructor(gpu: Gpu, post: (message: FromWorker) => void, data: ThreadData, machine: Machine) {
     this.#gpu = gpu;
+    this.#machine = machine;
     this.#post = post;
     this.#pulse = new Pulse(data.pulse);
     this.#loadPulse = new Pulse(data.loadPulse);
@@ -130,7 +137,7 @@ class DeviceServer {
     else if (message.type === "vocabulary") this.#learn(message.model, message.vocabulary);
     else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
     else if (message.type === "unload") await this.#unload(message.model);
-    else if (message.type === "abandon") this.#over = true;
+    else if (message.type === "abandon") this.#endLoads();
     else await this.#close();
     return message.type === "close" || message.type === "abandon";
   }
@@ -197,13 +204,16 @@ class DeviceServer {
   }
 
   async #watched<T>(folder: string, work: (means: LoadMeans) => Promise<T>): Promise<T> {
-    const converter = openConverter();
+    if (this.#over) throw closing();
+    const { building } = this.#machine;
+    const converter = this.#machine.converter();
     const watch = new LoadWatch({
       ...{ limitMs: this.#loadLimitMs, name: folder, gpu: this.#gpu, pulse: this.#loadPulse },
       onRead: () => this.#faults.pass("read"),
     });
+    this.#watch = watch;
     try {
-      return await work({ converter, watch });
+      return await work({ converter, watch, building });
     } catch (error) {
       if (error === watch.error && watch.error?.code === "device_lost") this.lost(watch.error);
       throw error;
@@ -231,18 +241,25 @@ class DeviceServer {
   }
 
   #reach(point: FaultPoint, runner?: Runner): void {
-    this.#faults.reach(point, {
-      destroyDevice: () => this.#gpu.destroy(),
-      hang: () => {
+    this.#faults.reach(
+      point,
+      this.#target(() => {
         if (runner) runner.turn = () => new Promise(() => undefined);
-      },
-    });
+      }),
+    );
   }
 
   async #reachSum(): Promise<void> {
     let hangs = false;
-    this.#faults.reach("sum", { destroyDevice: () => this.#gpu.destroy(), hang: () => (hangs = true) });
+    this.#faults.reach(
+      "sum",
+      this.#target(() => (hangs = true)),
+    );
     if (hangs) await new Promise(() => undefined);
+  }
+
+  #target(hang: () => void): FaultTarget {
+    return { destroyDevice: () => this.#gpu.destroy(), crash: (error) => this.#machine.crash(error), hang };
   }
 
   /** A lost device makes everything fail in strange words, perhaps before it is told that it is lost. */
@@ -288,14 +305,26 @@ class DeviceServer {
     this.#post({ type: "unloaded", model });
   }
 
+  /** No load goes on, and none begins. */
+  #endLoads(): void {
+    this.#over = true;
+    this.#watch?.giveUp(closing());
+    for (const follower of this.#followers) follower.leave();
+  }
+
   /** What it follows ends when those do that lead. */
   async #close(): Promise<void> {
-    this.#over = true;
+    this.#endLoads();
+    await this.#loading;
     const models = [...this.#models.values()];
     this.#models.clear();
     await Promise.all(models.map(endModel));
     await Promise.all([...this.#followers].map(({ ended }) => ended));
   }
+}
+
+function closing(): EngineError {
+  return new EngineError("shutting_down", "the engine is closing");
 }
 
 async function endModel(model: DeviceModel): Promise<void> {

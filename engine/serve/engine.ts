@@ -15,6 +15,7 @@ import { Resident } from "./resident.ts";
 import { defaultRestarts, Restarts, type RestartLimits } from "./restarts.ts";
 import { checkSpread } from "./spread.ts";
 import { loadText } from "./text.ts";
+import type { Spawn } from "./thread.ts";
 import type { DeviceHealth, Engine, LoadOptions, LoadProgress, Model } from "./types.ts";
 
 export interface EngineOptions extends GpuOptions, TuningOptions {
@@ -65,8 +66,11 @@ const defaultLimitMs = { hardware: 120_000, software: 600_000 };
 /** Answers to "when shall I come back", s. */
 const [leastWait, mostWait] = [1, 120];
 
-/** Starts the thread of the chosen device and waits until it is open. Errors: no_adapter, bad_config (faults). */
-export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
+/**
+ * Starts the thread of the chosen device and waits until it is open. `spawn`: what starts threads, for tests.
+ * Errors: no_adapter, bad_config (faults).
+ */
+export async function openEngine(options: EngineOptions = {}, spawn?: Spawn): Promise<Engine> {
   const {
     maxQueue = 64,
     maxQueueTokens,
@@ -103,7 +107,7 @@ export async function openEngine(options: EngineOptions = {}): Promise<Engine> {
   const spread = { tensorParallel, pipelineParallel, weights };
   checkSpread(spread, gpus.length);
   const limits = { stepLimitMs: limit(stepLimitMs), loadLimitMs: limit(loadLimitMs) };
-  const threads = { gpus, spread, wire, tuning: { strict, autotune }, ...limits };
+  const threads = { gpus, spread, wire, tuning: { strict, autotune }, ...limits, spawn };
   const planned = parseFaults(faults ?? "");
   const group = await DeviceGroup.start({ ...threads, faults: faultsOfLife(planned, 1) });
   return new DeviceEngine(group, threads, {

@@ -36,7 +36,8 @@ test("a thread meets the faults of its own life, and those of every life", () =>
 
 test("each happens at its count, once", async () => {
   const happened: string[] = [];
-  const target = { destroyDevice: () => happened.push("lost"), hang: () => happened.push("hang") };
+  const hear = (what: string) => () => void happened.push(what);
+  const target = { destroyDevice: hear("lost"), hang: hear("hang"), crash: hear("crash") };
   const faults = new Faults(parseFaults("lost@decode:2 hang@decode:4 bug@prefill:2"));
   for (let i = 1; i <= 5; i += 1) {
     faults.reach("decode", target);

@@ -64,6 +64,8 @@ export function faultsOfLife(faults: readonly Fault[], life: number): Fault[] {
 /** What can be made to fail. */
 export interface FaultTarget {
   destroyDevice(): void;
+  /** An exception that nobody catches. */
+  crash(error: Error): void;
   /** From now on no step of the model ends. */
   hang(): void;
 }
@@ -79,7 +81,8 @@ export class Faults {
   /** Counts a wait of a load; resolves at once, or never. */
   async pass(point: FaultPoint): Promise<void> {
     let hangs = false;
-    this.reach(point, { destroyDevice: () => undefined, hang: () => (hangs = true) });
+    const nothing = () => undefined; // parseFaults lets nothing but hangs be here
+    this.reach(point, { destroyDevice: nothing, crash: nothing, hang: () => (hangs = true) });
     if (hangs) await new Promise(() => undefined);
   }
 
@@ -119,9 +122,7 @@ function act(kind: FaultKind, target: FaultTarget): void {
       queueMicrotask(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
       return;
     case "crash":
-      setImmediate(() => {
-        throw new Error("an injected crash");
-      });
+      target.crash(new Error("an injected crash"));
       return;
     case "bug":
       throw new Error("an injected bug");

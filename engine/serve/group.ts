@@ -8,7 +8,8 @@ import type { Wire } from "../parallel/allReduce.ts";
 import type { DeviceLink } from "./link.ts";
 import type { DeviceModelInfo } from "./messages.ts";
 import { choosePlaces, wayOf, type Chosen, type Spread } from "./spread.ts";
-import { expectAlike, type TeamSettings } from "./team/gather.ts";
+import { expectAlike } from "./team/deal.ts";
+import type { TeamSettings } from "./team/gather.ts";
 import { startThread, type DeviceThread, type ThreadOptions } from "./thread.ts";
 import type { LoadOptions, LoadProgress } from "./types.ts";
 
@@ -63,12 +64,12 @@ export class DeviceGroup {
   /** Starts them one after another: which drivers are seen is decided for one at a time. Errors: as startThread. */
   static async start(options: GroupOptions): Promise<DeviceGroup> {
     const threads: DeviceThread[] = [];
-    const { gpus, expected, faults, stepLimitMs, loadLimitMs, tuning } = options;
+    const { gpus, expected, faults, stepLimitMs, loadLimitMs, tuning, spawn } = options;
     try {
       for (const [place, gpu] of gpus.entries()) {
         const own = faults.filter((fault) => fault.place === place);
-        const like = { gpu, faults: own, stepLimitMs, loadLimitMs, tuning, expected: expected?.[place] };
-        threads.push(await startThread(like));
+        const like = { gpu, faults: own, stepLimitMs, loadLimitMs, tuning, spawn };
+        threads.push(await startThread({ ...like, expected: expected?.[place] }));
       }
       return new DeviceGroup(threads, options);
     } catch (error) {

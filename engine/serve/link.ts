@@ -1,5 +1,5 @@
 // The main thread's end of a device's message port: calls become promises, jobs become event streams.
-import type { MessagePort, Worker } from "node:worker_threads";
+import type { MessagePort } from "node:worker_threads";
 import { EngineError, fromPlainError } from "../errors.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { Vocabulary } from "../grammar/vocabulary.ts";
@@ -15,6 +15,12 @@ export interface LoadOrder {
   team?: TeamSettings | undefined;
 }
 
+/** A thread, or the port of one. */
+export interface LinkPort {
+  on(event: "message", hear: (message: FromWorker) => void): unknown;
+  postMessage(message: ToWorker, ports: readonly MessagePort[]): void;
+}
+
 interface PendingLoad {
   resolve(info: DeviceModelInfo): void;
   reject(error: Error): void;
@@ -27,7 +33,7 @@ interface Job {
 }
 
 export class DeviceLink {
-  readonly #port: MessagePort | Worker;
+  readonly #port: LinkPort;
   readonly #loads = new Map<number, PendingLoad>();
   readonly #unloads = new Map<number, () => void>();
   readonly #jobs = new Map<number, Job>();
@@ -40,12 +46,12 @@ export class DeviceLink {
   #onOpened!: { resolve(report: DeviceReport): void; reject(error: Error): void };
   #onClosed!: () => void;
 
-  constructor(port: MessagePort | Worker) {
+  constructor(port: LinkPort) {
     this.#port = port;
     this.opened = new Promise((resolve, reject) => (this.#onOpened = { resolve, reject }));
     this.opened.catch(() => undefined); // whoever waits for it hears it
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
-    port.on("message", (message: FromWorker) => {
+    port.on("message", (message) => {
       this.#receive(message);
     });
   }

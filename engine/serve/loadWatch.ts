@@ -98,6 +98,15 @@ export class LoadWatch {
     if (this.#error) throw this.#error;
   }
 
+  /** Ends it for a reason of somebody else's. */
+  giveUp(error: EngineError): void {
+    if (this.#error) return;
+    this.end();
+    this.#error = error;
+    kernelsOf(this.#options.gpu).forgetUnfinished();
+    this.#stall(error);
+  }
+
   /** The load is over, or what is left of it is no longer this thread's. */
   end(): void {
     clearInterval(this.#timer);
@@ -112,11 +121,8 @@ export class LoadWatch {
     // Looks are counted, not time: on a busy machine this thread, too, comes late.
     this.#seen = { steps, looks: steps === this.#seen.steps ? this.#seen.looks + 1 : 0 };
     if (this.#seen.looks <= looks) return;
-    this.end();
     const [reading] = this.#doing;
-    this.#error = this.#reason(reading?.what ?? (compiling && `compiling ${compiling}`));
-    kernels.forgetUnfinished();
-    this.#stall(this.#error);
+    this.giveUp(this.#reason(reading?.what ?? (compiling && `compiling ${compiling}`)));
   }
 
   /** What neither the disk nor the compiler owes is the device's. */

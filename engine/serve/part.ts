@@ -16,6 +16,7 @@ import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWa
 import type { MemoryPlan } from "./memoryPlan.ts";
 import { pace } from "./planModel.ts";
 import type { TuningHooks } from "./plans.ts";
+import { Pulse } from "./pulse.ts";
 import { Runner } from "./runner.ts";
 import type { LoadOptions, LoadProgress } from "./types.ts";
 import { loadVision, towerOf, type Vision } from "./vision.ts";
@@ -27,6 +28,8 @@ export interface Part {
   /** Warmed up, unless it does that together with others. */
   readonly runner: Runner;
   readonly vision: Vision | undefined;
+  /** As it is when all is there. */
+  readonly progress: LoadProgress;
   destroy(): void;
 }
 
@@ -61,6 +64,8 @@ export interface PartOptions {
   converter?: Converter | undefined;
   /** Ends the load when it no longer comes forward; default: nobody. */
   watch?: Watch | undefined;
+  /** Counts what the device is waited for, for a watchdog. */
+  pulse?: Pulse | undefined;
 }
 
 /** Opens a checkpoint for `work`, and closes it. Errors: those of the watch, of opening it, of the work. */
@@ -86,7 +91,8 @@ export function loadPart(gpu: Gpu, checkpoint: Checkpoint, options: PartOptions)
 }
 
 async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): Promise<Part> {
-  const { member, onProgress = () => undefined, converter = serialConverter, watch = unwatched } = parts;
+  const { member, onProgress = () => undefined, converter = serialConverter } = parts;
+  const { watch = unwatched, pulse = new Pulse() } = parts;
   const source = member ? sliced(checkpoint, member.share) : checkpoint;
   const progress = startProgress(checkpoint, source);
   const onBytes = (bytes: number, tensor?: string) => {
@@ -102,12 +108,15 @@ async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): 
   // The weights flow while kernels compile.
   const { vision, runner } = await loader.fillBeside(async () => {
     const vision = await visionOf(gpu, checkpoint, loader, config, parts);
-    const compiling = () => onProgress({ ...progress, phase: "compiling" });
-    loader.fill().then(compiling, () => undefined);
+    const enter = stagesBehind(loader, (phase) => onProgress({ ...progress, phase }));
     const tuning = tuningHooks(loader, onProgress, progress);
     const pictures = towerOf(checkpoint, config) !== undefined;
     const runner = await createRunner(gpu, network, config, { ...parts, pictures, tuning });
-    if (!member) await runner.warmUp();
+    if (!member) {
+      enter("warming");
+      await runner.compile({ over: () => watch.error !== undefined, step: (work) => pulse.beat(work) });
+      await runner.warmUp();
+    }
     return { vision, runner };
   });
   const destroy = () => {
@@ -115,8 +124,27 @@ async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): 
     vision?.destroy();
     loader.dispose();
   };
-  onProgress({ ...progress, phase: "ready" });
-  return { config, loader, runner, vision, destroy };
+  const ready: LoadProgress = { ...progress, phase: "ready" };
+  if (!member) onProgress(ready);
+  return { config, loader, runner, vision, progress: ready, destroy };
+}
+
+/** What goes on beside the reading is told when that has ended. */
+function stagesBehind(
+  loader: Loader,
+  tell: (phase: LoadProgress["phase"]) => void,
+): (phase: LoadProgress["phase"]) => void {
+  let [now, filled]: [LoadProgress["phase"], boolean] = ["compiling", false];
+  const enter = (phase: LoadProgress["phase"]) => {
+    now = phase;
+    if (filled) tell(phase);
+  };
+  const begin = () => {
+    filled = true;
+    enter(now);
+  };
+  loader.fill().then(begin, () => undefined);
+  return enter;
 }
 
 /** What this part reads of the checkpoint. */

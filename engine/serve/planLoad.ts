@@ -1,19 +1,27 @@
 // What a model would take of a host's devices, with nothing else there and nothing loaded.
+import { EngineError } from "../errors.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu, type GpuOptions } from "../gpu/adapter.ts";
 import type { MemoryPlan } from "./memoryPlan.ts";
-import { budgetFor, planModel } from "./planModel.ts";
+import { planAlone } from "./planModel.ts";
 import { checkSpread, choosePlaces, wayOf, type Spread } from "./spread.ts";
-import { dealt, decided, expectAlike, planTeam } from "./team/gather.ts";
+import { dealt, decided, expectAlike, planTeam, type TeamPlace } from "./team/deal.ts";
 import type { LoadOptions } from "./types.ts";
 
-/** Of each device that would have a part of what is at `path`. Errors: as of a load; bad_config for the spread. */
+/** What would be, of each device that would have a part. */
+export interface Planned {
+  plans: MemoryPlan[];
+  /** How it is spread; undefined: it is on one. */
+  why: string | undefined;
+}
+
+/** Of what is at `path`. Errors: as of a load; bad_config for the spread. */
 export async function planLoad(
   path: string,
   options: LoadOptions,
   devices: readonly GpuOptions[],
   spread: Spread = {},
-): Promise<MemoryPlan[]> {
+): Promise<Planned> {
   checkSpread(spread, devices.length);
   const checkpoint = await openCheckpoint(path, options.quant);
   const gpus: Gpu[] = [];
@@ -31,7 +39,7 @@ async function plansOn(
   checkpoint: Checkpoint,
   options: LoadOptions,
   spread: Spread,
-): Promise<MemoryPlan[]> {
+): Promise<Planned> {
   const indices = gpus.map(({ report }) => report.index);
   const chosen = choosePlaces(
     indices,
@@ -41,14 +49,34 @@ async function plansOn(
   );
   const places = chosen.map(({ place, weight }) => ({ report: gpus[place]!.report, promised: 0, weight }));
   if (places.length === 1) {
-    const gpu = gpus[chosen[0]!.place]!;
-    return [await planModel(gpu, checkpoint, options, await budgetFor(gpu, options.memoryLimitMb))];
+    const plan = await planAlone(gpus[chosen[0]!.place]!, checkpoint, options);
+    return { plans: [plan], why: undefined };
   }
   expectAlike(places.map(({ report }) => report));
-  // What is quicker is measured by a load; until then, every layer is shared.
-  const by = wayOf(spread, options) ?? "tensor";
-  const { split } = await decided(gpus[0]!, checkpoint, { options, places, by, rehearse: never });
-  return planTeam(gpus[0]!, checkpoint, options, places, await dealt(checkpoint, split));
+  return planSpread(gpus[0]!, checkpoint, options, places, wayOf(spread, options));
+}
+
+/** What is quicker is measured by a load: until then every layer is shared, where that can be. */
+async function planSpread(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+  places: readonly TeamPlace[],
+  asked: ReturnType<typeof wayOf>,
+): Promise<Planned> {
+  const planBy = async (by: "tensor" | "pipeline"): Promise<Planned> => {
+    const { split, why } = await decided(gpu, checkpoint, { options, places, by, rehearse: never });
+    const plans = await planTeam(gpu, checkpoint, options, places, await dealt(checkpoint, split));
+    return { plans, why };
+  };
+  if (asked !== undefined) return planBy(asked);
+  try {
+    const why = "every layer is shared, unless a load finds dividing them quicker";
+    return { ...(await planBy("tensor")), why };
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.code !== "unsupported_model") throw error;
+    return { ...(await planBy("pipeline")), why: `layers are divided: ${error.message}` };
+  }
 }
 
 function never(): Promise<never> {

@@ -95,6 +95,16 @@ export async function planModel(
   return plan!;
 }
 
+/** The same by what is free on the device now. Errors: as planModel. */
+export async function planAlone(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+  promised?: number,
+): Promise<MemoryPlan> {
+  return planModel(gpu, checkpoint, options, await budgetFor(gpu, options.memoryLimitMb, promised));
+}
+
 /**
  * The plan of each device that has a part of a model: as many sequences, pages and snapshots on all of them, and so the
  * largest numbers that fit on each. Errors: as planModel, with the rank.

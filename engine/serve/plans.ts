@@ -119,15 +119,16 @@ function bucketsFor(gpu: Gpu, slots: number): number[] {
 }
 
 export function freePlans(plans: Plans): void {
-  for (const plan of allOf(plans)) plan.destroy();
+  for (const plan of plansOf(plans)) plan.destroy();
   for (const { entrance } of [plans.prefill, ...plans.decode]) freeEntrance(entrance);
 }
 
 export function scratchBytesOf(plans: Plans): number {
-  return allOf(plans).reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
+  return plansOf(plans).reduce((sum, { scratchBytes }) => sum + scratchBytes, 0);
 }
 
-function allOf({ prefill, decode }: Plans): Plan[] {
+/** All that run. */
+export function plansOf({ prefill, decode }: Plans): Plan[] {
   const draws = [prefill, ...decode].flatMap(({ outputs }) => (outputs ? [outputs.draw] : []));
   return [prefill.body, prefill.head, ...decode.map(({ plan }) => plan), ...draws];
 }

@@ -3,7 +3,7 @@
 // ahead of each run; a plan itself never changes.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Peers, Plan } from "../gpu/plan.ts";
+import type { Apart, Peers, Plan } from "../gpu/plan.ts";
 import { bufferOf, readRanges, submitAlone, type Range, type Submit } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
@@ -24,7 +24,8 @@ import {
   type DrawStart,
 } from "../ops/sample.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
-import { freePlans, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
+import { isSoftware } from "../ops/variants.ts";
+import { freePlans, plansOf, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
 import type { DecodePlan, Outputs, PlanMemory, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 import type { SumFigures } from "./types.ts";
@@ -177,6 +178,19 @@ export class Runner implements TurnTaker {
     if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, tuning);
     const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, ...peers });
     return new Runner(gpu, options, shared, plans);
+  }
+
+  /**
+   * On software a kernel is compiled when it first runs, which takes up to a second: here one after another, alone.
+   */
+  async compile(apart: Apart): Promise<void> {
+    if (!isSoftware(this.#gpu)) return;
+    const { prefill, decode } = this.#plans; // tokens to read about: kernels loop over as many as there are
+    const run = { from: 0, count: 1, past: 0, slot: 0 };
+    writeInputs(this.#gpu, prefill.entrance, createFeed([0], [], 0), run);
+    for (const { entrance } of decode)
+      writeBatch(this.#gpu, entrance, [{ id: 0, position: 0, row: 0, slot: 0 }]);
+    for (const plan of plansOf(this.#plans)) await plan.runApart(apart);
   }
 
   /**

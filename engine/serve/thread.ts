@@ -7,8 +7,8 @@ import { prepareAdapter, type GpuOptions } from "../gpu/adapter.ts";
 import type { DeviceReport } from "../gpu/report.ts";
 import type { TuningOptions } from "../gpu/tuning.ts";
 import type { Fault } from "./faults.ts";
-import { DeviceLink } from "./link.ts";
-import type { ThreadData } from "./messages.ts";
+import { DeviceLink, type LinkPort } from "./link.ts";
+import type { FromWorker, ThreadData } from "./messages.ts";
 import { pulseMemory, watchPulse, type PulseMemory } from "./pulse.ts";
 
 export interface ThreadOptions {
@@ -21,7 +21,21 @@ export interface ThreadOptions {
   loadLimitMs: Readonly<Record<DeviceReport["kind"], number>>;
   /** For all of its lives the device must be this one. */
   expected?: DeviceReport | undefined;
+  /** Default: a worker. */
+  spawn?: Spawn | undefined;
 }
+
+/** A worker, or what stands for one. */
+export interface Thread extends LinkPort {
+  on(event: "message", hear: (message: FromWorker) => void): unknown;
+  on(event: "error", hear: (error: Error) => void): unknown;
+  on(event: "exit", hear: (code: number) => void): unknown;
+  terminate(): Promise<unknown>;
+  unref(): void;
+}
+
+/** Starts a thread that serves a device. */
+export type Spawn = (data: ThreadData) => Thread;
 
 /** How long a thread may take to end its jobs, and to destroy its device, ms. */
 const closeLimitMs = 5_000;
@@ -30,10 +44,10 @@ const abandonLimitMs = 10_000;
 export class DeviceThread {
   readonly link: DeviceLink;
   readonly report: DeviceReport;
-  readonly #worker: Worker;
+  readonly #worker: Thread;
   readonly #unwatch: () => void;
 
-  constructor(worker: Worker, link: DeviceLink, report: DeviceReport, unwatch: () => void) {
+  constructor(worker: Thread, link: DeviceLink, report: DeviceReport, unwatch: () => void) {
     this.#worker = worker;
     this.link = link;
     this.report = report;
@@ -66,10 +80,8 @@ export async function startThread(options: ThreadOptions): Promise<DeviceThread>
     );
   }
   const [pulse, loadPulse] = [pulseMemory(), pulseMemory()];
-  const { faults, loadLimitMs, tuning } = options;
-  const workerData: ThreadData = { choice, pulse, loadPulse, loadLimitMs, faults, tuning };
-  const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
-  const worker = new Worker(new URL(file, import.meta.url), { workerData, name: `device ${choice.index}` });
+  const { faults, loadLimitMs, tuning, spawn = spawnWorker } = options;
+  const worker = spawn({ choice, pulse, loadPulse, loadLimitMs, faults, tuning });
   const link = new DeviceLink(worker);
   worker.on("error", (error) => {
     const text = `the device's thread failed: ${error.message}`;
@@ -98,7 +110,13 @@ export async function startThread(options: ThreadOptions): Promise<DeviceThread>
   }
 }
 
-async function endWorker(worker: Worker, link: DeviceLink): Promise<void> {
+function spawnWorker(workerData: ThreadData): Worker {
+  const file = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
+  const name = `device ${workerData.choice.index}`;
+  return new Worker(new URL(file, import.meta.url), { workerData, name });
+}
+
+async function endWorker(worker: Thread, link: DeviceLink): Promise<void> {
   if (await within(link.abandon(), abandonLimitMs)) await worker.terminate();
   else leave(worker);
 }
@@ -117,7 +135,7 @@ async function within(work: Promise<void>, limitMs: number): Promise<boolean> {
 let someLeft = false;
 
 /** A process whose thread hangs in a driver cannot exit by itself: it would wait for the thread. */
-function leave(worker: Worker): void {
+function leave(worker: Thread): void {
   worker.unref();
   if (someLeft) return;
   someLeft = true;

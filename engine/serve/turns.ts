@@ -177,8 +177,9 @@ export class Turns {
   }
 
   #launch(step: Step): void {
-    this.#onStep(step);
+    // First: of them nobody knows any more, should the rest fail.
     for (const { sequence, usage } of step.ended) this.#leave(sequence)?.finish("cancelled", usage);
+    this.#onStep(step);
     for (const { sequence, slot, from } of step.started) {
       const start = this.#jobs.get(sequence)?.start(from);
       if (start) this.#runner.start(slot, start);

@@ -317,7 +317,8 @@ export interface LoadOptions {
 }
 
 export interface LoadProgress {
-  phase: "reading" | "tuning" | "compiling" | "ready";
+  /** warming: every kernel runs once, on all devices together; drivers that compile late do it then. */
+  phase: "reading" | "tuning" | "compiling" | "warming" | "ready";
   bytes: number;
   totalBytes: number;
   tensors: number;

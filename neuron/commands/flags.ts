@@ -18,10 +18,13 @@ export interface StoreFlags {
   json?: boolean;
 }
 
-export interface ServeFlags extends DeviceFlags, StoreFlags {
+export interface SpreadFlags {
   tensorParallel?: number;
   pipelineParallel?: number;
   deviceWeights?: number[];
+}
+
+export interface ServeFlags extends DeviceFlags, StoreFlags, SpreadFlags {
   host?: string;
   port?: number;
   model?: string[];

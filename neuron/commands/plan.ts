@@ -7,17 +7,14 @@ import { snapshot } from "../snapshot.ts";
 import { print } from "./command.ts";
 import type { Act, World } from "./command.ts";
 import { deviceOptions, integer, settings, spreadOptions } from "./flags.ts";
-import type { DeviceFlags } from "./flags.ts";
+import type { DeviceFlags, SpreadFlags } from "./flags.ts";
 
-interface PlanFlags extends DeviceFlags {
+interface PlanFlags extends DeviceFlags, SpreadFlags {
   model: string;
   context?: number;
   maxInFlight?: number;
   quant?: string;
   cacheDir?: string;
-  tensorParallel?: number;
-  pipelineParallel?: number;
-  deviceWeights?: number[];
 }
 
 export function addPlan(program: Command, act: Act): void {
@@ -63,12 +60,14 @@ async function runPlan({ env }: World, { model, maxInFlight, ...flags }: PlanFla
   };
   const devices = Array.isArray(device) ? device : [device];
   const gpus = devices.map((one) => ({ device: one, adapter }));
-  const plans = await planLoad(path, options, gpus, spread);
+  const { plans, why } = await planLoad(path, options, gpus, spread);
   if (flags.json) print(JSON.stringify(plans.length === 1 ? plans[0] : plans, undefined, 2));
-  else
+  else {
+    if (why !== undefined) print(`${model}: ${why}`);
     for (const [rank, plan] of plans.entries()) {
       const name = plans.length === 1 ? model : `${model}, rank ${rank}`;
       print(planLines({ ...plan, model: name }).join("\n"));
     }
+  }
   return 0;
 }

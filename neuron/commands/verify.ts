@@ -4,10 +4,10 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import { print } from "./command.ts";
 import type { Act, World } from "./command.ts";
-import { deviceOptions, settings } from "./flags.ts";
-import type { DeviceFlags } from "./flags.ts";
+import { deviceOptions, settings, spreadOptions } from "./flags.ts";
+import type { DeviceFlags, SpreadFlags } from "./flags.ts";
 
-interface VerifyFlags extends DeviceFlags {
+interface VerifyFlags extends DeviceFlags, SpreadFlags {
   case?: string[];
   tolerance: "f32" | "bf16";
   weights?: string;
@@ -27,13 +27,20 @@ export function addVerify(program: Command, act: Act): void {
         .choices(["f32", "bf16"])
         .default("f32"),
     );
-  deviceOptions(command).action(act(runVerify));
+  spreadOptions(deviceOptions(command)).action(act(runVerify));
 }
 
 async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Promise<number> {
   const { verify } = await import("../verify.ts");
-  const { device, adapter } = settings(flags, env).config;
+  const { config } = settings(flags, env);
+  const { device, adapter } = config;
+  const spread = {
+    tensorParallel: config.tensor_parallel,
+    pipelineParallel: config.pipeline_parallel,
+    weights: config.weights,
+  };
   const chosen = {
+    spread,
     ...(device === undefined ? {} : { devices: Array.isArray(device) ? device : [device] }),
     ...(adapter === undefined ? {} : { adapter }),
   };

@@ -8,9 +8,9 @@ import { rehearseSum } from "../../parallel/rehearsal.ts";
 import { takeSeat, type Seat } from "../../parallel/table.ts";
 import type { FedPicture } from "../entrance.ts";
 import type { Watch } from "../loadWatch.ts";
-import { figuresOf, loadPart, withCheckpoint, type Part, type PartFigures } from "../part.ts";
+import type { Building } from "../building.ts";
+import { figuresOf, type Part, type PartFigures } from "../part.ts";
 import type { PrefillRun, Runner } from "../runner.ts";
-import { dealt } from "./gather.ts";
 import { heard } from "./heard.ts";
 import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollower } from "./messages.ts";
 
@@ -18,6 +18,7 @@ import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollow
 export interface LoadMeans {
   watch: Watch;
   converter: Converter;
+  building: Building;
 }
 
 /** What a follower's thread does for it. */
@@ -42,6 +43,7 @@ export class Follower {
   #seat: Seat | undefined;
   /** What went wrong where nobody waits for a reply; the next turn fails with it. */
   #fault: Error | undefined;
+  #leaving = false;
   #chain = Promise.resolve();
 
   constructor(gpu: Gpu, port: MessagePort, means: FollowerMeans) {
@@ -53,6 +55,7 @@ export class Follower {
     });
     this.ended = new Promise((resolve) => {
       port.on("close", () => {
+        this.#seat?.fail(); // whoever waits here waits for one that is gone
         void this.#chain.then(() => this.#free()).then(resolve);
       });
     });
@@ -62,6 +65,11 @@ export class Follower {
   fail(error: Error): void {
     this.#fault ??= error;
     this.#seat?.fail();
+  }
+
+  /** The thread is to end: what only takes time is cut short. */
+  leave(): void {
+    this.#leaving = true;
   }
 
   async #receive(message: ToFollower): Promise<void> {
@@ -85,6 +93,9 @@ export class Follower {
       case "rehearse":
         await this.#means.step(() => this.#rehearse(message));
         return undefined;
+      case "compile":
+        await this.#runner.compile({ over: () => this.#leaving, step: (work) => this.#means.step(work) });
+        return undefined;
       case "warmUp":
         await this.#means.step(() => this.#runner.warmUp());
         return undefined;
@@ -99,13 +110,15 @@ export class Follower {
     }
   }
 
-  #load(order: RankOrder, { watch, converter }: LoadMeans): Promise<PartFigures> {
+  #load(order: RankOrder, { watch, converter, building }: LoadMeans): Promise<PartFigures> {
     const { folder, options, rank, split, table, limitMs, plan } = order;
     const seat = (this.#seat = takeSeat(table, rank, limitMs));
-    return withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
-      const share = (await dealt(checkpoint, split))[rank]!;
+    return building.withCheckpoint(folder, options.quant, watch, async (checkpoint) => {
+      const share = (await building.dealt(checkpoint, split))[rank]!;
       const member = { share, peers: heard(seat.peers, this.#means.onSum) };
-      this.#part = await loadPart(this.#gpu, checkpoint, { options, plan, member, converter, watch });
+      this.#part = await building.loadPart(this.#gpu, checkpoint, {
+        ...{ options, plan, member, converter, watch },
+      });
       this.#means.reached("load", undefined);
       return figuresOf(this.#part);
     });

@@ -62,6 +62,11 @@ export class Followers {
     return this.#lines.map((line) => line.ask(message));
   }
 
+  /** One after another. */
+  async askInTurn(message: ToFollower): Promise<void> {
+    for (const line of this.#lines) await line.ask(message);
+  }
+
   post(message: ToFollower): void {
     for (const line of this.#lines) line.post(message);
   }

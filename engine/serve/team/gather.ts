@@ -1,45 +1,30 @@
 // Gathering the ranks of a model: what each gets, a plan that fits all of them, their loads side by side.
 import type { MessagePort } from "node:worker_threads";
-import { EngineError } from "../../errors.ts";
 import type { Checkpoint } from "../../formats/checkpoint.ts";
-import { capabilitiesOf, type Gpu } from "../../gpu/adapter.ts";
-import type { DeviceReport } from "../../gpu/report.ts";
-import { configOf } from "../../models/pooling.ts";
-import { architectures } from "../../models/registry.ts";
-import { visionTower } from "../../models/vision.ts";
+import type { Gpu } from "../../gpu/adapter.ts";
 import type { Wire } from "../../parallel/allReduce.ts";
-import { sharesIn, type Split } from "../../parallel/shares.ts";
-import { blockOf, type RankShare } from "../../parallel/slices.ts";
+import type { Split } from "../../parallel/shares.ts";
+import type { RankShare } from "../../parallel/slices.ts";
 import { length } from "../../parallel/split.ts";
 import { createTable, takeSeat } from "../../parallel/table.ts";
 import type { TeamHooks } from "../device.ts";
-import type { MemoryBudget, MemoryPlan } from "../memoryPlan.ts";
-import { figuresOf, loadPart, type Part, type PartFigures } from "../part.ts";
-import { budgetFor, pace, planPlaces } from "../planModel.ts";
+import { realBuilding } from "../building.ts";
+import type { MemoryPlan } from "../memoryPlan.ts";
+import { figuresOf, type Part, type PartFigures } from "../part.ts";
+import { pace } from "../planModel.ts";
 import type { LoadOptions, ModelSpread } from "../types.ts";
-import { towerOf } from "../vision.ts";
-import { unwatched } from "../loadWatch.ts";
+import { unwatched, type Watch } from "../loadWatch.ts";
 import { Pulse } from "../pulse.ts";
-import { weigh } from "../weigh.ts";
+import type { TeamPlace } from "./deal.ts";
 import { Followers } from "./followers.ts";
 import { Leader } from "./leader.ts";
 import { heard } from "./heard.ts";
 import type { RankOrder } from "./messages.ts";
 import { rehearse } from "./rehearse.ts";
-import { decideSplit, type Decided, type SplitOptions } from "./split.ts";
 import { together } from "./together.ts";
 
 /** Of what a rank may let the others wait for a sum: what they may take to end their turn when one has failed. */
 const drainShare = 1 / 6;
-
-/** A device that takes part. */
-export interface TeamPlace {
-  report: DeviceReport;
-  /** Bytes that other models of it may use. */
-  promised: number;
-  /** How much of the model it gets, in proportion to the others. */
-  weight: number;
-}
 
 export interface TeamSettings {
   /** In the order of the ranks; the first leads. */
@@ -81,69 +66,21 @@ export async function gather(gpu: Gpu, checkpoint: Checkpoint, gathering: Gather
   const { settings } = gathering;
   const followers = new Followers(settings.ports);
   try {
-    const { watch = unwatched } = gathering.hooks;
     const { options, hooks } = gathering;
-    const { pulse = new Pulse() } = hooks;
-    const deciding = decided(gpu, checkpoint, {
+    const { watch = unwatched, pulse = new Pulse(), building = realBuilding } = hooks;
+    const deciding = building.decided(gpu, checkpoint, {
       ...{ options, places: settings.places, by: settings.by },
       rehearse: (hidden) => pulse.beat(() => rehearse(gpu, followers, settings, hidden)),
     });
     const { split, why } = await watch.during("deciding how it is spread", deciding);
-    const shares = await dealt(checkpoint, split);
-    const planning = planTeam(gpu, checkpoint, gathering.options, settings.places, shares);
+    const shares = await building.dealt(checkpoint, split);
+    const planning = building.planTeam(gpu, checkpoint, gathering.options, settings.places, shares);
     const plans = await watch.during("planning its memory", planning);
     return await load(gpu, checkpoint, gathering, { followers, split, why, shares, plans });
   } catch (error) {
     await followers.unload();
     throw error;
   }
-}
-
-/** How it is spread over these. Errors: as decideSplit. */
-export async function decided(
-  gpu: Gpu,
-  checkpoint: Checkpoint,
-  { places, ...how }: Omit<SplitOptions, "places"> & { places: readonly TeamPlace[] },
-): Promise<Decided> {
-  const known = places.map(async (place) => ({
-    weight: place.weight,
-    budget: await budgetFor(place, how.options.memoryLimitMb, place.promised),
-  }));
-  const config = await configOf(checkpoint);
-  return decideSplit(gpu, checkpoint, config, { ...how, places: await Promise.all(known) });
-}
-
-/** What each has. Errors: as sharesIn, configOf. */
-export async function dealt(checkpoint: Checkpoint, split: Split): Promise<RankShare[]> {
-  return sharesIn(await configOf(checkpoint), split, blockOf(checkpoint));
-}
-
-/** Of each rank. Errors: out_of_memory with the arithmetic and the rank. */
-export async function planTeam(
-  { tuning }: Pick<Gpu, "tuning">,
-  checkpoint: Checkpoint,
-  options: LoadOptions,
-  places: readonly TeamPlace[],
-  shares: readonly RankShare[],
-): Promise<MemoryPlan[]> {
-  const all = places.map(async (place, i) => ({
-    like: { ...capabilitiesOf(place.report), tuning },
-    budget: partOfBudget(place, places, await budgetFor(place, options.memoryLimitMb, place.promised)),
-    share: shares[i]!,
-  }));
-  return planPlaces(await Promise.all(all), checkpoint, options);
-}
-
-/** Ranks on one device divide what there is as they divide the model. */
-function partOfBudget(
-  { report, weight }: TeamPlace,
-  places: readonly TeamPlace[],
-  budget: MemoryBudget | undefined,
-): MemoryBudget | undefined {
-  const same = places.filter((place) => place.report.index === report.index);
-  if (!budget || same.length === 1) return budget;
-  const bytes = Math.floor((budget.bytes * weight) / same.reduce((sum, place) => sum + place.weight, 0));
-  return { bytes, source: `${budget.source}, shared by ${same.length} ranks` };
 }
 
 interface Ready {
@@ -156,7 +93,7 @@ interface Ready {
 
 async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, ready: Ready): Promise<Team> {
   const { folder, options, settings, hooks } = gathering;
-  const { pulse = new Pulse() } = hooks;
+  const { pulse = new Pulse(), watch = unwatched, building = realBuilding } = hooks;
   const { followers, split, shares, plans } = ready;
   const { limitMs, wire, places } = settings;
   const capacity = pace(gpu.report.kind).chunk * shares[0]!.config.hidden;
@@ -167,23 +104,27 @@ async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, read
   });
   const member = { share: shares[0]!, peers: heard(seat.peers, hooks.onSum) };
   // What follows is up to the others, whose own threads watch them.
-  const own = loadPart(gpu, checkpoint, { options, plan: plans[0]!, member, ...hooks }).finally(() =>
-    hooks.watch?.end(),
-  );
+  const own = building
+    .loadPart(gpu, checkpoint, { options, plan: plans[0]!, member, ...hooks })
+    .finally(() => watch.end());
   try {
     const others = followers.load(order);
     await together([own, ...others], () => undefined);
     const part = await own;
+    hooks.onProgress?.({ ...part.progress, phase: "warming" });
+    await watch.guard(compileInTurn(part, followers, watch, pulse));
     await pulse.beat(() => {
       const works = [part.runner.warmUp(), ...followers.ask({ type: "warmUp" })];
-      return together(works, (rank) => seat.fail(rank), limitMs * drainShare);
+      return watch.guard(together(works, (rank) => seat.fail(rank), limitMs * drainShare));
     });
     const figures = [figuresOf(part), ...(await Promise.all(others)).map((one) => one!)];
     const drainMs = limitMs * drainShare;
     const leader = new Leader({ gpu, runner: part.runner, followers, seat, drainMs, lost: hooks.lost });
-    const parameters = await parametersOf(gpu, checkpoint);
+    const parameters = await building.parametersOf(gpu, checkpoint);
+    hooks.onProgress?.(part.progress);
     return { leader, followers, part, plans, figures, parameters, spread: spreadOf(ready) };
   } catch (error) {
+    seat.fail();
     await own.then(
       (part) => part.destroy(),
       () => undefined,
@@ -192,26 +133,14 @@ async function load(gpu: Gpu, checkpoint: Checkpoint, gathering: Gathering, read
   }
 }
 
+/** Parts alike have the same kernels, and what one has compiled the driver's cache spares the next. */
+async function compileInTurn(own: Part, followers: Followers, watch: Watch, pulse: Pulse): Promise<void> {
+  const over = () => watch.error !== undefined;
+  await own.runner.compile({ over, step: (work) => pulse.beat(work) });
+  if (!over()) await followers.askInTurn({ type: "compile" });
+}
+
 function spreadOf({ split, why }: Ready): ModelSpread {
   if (split.by === "tensor") return { by: split.by, why };
   return { by: split.by, why, layers: split.spans.map(length) };
-}
-
-/** Of the whole model, whoever has them. */
-async function parametersOf(gpu: Gpu, checkpoint: Checkpoint): Promise<number> {
-  const config = await configOf(checkpoint);
-  const tower = towerOf(checkpoint, config);
-  const { parameters } = await weigh(checkpoint, gpu, async (loader) => {
-    await architectures[config.modelType](loader, config);
-    if (tower) await visionTower(loader, tower);
-  });
-  return parameters;
-}
-
-/** Errors: bad_request where a card would share with a software adapter, whose pace is another. */
-export function expectAlike(reports: readonly DeviceReport[]): void {
-  const kinds = new Set(reports.map(({ kind }) => kind));
-  if (kinds.size <= 1) return;
-  const text = `devices ${reports.map(({ index, kind }) => `${index} (${kind})`).join(", ")} cannot share a model`;
-  throw new EngineError("bad_request", `${text}: either all of them are GPUs, or none`, { param: "devices" });
 }

@@ -52,6 +52,8 @@ export type ToFollower =
   | { type: "load"; order: RankOrder }
   /** Sums of a token's hidden state, ahead of a load: what they take. */
   | { type: "rehearse"; table: Table; rank: number; limitMs: number; hidden: number }
+  /** What the driver compiles late. */
+  | { type: "compile" }
   /** Together with all other ranks. */
   | { type: "warmUp" }
   | { type: "tell"; write: TableWrite }
