@@ -48,7 +48,7 @@ async function loaded(engine: Engine, way: "tensor" | "pipeline"): Promise<Model
 
 async function survives(way: "tensor" | "pipeline", phase: string, fault: string, right: string[]) {
   const world = new World();
-  const limits = { stepLimitMs: 600, loadLimitMs: 400 };
+  const limits = { stepLimitMs: 3000, loadLimitMs: 3000 }; // a busy machine does not hang
   const restarts = { delaysMs: [0, 0, 0, 0], windowMs: 60_000 };
   const engine = await openSimulated(world, { faults: fault, restarts, ...limits });
   const model = await (phase === "load" ? loaded(engine, way) : engine.load(folder, ways[way]));
@@ -75,5 +75,10 @@ async function survives(way: "tensor" | "pipeline", phase: string, fault: string
 
 test.each(["tensor", "pipeline"] as const)("by %s, everybody is drained and it recovers", async (way) => {
   const right = await expected();
-  await Promise.all(cases.map(({ phase, fault }) => survives(way, phase, fault, right)));
+  const left = [...cases];
+  const lane = async () => {
+    for (let next = left.shift(); next; next = left.shift())
+      await survives(way, next.phase, next.fault, right);
+  };
+  await Promise.all(Array.from({ length: 16 }, lane));
 });

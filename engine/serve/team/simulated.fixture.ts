@@ -6,7 +6,7 @@ import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { serialConverter } from "../../formats/quantise/pool.ts";
 import type { Gpu } from "../../gpu/adapter.ts";
 import type { Relay } from "../../gpu/handovers.ts";
-import type { Exchange } from "../../gpu/plan.ts";
+import type { Apart, Exchange } from "../../gpu/plan.ts";
 import type { DeviceReport } from "../../gpu/report.ts";
 import type { Split } from "../../parallel/shares.ts";
 import type { Building } from "../building.ts";
@@ -144,8 +144,8 @@ class SimulatedRunner {
   copy(): void {}
   start(): void {}
 
-  async compile(): Promise<void> {
-    await this.#gpu.device.queue.onSubmittedWorkDone();
+  async compile({ step }: Apart): Promise<void> {
+    await step(() => this.#gpu.device.queue.onSubmittedWorkDone());
   }
 
   async warmUp(): Promise<void> {
