@@ -89,3 +89,35 @@ test("the same where layers are divided, and where what is quicker was measured"
   if (chosen.info.spread!.by === "pipeline") expect(chosen.info.weightBytes).toBe(weightBytes);
   else expect(chosen.info.weightBytes).toBeGreaterThan(weightBytes); // both have the embedding
 });
+
+/** Sums of a load and its first tokens, or handovers, are over by then. */
+const sums = { tensor: 60, pipeline: 9 };
+const ways = { tensor: { tensorParallel: 2 }, pipeline: { pipelineParallel: 2 } };
+
+/** FAULTS=all: every kind in every phase on either rank, which takes many minutes; simulated ranks do it always. */
+function failures(): { way: keyof typeof ways; fault: string }[] {
+  if (process.env["FAULTS"] !== "all") return [{ way: "tensor", fault: "crash@sum:60/1" }];
+  return (["tensor", "pipeline"] as const).flatMap((way) =>
+    ["lost", "crash", "bug", "hang"].flatMap((kind) =>
+      ["prefill", "decode:4", `sum:${sums[way]}`].flatMap((point) =>
+        [0, 1].map((rank) => ({ way, fault: `${kind}@${point}/${rank}` })),
+      ),
+    ),
+  );
+}
+
+test.each(failures())("$fault by $way: all who waited hear it, and it recovers", async ({ way, fault }) => {
+  const engine = await start({ faults: fault, stepLimitMs: 12_000 });
+  const model = await load(engine, ways[way]);
+  const outcomes = await Promise.allSettled([ask(model), ask(model), ask(model)]);
+  const codes = outcomes.map((one) =>
+    one.status === "rejected" ? ((one.reason as { code?: string }).code ?? "internal") : "answered",
+  );
+  const ofItself = fault.startsWith("bug") && fault.endsWith("/0") && !fault.includes("sum");
+  if (ofItself) expect(codes).toContain("internal");
+  else expect(new Set(codes)).toEqual(new Set(["device_lost"]));
+  expect(model.load).toEqual({ running: 0, waiting: 0 });
+  await engine.settled();
+  expect([model.state, engine.health.losses]).toEqual(["ready", ofItself ? 0 : 1]);
+  expect(await ask(model)).toBe(known.content);
+});
