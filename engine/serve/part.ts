@@ -10,6 +10,7 @@ import { Loader } from "../models/loader.ts";
 import { configOf } from "../models/pooling.ts";
 import type { Network } from "../models/network.ts";
 import { architectures } from "../models/registry.ts";
+import { isSoftware } from "../ops/variants.ts";
 import { sliced } from "../parallel/sliced.ts";
 import type { RankShare } from "../parallel/slices.ts";
 import { unwatched, watchedConverter, watchedSource, type Watch } from "./loadWatch.ts";
@@ -114,6 +115,7 @@ async function buildPart(gpu: Gpu, checkpoint: Checkpoint, parts: PartOptions): 
     const runner = await createRunner(gpu, network, config, { ...parts, pictures, tuning });
     if (!member) {
       enter("warming");
+      if (isSoftware(gpu)) await loader.fill(); // compiling there, it would take the cores that read
       await runner.compile({ over: () => watch.error !== undefined, step: (work) => pulse.beat(work) });
       await runner.warmUp();
     }
