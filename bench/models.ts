@@ -173,6 +173,19 @@ function print(rows: readonly ModelRow[]): void {
       ...(ratio === undefined ? {} : { "times the peer": ratio.toFixed(2) }),
     })),
   );
+  for (const row of rows) if (row.ratio !== undefined && row.ratio < 1) console.log(explain(row));
+}
+
+/** What keeps ours behind a peer: the adapter's own ceiling, and our distance from it. */
+function explain({ phase, share, tokensPerSecond, ratio, peer }: ModelRow): string {
+  const [atWall, wall] = [
+    tokensPerSecond / share,
+    phase === "decode" ? "read bandwidth" : "f32 multiply-adds",
+  ];
+  return (
+    `behind ${peer!}: at all of the adapter's ${wall} it were ${atWall.toFixed(1)} tokens/s, ` +
+    `${(ratio! / share).toFixed(2)} times the peer; ours takes ${(100 * share).toFixed(0)} % of that`
+  );
 }
 
 function median(values: readonly number[]): number {

@@ -2,6 +2,7 @@
 // wants GGML_VK_VISIBLE_DEVICES=0). It reads a GGUF file of the same shape, written beside our checkpoint once, with the
 // demo model's words in it: speed does not depend on them.
 import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { openCheckpoint, type WeightDtype } from "../../engine/formats/checkpoint.ts";
 import { exportGguf } from "../../engine/formats/gguf/export.ts";
@@ -30,9 +31,11 @@ export async function openLlamaCpp(folder: string, quant: string | undefined): P
   const { getLlama, LlamaLogLevel } = (await importPeer("node-llama-cpp")) as NodeLlamaCpp;
   const modelPath = await ggufOf(folder, quant);
   const gpu = process.env["NEURON_BENCH_LLAMA_GPU"] ?? false;
-  const llama = await getLlama({ gpu, build: "never", logLevel: LlamaLogLevel.error });
+  // Left alone it takes four threads or more, which wait by spinning: on fewer cores that is slower many times.
+  const threads = availableParallelism();
+  const llama = await getLlama({ gpu, build: "never", logLevel: LlamaLogLevel.error, maxThreads: threads });
   const model = await llama.loadModel({ modelPath, gpuLayers: gpu ? "max" : 0 });
-  const context = await model.createContext({ contextSize: 1024, batchSize: 512 });
+  const context = await model.createContext({ contextSize: 1024, batchSize: 512, threads });
   const sequence = context.getSequence();
   return {
     name: `llama.cpp ${llama.gpu === false ? "cpu" : llama.gpu}`,
