@@ -35,7 +35,10 @@ export interface GatewayRow {
   addedP50Ms: number;
   addedP99Ms: number;
   cpuPerRequestUs: number;
+  /** Of an event that comes alone, a millisecond after the last: a read and a write of the system are in it. */
   cpuPerEventUs: number | undefined;
+  /** Of one that comes as fast as the client takes them. */
+  cpuPerBurstEventUs: number | undefined;
   /** The same as multiples of what the pipe takes in the same run: what a machine's system calls cost is in both. */
   requestOfPipe: number;
   eventOfPipe: number | undefined;
@@ -114,14 +117,19 @@ async function measure(
   const streamed = await firstBytes(streaming, Math.ceil(rounds / 4), { stream: true });
   const proxies = contenders.slice(1);
   const requests = await inTurn(proxies, (contender) => cpuPerRequest(contender, rounds));
-  const events = await inTurn(proxies.filter(relays), (contender) => cpuPerEvent(contender, rounds));
+  const events = await inTurn(proxies.filter(relays), (contender) => cpuPerEvent(contender, rounds, 1));
+  const bursts = await inTurn(proxies.filter(relays), (contender) => cpuPerEvent(contender, rounds, 0));
   const rows = others.map(({ name, times }): GatewayRow => {
     const added = times.map((ms, n) => ms - direct!.times[n]!);
     const [addedP50Ms, addedP99Ms] = [quantile(added, 0.5), quantile(added, 0.99)];
     const [cpuPerRequestUs, cpuPerEventUs] = [requests.get(name)!, events.get(name)];
+    const cpuPerBurstEventUs = bursts.get(name);
     const requestOfPipe = cpuPerRequestUs / requests.get("pipe")!;
     const eventOfPipe = cpuPerEventUs && cpuPerEventUs / events.get("pipe")!;
-    return { name, addedP50Ms, addedP99Ms, cpuPerRequestUs, cpuPerEventUs, requestOfPipe, eventOfPipe };
+    return {
+      ...{ name, addedP50Ms, addedP99Ms, cpuPerRequestUs, cpuPerEventUs, cpuPerBurstEventUs },
+      ...{ requestOfPipe, eventOfPipe },
+    };
   });
   printRows(rows);
   for (const { name, times } of streamed)
@@ -148,9 +156,9 @@ async function inTurn(
 }
 
 /** Of long streams what short ones cost is taken off. */
-async function cpuPerEvent(contender: Contender, rounds: number): Promise<number> {
+async function cpuPerEvent(contender: Contender, rounds: number, pauseMs: number): Promise<number> {
   const count = Math.ceil(rounds / 50);
-  const long = await cpuPerRequest(contender, count, { stream: true, events: 2000, pauseMs: 1 });
+  const long = await cpuPerRequest(contender, count, { stream: true, events: 2000, pauseMs });
   const short = await cpuPerRequest(contender, count, { stream: true, events: 1 });
   return (long - short) / 1999;
 }
@@ -164,7 +172,9 @@ function printRows(rows: readonly GatewayRow[]): void {
     "of the pipe's",
     "CPU an event",
     "of the pipe's",
+    "in a burst",
   ];
+  const us = (of: number | undefined) => (of === undefined ? "–" : `${of.toFixed(1)} µs`);
   const times = (of: number | undefined) => (of === undefined ? "–" : `${of.toFixed(2)} ×`);
   const lines = rows.map((row) => [
     row.name,
@@ -172,8 +182,9 @@ function printRows(rows: readonly GatewayRow[]): void {
     `${row.addedP99Ms.toFixed(2)} ms`,
     `${row.cpuPerRequestUs.toFixed(0)} µs`,
     times(row.requestOfPipe),
-    row.cpuPerEventUs === undefined ? "–" : `${row.cpuPerEventUs.toFixed(1)} µs`,
+    us(row.cpuPerEventUs),
     times(row.eventOfPipe),
+    us(row.cpuPerBurstEventUs),
   ]);
   for (const cells of [head, ...lines]) console.log(cells.map((cell) => cell.padStart(14)).join(""));
 }
