@@ -116,9 +116,9 @@ async function measure(
   const streaming = contenders.filter(relays);
   const streamed = await firstBytes(streaming, Math.ceil(rounds / 4), { stream: true });
   const proxies = contenders.slice(1);
-  const requests = await inTurn(proxies, (contender) => cpuPerRequest(contender, rounds));
-  const events = await inTurn(proxies.filter(relays), (contender) => cpuPerEvent(contender, rounds, 1));
-  const bursts = await inTurn(proxies.filter(relays), (contender) => cpuPerEvent(contender, rounds, 0));
+  const requests = await inTurn(proxies, (contender) => cpuPerRequest(contender, Math.ceil(rounds / 2)));
+  const events = await cpuPerEvent(proxies.filter(relays), rounds, 1);
+  const bursts = await cpuPerEvent(proxies.filter(relays), rounds, 0);
   const rows = others.map(({ name, times }): GatewayRow => {
     const added = times.map((ms, n) => ms - direct!.times[n]!);
     const [addedP50Ms, addedP99Ms] = [quantile(added, 0.5), quantile(added, 0.99)];
@@ -142,9 +142,9 @@ async function measure(
 }
 
 const relays = ({ streams }: Contender) => streams !== false;
-const turns = 5;
+const turns = 9;
 
-/** The median of each one's turns, by name. */
+/** The least of each one's turns, by name: what else the machine does adds to processor time, and never takes from it. */
 async function inTurn(
   contenders: readonly Contender[],
   one: (contender: Contender) => Promise<number>,
@@ -152,15 +152,20 @@ async function inTurn(
   const found = new Map(contenders.map(({ name }) => [name, [] as number[]]));
   for (let turn = 0; turn < turns; turn += 1)
     for (const contender of contenders) found.get(contender.name)!.push(await one(contender));
-  return new Map([...found].map(([name, values]) => [name, quantile(values, 0.5)]));
+  return new Map([...found].map(([name, values]) => [name, Math.min(...values)]));
 }
 
-/** Of long streams what short ones cost is taken off. */
-async function cpuPerEvent(contender: Contender, rounds: number, pauseMs: number): Promise<number> {
-  const count = Math.ceil(rounds / 50);
-  const long = await cpuPerRequest(contender, count, { stream: true, events: 2000, pauseMs });
-  const short = await cpuPerRequest(contender, count, { stream: true, events: 1 });
-  return (long - short) / 1999;
+/** In µs, by name: of long streams what short ones cost is taken off. */
+async function cpuPerEvent(
+  contenders: readonly Contender[],
+  rounds: number,
+  pauseMs: number,
+): Promise<Map<string, number>> {
+  const count = Math.ceil(rounds / 125);
+  const cost = (events: number) =>
+    inTurn(contenders, (contender) => cpuPerRequest(contender, count, { stream: true, events, pauseMs }));
+  const [long, short] = [await cost(1000), await cost(1)];
+  return new Map([...long].map(([name, us]) => [name, (us - short.get(name)!) / 999]));
 }
 
 function printRows(rows: readonly GatewayRow[]): void {
