@@ -94,8 +94,8 @@ async function ask(
   const claimed = gateway.fleet.claim(neuron, sending.model);
   const phase = exchange.trace?.phase("neuron", { "cortex.neuron": neuron });
   gateway.breakers.sent(neuron);
-  const headers = { ...sending.headers, ...phase?.headers };
-  const answer = await attempt(gateway, { ...sending, headers }, neuron, url);
+  const traced = phase ? { ...sending, headers: { ...sending.headers, ...phase.headers } } : sending;
+  const answer = await attempt(gateway, traced, neuron, url);
   const isAnswer = answer !== undefined && !(answer instanceof Error);
   const release = () => {
     claimed();

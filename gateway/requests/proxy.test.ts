@@ -123,6 +123,9 @@ test("a neuron's own error passes with status, code, figures and Retry-After", a
     "7",
     { error: full },
   ]);
+  neuron.answer = (_, response) => json(response, 503, { error: full }, { "retry-after": "120" });
+  const { headers } = await post(gateway, chat); // the SDKs would not wait so long, but come at once
+  expect([headers.get("retry-after"), headers.get("x-should-retry")]).toEqual(["120", "false"]);
 });
 
 test.each<[string, number, string, string]>([

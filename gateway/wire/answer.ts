@@ -32,6 +32,8 @@ export const longestEvent = 1 << 20;
 /** Of a whole JSON answer, the end is kept: usage stands after the choices. */
 const tailLength = 1 << 16;
 const nothing = Buffer.alloc(0);
+/** What is looked for in every event; as bytes, for a text is made into bytes at each search. */
+const [usageMark, errorMark] = [Buffer.from('"prompt_tokens"'), Buffer.from('"error"')];
 
 export class EventStream {
   readonly seen: Seen = blank();
@@ -91,8 +93,8 @@ export class EventStream {
       this.complete = true;
       return true;
     }
-    if (event.includes('"prompt_tokens"') && this.readUsage(event)) return !this.hideUsage;
-    if (event.includes('"error"')) this.readError(event);
+    if (event.includes(usageMark) && this.readUsage(event)) return !this.hideUsage;
+    if (event.includes(errorMark)) this.readError(event);
     if (this.seen.firstDeltaAt === undefined && !hasDelta(parse(event))) return true;
     this.seen.deltas++;
     this.seen.lastDeltaAt = this.now();
@@ -145,8 +147,13 @@ export function codeOf(error: unknown): string {
 }
 
 export function blank(): Seen {
-  const unknown = { firstDeltaAt: undefined, lastDeltaAt: undefined, usage: undefined, errorCode: undefined };
-  return { ...unknown, deltas: 0 };
+  return {
+    firstDeltaAt: undefined,
+    lastDeltaAt: undefined,
+    deltas: 0,
+    usage: undefined,
+    errorCode: undefined,
+  };
 }
 
 /** The index behind the first blank line at or after `from`, or -1. */
