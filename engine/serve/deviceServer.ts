@@ -83,9 +83,8 @@ function watchDevice(gpu: Gpu, machine: Machine, server: DeviceServer): void {
   });
   // Dawn brings the process down when a thread ends while a result is owed to it: so it is the main thread that ends it.
   machine.onCrash((error) => {
-    server.lost(
-      new EngineError("device_lost", `the device's thread failed: ${error.stack ?? String(error)}`),
-    );
+    console.error(error.stack ?? String(error)); // for the log; callers have no use for it
+    server.lost(new EngineError("device_lost", `the device's thread failed: ${String(error)}`));
   });
 }
 
