@@ -14,7 +14,7 @@ export interface Question {
 export async function ask(
   model: Model,
   { prompt, maxTokens }: Question,
-  signal = new AbortController().signal,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<string> {
   let text = "";
   for await (const event of model.complete({ prompt, options: { temperature: 0, maxTokens } }, signal))
