@@ -323,14 +323,16 @@ export class Scheduler {
     };
   }
 
-  /** A row for each that has no more than one token to compute. */
-  #fill(step: Step, sequences: readonly Sequence[]): void {
-    const bySlot = [...sequences].sort((a, b) => a.slot! - b.slot!);
-    for (const { id, content, planned: row, table, slot } of bySlot) {
+  /** What tables have become, and a row for each that goes on and has no more than one token to compute. */
+  #fill(step: Step, going: readonly Sequence[]): void {
+    const bySlot = [...this.#running].sort((a, b) => a.slot! - b.slot!);
+    for (const sequence of bySlot) {
+      const { id, content, planned: row, table } = sequence;
+      const slot = sequence.slot!;
       const untold = table.untold();
-      if (untold) step.tables.push({ slot: slot!, ...untold });
-      if (content.tokens.length - row <= 1)
-        step.decode.push({ sequence: id, slot: slot!, row, token: content.tokens[row] });
+      if (untold) step.tables.push({ slot, ...untold });
+      if (going.includes(sequence) && content.tokens.length - row <= 1)
+        step.decode.push({ sequence: id, slot, row, token: content.tokens[row] });
     }
   }
 
