@@ -7,6 +7,7 @@ import { permanent, weightRowBytes, type WeightFormat } from "../engine/gpu/tens
 import { createStep, stepValues } from "../engine/gpu/step.ts";
 import { bufferOf } from "../engine/gpu/readback.ts";
 import { Recording } from "../engine/gpu/plan.ts";
+import { Tuning } from "../engine/gpu/tuning.ts";
 import { createWeight } from "../engine/gpu/weight.ts";
 import {
   createDrawMemory,
@@ -103,10 +104,17 @@ async function allCases(gpu: Gpu, only: string): Promise<Case[]> {
         (name) => batchCase(gpu, name, columns, format),
       ]);
   for (const T of [8, 32, 128, 512])
-    for (const format of ["bf16", "q8_0", "q4_k"] as const)
+    for (const format of ["bf16", "q8_0", "q4_0", "q4_k"] as const)
       makers.push([
         `matmul ${format} ${T}·1024×3072`,
         (name) => matmulCase(gpu, name, T, 1024, 3072, format),
+      ]);
+  const strict = { ...gpu, tuning: new Tuning({ strict: true }) };
+  for (const T of [128, 512])
+    for (const format of ["q8_0", "q4_0", "q4_k"] as const)
+      makers.push([
+        `matmul ${format} ${T}·1024×3072 strict`,
+        (name) => matmulCase(strict, name, T, 1024, 3072, format),
       ]);
   makers.push(["matmul f32 512·3072×1024", (name) => matmulCase(gpu, name, 512, 3072, 1024, "f32")]);
   makers.push(["swiglu bf16 512·1024×6144", (name) => swigluCase(gpu, name, 512, 1024, 6144)]);

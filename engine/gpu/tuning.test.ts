@@ -28,6 +28,9 @@ describe("an answer", () => {
       { measured: { [key]: "c" }, shipped: { [key]: "b" } },
       "a",
     ],
+    ["what ships for all shapes", {}, { shipped: { "matvec q4_0 *": "b" } }, "b"],
+    ["what ships for this one, before that", {}, { shipped: { "matvec q4_0 *": "b", [key]: "c" } }, "c"],
+    ["of another format counts for nothing", {}, { shipped: { "matvec q4_1 *": "b" } }, "a"],
     ["of another shape counts for nothing", {}, { shipped: { [keyOf({ ...question, K: 32 })]: "b" } }, "a"],
     ["the guess where the named way is gone", { autotune: true }, { measured: { [key]: "lost" } }, "a"],
   ] as const)("is %s", (_, options, known, want) => {

@@ -58,7 +58,7 @@ export class Tuning {
     const measured = named(this.#answers.get(key));
     if (!measured && this.searching && ways.length > 1)
       this.#open.set(key, { question, ways: ways.map(({ name }) => name) });
-    return measured ?? named(this.#shipped[key]) ?? ways[0]!;
+    return measured ?? named(this.#shipped[key] ?? this.#shipped[anyShape(question)]) ?? ways[0]!;
   }
 
   /** The questions so far that want measuring. */
@@ -83,6 +83,11 @@ export class Tuning {
 
 export function keyOf({ kernel, format, K, N, T }: Question): string {
   return `${kernel} ${format} ${K}x${N}${T > 1 ? ` ${T} tokens` : ""}`;
+}
+
+/** The key of an answer that holds for all shapes. */
+function anyShape({ kernel, format }: Question): string {
+  return `${kernel} ${format} *`;
 }
 
 /** What answers depend on besides the device: a change of any kernel makes them worthless. */

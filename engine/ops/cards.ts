@@ -3,6 +3,7 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { fitsBytes, multipliesBytes } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";
 import { isSoftware, rowsPart, spread, subgroupWidth, weightParts } from "./variants.ts";
 
@@ -66,7 +67,7 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
 
 interface MatmulWay {
   readonly name: string;
-  readonly kernel: "matmul" | "matmul_matrix";
+  readonly kernel: "matmul" | "matmul_matrix" | "matmul_bytes";
   /** Results of a workgroup, down and across. */
   readonly side: 32 | 64;
   readonly parts: readonly string[];
@@ -76,15 +77,21 @@ interface MatmulWay {
 /**
  * Large tiles read less, small ones keep a card busy: large ones where there are enough of them, is the guess. The device's
  * own matrices, where it has them, are taken if they were measured: they must compile and run before they are trusted.
- * Their inputs are rounded to f16, which strict mode does not allow.
+ * Their inputs are rounded to f16, or bytes, which strict mode does not allow.
  */
-function matmulWays(gpu: Gpu, T: number, N: number): MatmulWay[] {
-  const tiles = (side: 32 | 64): MatmulWay => ({
-    ...{ name: `tiles of ${side}`, kernel: "matmul", side, constants: {} },
+function matmulWays(gpu: Gpu, T: number, N: number, shard: Shard): MatmulWay[] {
+  const tiles = (side: 32 | 64, kernel: "matmul" | "matmul_bytes"): MatmulWay => ({
+    ...{ name: `${kernel === "matmul" ? "" : "bytes, "}tiles of ${side}`, kernel, side, constants: {} },
     parts: [`tiles/${side}`],
   });
   const enough = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128;
-  return [...(enough ? [tiles(64), tiles(32)] : [tiles(32), tiles(64)]), ...matrixWays(gpu)];
+  const sides = enough ? ([64, 32] as const) : ([32, 64] as const);
+  const inBytes = fitsBytes(gpu, shard) && multipliesBytes(gpu) ? sides : [];
+  return [
+    ...sides.map((side) => tiles(side, "matmul")),
+    ...inBytes.map((side) => tiles(side, "matmul_bytes")),
+    ...matrixWays(gpu),
+  ];
 }
 
 /** The shapes that shaders/matrix has parts for, as rows × columns × depth. */
@@ -105,16 +112,18 @@ function matrixWays(gpu: Gpu): MatmulWay[] {
     }));
 }
 
-export function matmul(pass: Pass, T: number, W: Weight): Kernel {
+export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
   const [N, K] = W.shape;
-  const question = { kernel: "matmul", format: W.shards[0]!.format, K, N, T };
-  const { kernel, side, parts, constants } = pass.gpu.tuning.choose(question, matmulWays(pass.gpu, T, N));
+  const question = { kernel: "matmul", format: shard.format, K, N, T };
+  const ways = matmulWays(pass.gpu, T, N, shard);
+  const { kernel, side, parts, constants } = pass.gpu.tuning.choose(question, ways);
   return {
     name: kernel,
-    parts: ["step", "rows/within", ...parts],
+    parts: ["step", ...(kernel === "matmul_bytes" ? [] : ["rows/within"]), ...parts],
     constants,
     step: true,
     ...(kernel === "matmul_matrix" ? { scaled: true } : {}),
+    ...(kernel === "matmul_bytes" ? { bytes: true, quads: true } : {}),
     groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
   };
 }

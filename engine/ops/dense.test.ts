@@ -162,6 +162,19 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])(
   },
 );
 
+test.each(devices)("a prompt in bytes on %s", async (name, kind, width, _, many) => {
+  const lanes = many === "matmul_lanes";
+  const tuning = Tuning.only(lanes ? "bytes" : "bytes, tiles of 64");
+  const on = { ...guise(kind, width, name), tuning };
+  for (const format of weightFormats.filter(isBlockFormat)) {
+    const fits = ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
+    const each = fits ? ["quantise_rows", lanes ? "matmul_bytes_lanes" : "matmul_bytes"] : [many];
+    expect(await projections(on, 19, 256, format)).toEqual(Array(5).fill(each).flat());
+  }
+  const strict = { ...on, tuning: Object.assign(tuning, { strict: true }) };
+  expect(await projections(strict, 19, 256, "q8_0")).toEqual(Array(5).fill(many));
+});
+
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {
   const [x, y] = spread(count);
   expect(Math.max(x, y)).toBeLessThanOrEqual(65_535);

@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, inTiles, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { fitsBytes, productParts, quantised, type Bytes } from "./bytes.ts";
 import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import {
@@ -47,7 +48,15 @@ export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Sou
 
 /** One of the kernels of x · Wᵀ, as a shard of W is given to it. */
 export interface Kernel {
-  readonly name: "matvec" | "matvec_lanes" | "matvec_tiles" | "matmul" | "matmul_matrix" | "matmul_lanes";
+  readonly name:
+    | "matvec"
+    | "matvec_lanes"
+    | "matvec_tiles"
+    | "matmul"
+    | "matmul_matrix"
+    | "matmul_lanes"
+    | "matmul_bytes"
+    | "matmul_bytes_lanes";
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
   /** How it reads W; default: weightParts. */
@@ -56,6 +65,8 @@ export interface Kernel {
   readonly quads?: true;
   /** Takes rows of x and W by their scales into f16. */
   readonly scaled?: true;
+  /** Takes x in bytes. */
+  readonly bytes?: true;
   /** Reads how many tokens there are. */
   readonly step?: true;
   /** Workgroups for a shard's rows. */
@@ -70,26 +81,33 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
   let xScales: Tensor | undefined;
+  let bytes: Bytes | undefined;
   for (const shard of W.shards) {
     const kernel = chooseKernel(pass, T, W, norm, shard);
     const step = kernel.step && pass.step;
     const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
     const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
     if (kernel.scaled) xScales ??= rowScales(pass, x);
+    if (kernel.bytes) bytes ??= quantised(pass, x);
     const scales = kernel.scaled ? [xScales, shardScales(pass, shard, K)] : [];
-    pass.dispatch(kernel.name, [x, shard.place, y, step, bias, add, norm?.w, quads, ...scales], {
-      parts: [...parts, ...kernel.parts, ...ending.parts],
-      constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...constants, ...kernel.constants },
-      groups: kernel.groups(shard),
-      flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
-    });
+    const beside = kernel.bytes ? [bytes!.codes, bytes!.factors] : scales;
+    pass.dispatch(
+      kernel.name,
+      [kernel.bytes ? undefined : x, shard.place, y, step, bias, add, norm?.w, quads, ...beside],
+      {
+        parts: [...parts, ...kernel.parts, ...ending.parts],
+        constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...constants, ...kernel.constants },
+        groups: kernel.groups(shard),
+        flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
+      },
+    );
   }
 }
 
 function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"], shard: Shard): Kernel {
   const [N] = W.shape;
   const lanes = softwareLanes(pass.gpu);
-  if (T > 1 && !pass.batch) return lanes ? matmulLanes(T, lanes) : matmul(pass, T, W);
+  if (T > 1 && !pass.batch) return lanes ? matmulLanes(pass, T, W, shard, lanes) : matmul(pass, T, W, shard);
   if (inTiles(shard)) return matvecTiles(T, shard.rows, norm);
   return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, W, norm);
 }
@@ -135,14 +153,19 @@ function inputPart(T: number, norm: Source["norm"]): string {
   return !norm ? "inputs/direct_rows" : T === 1 ? "inputs/norm_staged" : "inputs/norm_rows";
 }
 
-function matmulLanes(T: number, LANES: number): Kernel {
+/** In f32, or with x in bytes. */
+function matmulLanes(pass: Pass, T: number, W: Weight, shard: Shard, LANES: number): Kernel {
+  const [N, K] = W.shape;
   const SPAN = Math.min(LANES, 8);
   const SPANS = T > SPAN ? 2 : 1;
-  return {
-    name: "matmul_lanes",
-    parts: ["step"],
+  const ways = fitsBytes(pass.gpu, shard) ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
+  const { name } = pass.gpu.tuning.choose({ kernel: "matmul", format: shard.format, K, N, T }, ways);
+  const shape: Pick<Kernel, "step" | "constants" | "groups"> = {
     step: true,
     constants: { LANES, SPAN, SPANS },
     groups: ({ rows }) => [(tokens) => Math.ceil(tokens / (SPANS * SPAN)), Math.ceil(rows / (4 * LANES))],
   };
+  if (name === "f32") return { ...shape, name: "matmul_lanes", parts: ["step"] };
+  const parts = ["step", ...productParts(shard)];
+  return { ...shape, name: "matmul_bytes_lanes", parts, bytes: true, quads: true };
 }

@@ -32,9 +32,10 @@ export function weightParts(shard: Shard, K: number): Reading {
   };
 }
 
-/** Whether spans of a shard are read 16 bytes at a time, through a second binding of the same buffer. */
-export function readsQuads({ format }: Shard): boolean {
-  return isBlockFormat(format) && format !== "q2_k" && format !== "q3_k";
+/** Whether blocks of a shard are read 16 bytes at a time, through a second binding of the same buffer. */
+export function readsQuads(shard: Shard): boolean {
+  const { format } = shard;
+  return isBlockFormat(format) && !inTiles(shard) && format !== "q2_k" && format !== "q3_k";
 }
 
 /** The same as weightParts for a kernel that takes a row by spans of 32 values. */

@@ -31,3 +31,25 @@ export function swiglu(x: Float32Array, W: Float32Array, { T, K, N }: LinearSize
 function silu(value: number): number {
   return value / (1 + Math.exp(-value));
 }
+
+/** Rows as shaders/quantise_rows leaves them: of each 32 values max |x| / 127 times an integer.   x: [T, K]   → [T, K]. */
+export function inBytes(x: Float32Array): Float32Array {
+  const y = new Float32Array(x.length);
+  for (let block = 0; block < x.length; block += 32) {
+    const values = x.subarray(block, block + 32);
+    const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+    const d = Math.fround(most / 127);
+    const inverse = d === 0 ? 0 : Math.fround(1 / d);
+    values.forEach((value, i) => {
+      y[block + i] = d * toEven(Math.fround(value * inverse));
+    });
+  }
+  return y;
+}
+
+function toEven(value: number): number {
+  const down = Math.floor(value);
+  const rest = value - down;
+  if (rest === 0.5) return down % 2 === 0 ? down : down + 1;
+  return rest < 0.5 ? down : down + 1;
+}

@@ -1,0 +1,91 @@
+// Products in bytes against their twin, x rounded as it is rounded there; and that they are these products, not others.
+import { afterAll, describe, expect, test, vi } from "vitest";
+import { asCard, noise, pack, poisoned, withoutSubgroups } from "../../test-fixtures/dense.ts";
+import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { runOps, weightOf } from "../../test-fixtures/run.ts";
+import type { Gpu } from "../gpu/adapter.ts";
+import { free, permanent, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
+import * as reference from "../reference/linear.ts";
+import { linear, swiglu } from "./linear.ts";
+
+vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
+
+const device = await testGpu();
+const made: (Tensor | Weight)[] = [];
+afterAll(() => free(...made));
+
+function kept<T extends Tensor | Weight>(value: T): T {
+  made.push(value);
+  return value;
+}
+
+// Tiles of 64 are the same file; software adapters take a minute to compile them.
+const card = asCard(withoutSubgroups(device));
+const guises: [string, Gpu][] = [
+  ["lanes", { ...device, tuning: Tuning.only("bytes") }],
+  ["tiles of 32", { ...card, tuning: Tuning.only("bytes, tiles of 32") }],
+];
+
+interface Case {
+  T: number;
+  K: number;
+  N: number;
+  format: WeightFormat;
+  ending?: "swiglu";
+}
+
+async function run(gpu: Gpu, { T, K, N, format, ending }: Case, x = noise(T * K, T)) {
+  const capacity = T + 2;
+  const { bytes, values: W } = pack(format, noise(N * K, 2 + K), K);
+  const xs = kept(permanent(gpu, "x", [capacity, K], poisoned(x, capacity, K)));
+  const weight = kept(weightOf(gpu, [N, K], format, bytes, (24 * bytes.length) / N)); // shards of 24 rows
+  const [y] = await runOps(gpu, { capacity, tokens: T }, (pass) => [
+    ending === "swiglu" ? swiglu(pass, xs, weight) : linear(pass, xs, weight),
+  ]);
+  const width = ending === "swiglu" ? N / 2 : N;
+  const twin = (given: Float32Array) =>
+    ending === "swiglu" ? reference.swiglu(given, W, { T, K, N }) : reference.linear(given, W, { T, K, N });
+  const all = y as Float32Array;
+  expect(all.subarray(T * width).every((value) => value === 0)).toBe(true);
+  return { y: all.subarray(0, T * width), want: twin(reference.inBytes(x)), exact: twin(x) };
+}
+
+/** Root of the mean square of the difference, by that of the values. */
+function relative(got: Float32Array, want: Float32Array): number {
+  const square = (value: number) => value * value;
+  const error = got.reduce((sum, value, i) => sum + square(value - want[i]!), 0);
+  return Math.sqrt(error / want.reduce((sum, value) => sum + square(value), 0));
+}
+
+describe.each(guises)("%s", (guise, gpu) => {
+  test.each<WeightFormat>(["q8_0", "q4_k"])("%s", async (format) => {
+    const { y, want, exact } = await run(gpu, { T: 19, K: format === "q4_k" ? 512 : 160, N: 70, format });
+    const cut = guise === "lanes" && format === "q8_0"; // products/bytes
+    expect(relative(y, want)).toBeLessThan(cut ? 1e-3 : 1e-6);
+    const lost = relative(y, exact);
+    expect(lost, "x is rounded").toBeGreaterThan(2e-3);
+    expect(lost, "but not more").toBeLessThan(1.5e-2);
+  });
+
+  test("an ending, fewer tokens than a tile has, and what is not finite", async () => {
+    const [T, K, N] = [5, 96, 46];
+    const x = noise(T * K, 9);
+    x.fill(0, K, 2 * K);
+    x[5] = Infinity;
+    x[2 * K + 40] = NaN;
+    const format = "q4_0";
+    const { y, want, exact } = await run(gpu, { T, K, N, format, ending: "swiglu" }, x);
+    const row = (of: Float32Array, t: number) => of.subarray((t * N) / 2, ((t + 1) * N) / 2);
+    for (const t of [0, 2])
+      expect(
+        row(y, t).every((value) => !Number.isFinite(value)),
+        `row ${t}`,
+      ).toBe(true);
+    expect(row(y, 1).every((value) => value === 0)).toBe(true);
+    for (const t of [3, 4]) {
+      expectClose(row(y, t), row(want, t), 2e-4, `row ${t}`);
+      expect(() => expectClose(row(y, t), row(exact, t), 2e-4)).toThrow();
+    }
+  });
+});
