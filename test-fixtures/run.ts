@@ -18,6 +18,8 @@ export interface RunOptions {
   slot?: number;
   /** A token of each of several sequences, instead of `tokens` behind `past`. */
   each?: readonly Place[];
+  /** Called when the plan has been made, ahead of its run. */
+  made?: () => void;
 }
 
 /** Records, runs, and returns the values of the tensors that `record` returned, each as f32 (or u32 bits). */
@@ -35,6 +37,7 @@ export async function runOps(
   const outputs = record(recording);
   const plan = await recording.finish(outputs);
   try {
+    options.made?.();
     plan.submit(tokens);
     const read = outputs.map(async (tensor) => {
       const bytes = await readBytes(gpu, tensor.storage.buffer!, tensor.storage.bytes);

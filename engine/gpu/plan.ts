@@ -19,6 +19,8 @@ export interface DispatchOptions {
   groups: readonly [Extent, Extent?, Extent?];
   /** Arithmetic of the dispatch, for cutting long prefills into submits that no driver's watchdog minds. */
   flops?: Extent;
+  /** What it gives depends on weights alone: it is not part of runs, but done whenever weights have been written. */
+  once?: true;
 }
 
 export type Binding = Tensor | GPUBuffer | GPUTexture;
@@ -112,6 +114,7 @@ export class Recording implements Pass {
   readonly step: Tensor;
   readonly #keep: boolean;
   readonly #dispatches: Recorded[] = [];
+  readonly #once: Recorded[] = [];
   readonly #scratch = new Map<Storage, { first: number; last: number }>();
   readonly #kept = new Map<string, Tensor>();
   readonly #exchange: Exchange | undefined;
@@ -169,15 +172,16 @@ export class Recording implements Pass {
   }
 
   dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void {
+    const { once } = options;
     const index = this.#dispatches.length;
     for (const binding of bindings) {
       const life = binding && "storage" in binding ? this.#scratch.get(binding.storage) : undefined;
       if (life) {
-        life.first = Math.min(life.first, index);
-        life.last = index;
+        life.first = once ? -1 : Math.min(life.first, index); // before all that a run writes
+        life.last = once ? Infinity : Math.max(life.last, index);
       }
     }
-    this.#dispatches.push({
+    (once ? this.#once : this.#dispatches).push({
       request: { name: kernel, parts: options.parts ?? [], constants: options.constants ?? {} },
       bindings,
       groups: [options.groups[0], options.groups[1] ?? 1, options.groups[2] ?? 1],
@@ -192,18 +196,20 @@ export class Recording implements Pass {
 
   /** Compiles, allocates and binds. `outputs` stay readable after each run, as kept tensors do. */
   async finish(outputs: readonly Tensor[] = []): Promise<Plan> {
-    const compiling = this.#dispatches.map(({ request }) => kernelsOf(this.gpu).pipeline(request));
+    const recorded = [...this.#once, ...this.#dispatches];
+    const compiling = recorded.map(({ request }) => kernelsOf(this.gpu).pipeline(request));
     const pipelines = await Promise.all(compiling);
     const buffers = this.#allocate([...outputs, ...this.#kept.values()]);
-    const steps = this.#dispatches.map((recorded, i): Step => ({
+    const all = recorded.map((one, i): Step => ({
       pipeline: pipelines[i]!,
-      bindGroup: this.#bind(recorded, pipelines[i]!),
-      groups: recorded.groups,
-      flops: recorded.flops,
-      kernel: recorded.request.name,
+      bindGroup: this.#bind(one, pipelines[i]!),
+      groups: one.groups,
+      flops: one.flops,
+      kernel: one.request.name,
     }));
+    const [once, steps] = [all.slice(0, this.#once.length), all.slice(this.#once.length)];
     const { gpu, capacity } = this;
-    return new Plan({ gpu, capacity, steps, buffers, kept: this.#kept, crossings: this.#crossings() });
+    return new Plan({ gpu, capacity, once, steps, buffers, kept: this.#kept, crossings: this.#crossings() });
   }
 
   #crossings(): Crossings | undefined {
@@ -265,10 +271,19 @@ export interface Crossings {
 interface PlanParts {
   gpu: Gpu;
   capacity: number;
+  once: readonly Step[];
   steps: readonly Step[];
   buffers: readonly GPUBuffer[];
   kept: ReadonlyMap<string, Tensor>;
   crossings: Crossings | undefined;
+}
+
+/** Plans with something to do when weights have been written. */
+const waiting = new WeakMap<GPUDevice, Set<Plan>>();
+
+/** Says that weights of a device are there which plans were made for before. */
+export function weightsWritten({ device }: Gpu): void {
+  for (const plan of waiting.get(device) ?? []) plan.prepare();
 }
 
 /** Commands at the end of a piece of work. */
@@ -289,22 +304,33 @@ export class Plan {
   /** Bytes of scratch this plan holds. */
   readonly scratchBytes: number;
   readonly #gpu: Gpu;
+  readonly #once: readonly Step[];
   readonly #steps: readonly Step[];
   readonly #buffers: readonly GPUBuffer[];
   readonly #crossings: Crossings | undefined;
   /** The steps, cut at the crossings. */
   readonly #pieces: readonly (readonly Step[])[];
 
-  constructor({ gpu, capacity, steps, buffers, kept, crossings }: PlanParts) {
+  constructor({ gpu, capacity, once, steps, buffers, kept, crossings }: PlanParts) {
     this.capacity = capacity;
     this.kept = kept;
     this.scratchBytes = buffers.reduce((sum, buffer) => sum + buffer.size, 0);
     this.#gpu = gpu;
+    this.#once = once;
     this.#steps = steps;
     this.#buffers = buffers;
     this.#crossings = crossings;
     const ends = [...(crossings?.list.map(({ after }) => after) ?? []), steps.length];
     this.#pieces = ends.map((end, i) => steps.slice(ends[i - 1] ?? 0, end));
+    if (once.length === 0) return;
+    const plans = waiting.get(gpu.device) ?? new Set();
+    waiting.set(gpu.device, plans.add(this));
+    this.prepare();
+  }
+
+  /** Does what depends on weights alone, with those that are there now. */
+  prepare(): void {
+    this.#submit(this.#once, 1, Infinity);
   }
 
   /** The kernels in order of dispatch; what budgets count. */
@@ -350,6 +376,7 @@ export class Plan {
   }
 
   destroy(): void {
+    waiting.get(this.#gpu.device)?.delete(this);
     for (const buffer of this.#buffers) buffer.destroy();
     this.#crossings?.destroy();
   }

@@ -8,6 +8,7 @@ import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
+import { weightsWritten } from "../gpu/plan.ts";
 import {
   elements,
   free,
@@ -228,6 +229,7 @@ export class Loader {
     await Promise.all(Array.from({ length: lanes }, () => this.#work()));
     await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
     if (this.#failure) throw this.#failure.error;
+    weightsWritten(this.gpu);
     await this.gpu.device.queue.onSubmittedWorkDone();
   }
 

@@ -140,7 +140,7 @@ export function rowScales(pass: Pass, x: Tensor): Tensor {
   return s;
 }
 
-/** The same of a shard's rows. */
+/** The same of a shard's rows, which are measured when they have been written. */
 export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
   const { parts, constants } = weightParts(shard, K);
   const s = pass.scratch([shard.rows, 2], "scales of rows");
@@ -148,6 +148,7 @@ export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
     parts: [...parts, "scaled/weight"],
     constants: { K, ...constants },
     groups: spread(shard.rows),
+    once: true,
   });
   return s;
 }

@@ -152,7 +152,7 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])(
     for (const format of weightFormats) {
       const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
       const shards = format === "f32" ? 2 : 1;
-      const each = ["row_scales", ...Array(shards).fill(["row_scales", "matmul_matrix"]).flat()];
+      const each = ["row_scales", ...Array<string>(shards).fill("matmul_matrix")]; // W's are made before
       expect(kernels).toEqual(Array(5).fill(each).flat());
     }
     const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };

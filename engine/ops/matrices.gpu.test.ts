@@ -6,9 +6,10 @@ import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { f16ToF32, f32ToF16 } from "../formats/halves.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import { weightsWritten, type Pass } from "../gpu/plan.ts";
 import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
+import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
 import { linear } from "./linear.ts";
 
@@ -61,20 +62,32 @@ interface Case {
   N: number;
 }
 
-async function run(c: Case, x: Float32Array<ArrayBuffer>, weights: Float32Array<ArrayBuffer>) {
+async function run(
+  c: Case,
+  x: Float32Array<ArrayBuffer>,
+  weights: Float32Array<ArrayBuffer>,
+  written?: (gpu: Gpu) => void, // where W is written only when the plan has been made
+) {
   const { T, K, N } = c;
   const gpu = withMatrices(c.shape);
   const capacity = T + 3;
   const { bytes, values: W } = pack("bf16", weights, K);
   const [bias, add] = [noise(N, 3), noise(T * N, 4)];
   const xs = kept(permanent(gpu, "x", [capacity, K], poisoned(x, capacity, K)));
-  const weight = kept(weightOf(gpu, [N, K], "bf16", bytes));
+  const weight = kept(
+    written ? createWeight(gpu, "W", [N, K], "bf16") : weightOf(gpu, [N, K], "bf16", bytes),
+  );
+  const made = () => {
+    if (!written) return;
+    writeRows(gpu, weight, 0, bytes);
+    written(gpu);
+  };
   const options = {
     bias: kept(permanent(gpu, "bias", [N], bias)),
     add: kept(permanent(gpu, "add", [capacity, N], poisoned(add, capacity, N))),
   };
   const used: string[] = [];
-  const [y] = await runOps(gpu, { capacity, tokens: T }, (pass) => {
+  const [y] = await runOps(gpu, { capacity, tokens: T, made }, (pass) => {
     const on = emulating(pass, used);
     return [linear(on, xs, weight, options)];
   });
@@ -123,6 +136,16 @@ test.each([
       2e-2,
     ),
   ).toThrow(); // a lost tail of K
+});
+
+test("weights that are written when the plan has been made", async () => {
+  const c = { shape: "8x16x16", T: 9, K: 40, N: 36 };
+  const x = noise(c.T * c.K, 1);
+  const weights = noise(c.N * c.K, 2).map((value) => 100 * value); // which f16 holds as they are badly
+  const { y, twin, W } = await run(c, x, weights, weightsWritten);
+  expectClose(y, twin(rounded(x, c.K), rounded(W, c.K)), 1e-3);
+  const unheard = await run(c, x, weights, () => undefined);
+  expect(() => expectClose(unheard.y, twin(x, W), 5e-2)).toThrow();
 });
 
 test("outliers: rows far beyond f16, tiny rows, and both in one", async () => {
