@@ -8,6 +8,8 @@ override K: u32;
 override N: u32;
 override FIRST: u32;
 override ROWS: u32;
+override SPLITS: u32 = 1;     // workgroups that share a tile, each a part of its k
+override SPLIT_ROWS: u32 = 0; // tokens of a split in y, where each has its own (epilogue/partial)
 
 const SIDE = 32u * QUADS;
 const DEPTH = 32u;
@@ -61,7 +63,9 @@ fn matmul(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
   let column = i % 8u;
   let line = i / 8u;
   var sums: array<vec4f, 4u * QUADS * QUADS>; // [t][n / 4] of this invocation
-  for (var k = 0u; k < K; k += DEPTH) {
+  let steps = (K + DEPTH - 1u) / DEPTH;
+  let end = DEPTH * ((group.z + 1u) * steps / SPLITS);
+  for (var k = DEPTH * (group.z * steps / SPLITS); k < end; k += DEPTH) {
     workgroupBarrier(); // the previous step may still be read
     for (var j = i; j < SIDE; j += 64u) { // SIDE / 4 quads of rows × DEPTH / 8 pieces
       let quad = j / 4u;
@@ -92,7 +96,7 @@ fn matmul(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
   for (var j = 0u; j < 4u * QUADS; j++) {
     let token = t + 32u * (j / 4u) + 4u * line + j % 4u;
     for (var b = 0u; b < QUADS && token < step.tokens; b++) {
-      store4(token, row + 32u * b + 4u * column, tile[64u * (j * QUADS + b) + i]);
+      store4(group.z * SPLIT_ROWS + token, row + 32u * b + 4u * column, tile[64u * (j * QUADS + b) + i]);
     }
   }
 }

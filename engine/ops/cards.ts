@@ -70,6 +70,8 @@ interface MatmulWay {
   readonly kernel: "matmul" | "matmul_matrix" | "matmul_bytes";
   /** Results of a workgroup, down and across. */
   readonly side: 32 | 64;
+  /** Workgroups that share a tile; default: none do. */
+  readonly splits?: number;
   readonly parts: readonly string[];
   readonly constants: Readonly<Record<string, number>>;
 }
@@ -79,7 +81,7 @@ interface MatmulWay {
  * own matrices, where it has them, are taken if they were measured: they must compile and run before they are trusted.
  * Their inputs are rounded to f16, or bytes, which strict mode does not allow.
  */
-function matmulWays(gpu: Gpu, T: number, N: number, shard: Shard): MatmulWay[] {
+function matmulWays(gpu: Gpu, T: number, [N, K]: Weight["shape"], shard: Shard): MatmulWay[] {
   const tiles = (side: 32 | 64, kernel: "matmul" | "matmul_bytes"): MatmulWay => ({
     ...{ name: `${kernel === "matmul" ? "" : "bytes, "}tiles of ${side}`, kernel, side, constants: {} },
     parts: [`tiles/${side}`],
@@ -89,9 +91,21 @@ function matmulWays(gpu: Gpu, T: number, N: number, shard: Shard): MatmulWay[] {
   const inBytes = fitsBytes(gpu, shard) && multipliesBytes(gpu) ? sides : [];
   return [
     ...sides.map((side) => tiles(side, "matmul")),
+    ...splitsFor(T, N, K).map((splits) => ({
+      ...{ ...tiles(32, "matmul"), name: `tiles of 32, ${splits} splits`, splits },
+    })),
     ...inBytes.map((side) => tiles(side, "matmul_bytes")),
     ...matrixWays(gpu),
   ];
+}
+
+/**
+ * A product of few results leaves a card idle, unless several workgroups share a tile, each a part of k: as many as have
+ * eight steps of 32 left. Their sums are added in one order, but another than one workgroup's: strict mode takes none.
+ */
+function splitsFor(T: number, N: number, K: number): number[] {
+  const few = Math.ceil(T / 32) * Math.ceil(N / 32) < 256;
+  return few ? [2, 4, 8].filter((splits) => K >= splits * 8 * 32) : [];
 }
 
 /** The shapes that shaders/matrix has parts for, as rows × columns × depth. */
@@ -115,8 +129,8 @@ function matrixWays(gpu: Gpu): MatmulWay[] {
 export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
   const [N, K] = W.shape;
   const question = { kernel: "matmul", format: shard.format, K, N, T };
-  const ways = matmulWays(pass.gpu, T, N, shard);
-  const { kernel, side, parts, constants } = pass.gpu.tuning.choose(question, ways);
+  const ways = matmulWays(pass.gpu, T, W.shape, shard);
+  const { kernel, side, parts, constants, splits = 1 } = pass.gpu.tuning.choose(question, ways);
   return {
     name: kernel,
     parts: ["step", ...(kernel === "matmul_bytes" ? [] : ["rows/within"]), ...parts],
@@ -124,7 +138,8 @@ export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
     step: true,
     ...(kernel === "matmul_matrix" ? { scaled: true } : {}),
     ...(kernel === "matmul_bytes" ? { bytes: true, quads: true } : {}),
-    groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side)],
+    ...(splits > 1 ? { splits } : {}),
+    groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side), splits],
   };
 }
 

@@ -162,6 +162,14 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])(
   },
 );
 
+test("a prompt's products of few results, split", async () => {
+  const on = { ...guise("hardware", 32), tuning: Tuning.only("tiles of 32, 2 splits") };
+  for (const format of weightFormats)
+    expect((await projections(on, 19, 512, format)).slice(0, 2)).toEqual(["matmul", "matmul_merge"]);
+  const short = Array<string>(5).fill("matmul");
+  expect(await projections(on, 19, 256, "bf16"), "eight steps of 32 are left to each").toEqual(short);
+});
+
 test.each(devices)("a prompt in bytes on %s", async (name, kind, width, _, many) => {
   const lanes = many === "matmul_lanes";
   const tuning = Tuning.only(lanes ? "bytes" : "bytes, tiles of 64");

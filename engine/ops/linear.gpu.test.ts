@@ -5,6 +5,7 @@ import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { free, permanent, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
 import { rmsNorm } from "../reference/norm.ts";
 import { linear, normLinear, normSwiglu, swiglu, type LinearOptions } from "./linear.ts";
@@ -137,6 +138,14 @@ test.each([
     expect(() => expectClose(y!, want(1e-6), 1e-4)).toThrow();
     expectClose(z!, reference.swiglu(normed(1e-2), values, { T, K, N }), 2e-4, `swiglu K=${K} N=${N}`);
   }
+});
+
+test.each([2, 4])("tiles of which each is shared by %i workgroups", async (splits) => {
+  const card = asCard(withoutSubgroups(device));
+  const gpu = { ...card, tuning: Tuning.only(`tiles of 32, ${splits} splits`) };
+  const K = splits * 256 + 40; // not in equal parts
+  expect((await check(gpu, { T: 37, K, N: 46, limit: 40 * 2 * K, bias: true, add: true })).shards).toBe(2);
+  if (splits === 2) await check(gpu, { T: 37, K, N: 46, swiglu: true });
 });
 
 test("without subgroups, on few lanes", async () => {

@@ -67,6 +67,8 @@ export interface Kernel {
   readonly scaled?: true;
   /** Takes x in bytes. */
   readonly bytes?: true;
+  /** Leaves so many partial sums of each result. */
+  readonly splits?: number;
   /** Reads how many tokens there are. */
   readonly step?: true;
   /** Workgroups for a shard's rows. */
@@ -77,7 +79,6 @@ export interface Kernel {
 export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Ending): void {
   const [T, K] = dims(x, 2);
   const [N] = W.shape;
-  const { y, bias, add } = ending;
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
   let xScales: Tensor | undefined;
@@ -91,17 +92,49 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
     if (kernel.bytes) bytes ??= quantised(pass, x);
     const scales = kernel.scaled ? [xScales, shardScales(pass, shard, K)] : [];
     const beside = kernel.bytes ? [bytes!.codes, bytes!.factors] : scales;
+    const { splits } = kernel;
+    const split = splits === undefined ? undefined : partial(pass, T, shard, splits);
+    const end = split ?? ending;
+    const given = kernel.bytes ? undefined : x;
     pass.dispatch(
       kernel.name,
-      [kernel.bytes ? undefined : x, shard.place, y, step, bias, add, norm?.w, quads, ...beside],
+      [given, shard.place, end.y, step, end.bias, end.add, norm?.w, quads, ...beside],
       {
-        parts: [...parts, ...kernel.parts, ...ending.parts],
-        constants: { K, N, FIRST: shard.firstRow, ROWS: shard.rows, ...constants, ...kernel.constants },
+        parts: [...parts, ...kernel.parts, ...end.parts],
+        constants: { K, N, ...placeOf(shard), ...constants, ...kernel.constants, ...split?.constants },
         groups: kernel.groups(shard),
         flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
       },
     );
+    if (split) merge(pass, T, N, shard, split, ending);
   }
+}
+
+function placeOf({ firstRow, rows }: Shard): Kernel["constants"] {
+  return { FIRST: firstRow, ROWS: rows };
+}
+
+/** Where each split leaves its sums. */
+interface Split extends Ending {
+  readonly constants: Kernel["constants"];
+}
+
+function partial(pass: Pass, T: number, { rows }: Shard, splits: number): Split {
+  return {
+    y: pass.scratch([splits * T, rows], "partial sums"),
+    ...{ bias: undefined, add: undefined, parts: ["epilogue/partial"] },
+    constants: { SPLITS: splits, SPLIT_ROWS: T },
+  };
+}
+
+/** The ending of the sum over all splits. */
+function merge(pass: Pass, T: number, N: number, shard: Shard, split: Split, ending: Ending): void {
+  const { y, bias, add, parts } = ending;
+  pass.dispatch("matmul_merge", [split.y, undefined, y, undefined, bias, add], {
+    parts,
+    constants: { N, ...placeOf(shard), ...split.constants },
+    groups: [Math.ceil(shard.rows / 256), (tokens) => Math.min(T, tokens)],
+  });
 }
 
 function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"], shard: Shard): Kernel {
