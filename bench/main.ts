@@ -77,7 +77,7 @@ async function main(): Promise<void> {
   const phases = phasesOf[command ?? ""] ?? [];
   const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
   if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);
-  const gpu = await openGpu({ adapter: values.adapter });
+  const gpu = await openGpu({ adapter: values.adapter }, undefined, { autotune: false }); // as a neuron without measurements
   const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
   const { quant, peer } = values;
   const rounds = Number(values.rounds);

@@ -88,8 +88,8 @@ export async function allAdapters(): Promise<AdapterEntry[]> {
 }
 
 /**
- * Opens the device, with every feature we use and the adapter's own limits. Without `tuning` nothing is measured, and
- * nothing that was measured on this host is used. Throws no_adapter.
+ * Opens the device, with every feature we use and the adapter's own limits. Without `tuning` ops go by
+ * their guesses: nothing is measured, and nothing that was measured is used. Throws no_adapter.
  */
 export async function openGpu(
   options: GpuOptions | AdapterChoice = {},
@@ -149,8 +149,9 @@ export async function requestAdapter(
 }
 
 function tuningFor(report: DeviceReport, options: TuningOptions | undefined): Tuning {
+  if (!options) return new Tuning();
   const shipped = shippedFor(report);
-  const autotune = options !== undefined && (options.autotune ?? report.kind === "hardware");
+  const autotune = options.autotune ?? report.kind === "hardware";
   if (!autotune || options.strict) return new Tuning({ ...options, autotune: false }, { shipped });
   const file = TuningFile.of(report);
   const save = (answers: Answers) => void file.add(answers);

@@ -5,6 +5,13 @@ import type { Gpu } from "../gpu/adapter.ts";
 /** Of the textures that weights are kept in (gpu/tiles.ts). */
 const texelBytes = 16;
 
+const computePass = {
+  setPipeline: () => undefined,
+  setBindGroup: () => undefined,
+  dispatchWorkgroups: () => undefined,
+  end: () => undefined,
+};
+
 export interface CountingGpu {
   gpu: Gpu;
   /** Of all buffers and textures so far, as allocated. */
@@ -30,9 +37,11 @@ export function countingGpu(
     createShaderModule: () => ({ getCompilationInfo: async () => ({ messages: [] }) }),
     createComputePipelineAsync: async () => ({ getBindGroupLayout: () => ({}) }),
     createBindGroup: () => ({}),
+    createCommandEncoder: () => ({ beginComputePass: () => computePass, finish: () => ({}) }),
     pushErrorScope: () => undefined,
     popErrorScope: async () => null,
     queue: {
+      submit: () => undefined,
       writeBuffer: () => undefined,
       writeTexture: () => undefined,
       onSubmittedWorkDone: async () => undefined,
