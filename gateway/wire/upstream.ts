@@ -62,8 +62,10 @@ class Receiver implements Dispatcher.DispatchHandler {
   private readonly stop: Stop;
   private readonly resolve: (answer: Answer) => void;
   private readonly reject: (error: unknown) => void;
+  private controller: Dispatcher.DispatchController | undefined;
   private body: Body | undefined;
-  private leave = () => {};
+  // One function for good: where each request stores another one, V8 lets the requests outlive their answers.
+  private readonly leave = () => this.controller!.abort(this.stop.reason!);
 
   constructor(stop: Stop, resolve: (answer: Answer) => void, reject: (error: unknown) => void) {
     this.stop = stop;
@@ -72,7 +74,7 @@ class Receiver implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.leave = () => controller.abort(this.stop.reason!);
+    this.controller = controller;
     this.stop.onAbort(this.leave);
   }
 
