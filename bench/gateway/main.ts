@@ -17,6 +17,7 @@ import {
   quantile,
   slowReader,
   type Contender,
+  type Turns,
   type Held,
 } from "./measure.ts";
 
@@ -31,9 +32,13 @@ export interface GatewayBenchOptions {
 
 export interface GatewayRow {
   name: string;
-  /** Of a JSON request over the direct one, in ms. */
+  /** Of a JSON request over the direct one, in ms, once V8 has compiled what thousands of requests run through. */
   addedP50Ms: number;
   addedP99Ms: number;
+  /** The same of the first thousand requests of its life, which are in part interpreted. */
+  youngP50Ms: number;
+  /** The same of requests with a pause of 20 ms before each, which find the processor's caches cold. */
+  apartP50Ms: number;
   cpuPerRequestUs: number;
   /** Of an event that comes alone, a millisecond after the last: a read and a write of the system are in it. */
   cpuPerEventUs: number | undefined;
@@ -112,24 +117,23 @@ async function measure(
   options: GatewayBenchOptions,
 ): Promise<GatewayRow[]> {
   const { rounds = 1000, streams = 500, seconds = 20 } = options;
-  const [direct, ...others] = await firstBytes(contenders, rounds, {});
+  const { young, grown, apart } = await addedTimes(contenders, rounds);
   const streaming = contenders.filter(relays);
-  const streamed = await firstBytes(streaming, Math.ceil(rounds / 4), { stream: true });
+  const few = { rounds: Math.ceil(rounds / 4), warmUp: Math.ceil(rounds / 2) };
+  const streamed = await firstBytes(streaming, few, { stream: true });
   const proxies = contenders.slice(1);
   const requests = await inTurn(proxies, (contender) => cpuPerRequest(contender, Math.ceil(rounds / 2)));
   const events = await cpuPerEvent(proxies.filter(relays), rounds, 1);
   const bursts = await cpuPerEvent(proxies.filter(relays), rounds, 0);
-  const rows = others.map(({ name, times }): GatewayRow => {
-    const added = times.map((ms, n) => ms - direct!.times[n]!);
-    const [addedP50Ms, addedP99Ms] = [quantile(added, 0.5), quantile(added, 0.99)];
+  const rows = proxies.map(({ name }): GatewayRow => {
+    const [addedP50Ms, addedP99Ms] = [quantile(grown.get(name)!, 0.5), quantile(grown.get(name)!, 0.99)];
+    const [youngP50Ms, apartP50Ms] = [quantile(young.get(name)!, 0.5), quantile(apart.get(name)!, 0.5)];
+    const times = { addedP50Ms, addedP99Ms, youngP50Ms, apartP50Ms };
     const [cpuPerRequestUs, cpuPerEventUs] = [requests.get(name)!, events.get(name)];
-    const cpuPerBurstEventUs = bursts.get(name);
+    const cpu = { cpuPerRequestUs, cpuPerEventUs, cpuPerBurstEventUs: bursts.get(name) };
     const requestOfPipe = cpuPerRequestUs / requests.get("pipe")!;
     const eventOfPipe = cpuPerEventUs && cpuPerEventUs / events.get("pipe")!;
-    return {
-      ...{ name, addedP50Ms, addedP99Ms, cpuPerRequestUs, cpuPerEventUs, cpuPerBurstEventUs },
-      ...{ requestOfPipe, eventOfPipe },
-    };
+    return { name, ...times, ...cpu, requestOfPipe, eventOfPipe };
   });
   printRows(rows);
   for (const { name, times } of streamed)
@@ -139,6 +143,25 @@ async function measure(
     printHeld(contender.name, "a reader that does not read 256 MB", await slowReader(contender, 256, 5));
   }
   return rows;
+}
+
+/** After so many requests the times fall no further. */
+const warmUpRounds = 3000;
+
+/** What each request took over the direct one of its round, in ms, by contender. */
+async function addedTimes(contenders: readonly Contender[], rounds: number) {
+  const turns = {
+    young: { rounds, warmUp: 50 },
+    grown: { rounds, warmUp: warmUpRounds },
+    apart: { rounds: Math.ceil(rounds / 4), warmUp: 0, apart: 20 },
+  };
+  const added = async (turn: Turns) => {
+    const [direct, ...others] = await firstBytes(contenders, turn, {});
+    return new Map(others.map(({ name, times }) => [name, times.map((ms, n) => ms - direct!.times[n]!)]));
+  };
+  // In this order: each finds the programs older.
+  const young = await added(turns.young);
+  return { young, grown: await added(turns.grown), apart: await added(turns.apart) };
 }
 
 const relays = ({ streams }: Contender) => streams !== false;
@@ -173,6 +196,8 @@ function printRows(rows: readonly GatewayRow[]): void {
     "",
     "added p50",
     "added p99",
+    "young p50",
+    "20 ms apart",
     "CPU a request",
     "of the pipe's",
     "CPU an event",
@@ -185,6 +210,8 @@ function printRows(rows: readonly GatewayRow[]): void {
     row.name,
     `${row.addedP50Ms.toFixed(2)} ms`,
     `${row.addedP99Ms.toFixed(2)} ms`,
+    `${row.youngP50Ms.toFixed(2)} ms`,
+    `${row.apartP50Ms.toFixed(2)} ms`,
     `${row.cpuPerRequestUs.toFixed(0)} µs`,
     times(row.requestOfPipe),
     us(row.cpuPerEventUs),

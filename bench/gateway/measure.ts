@@ -56,21 +56,36 @@ export interface FirstBytes {
   times: number[];
 }
 
-/** `rounds` requests to each, one after another, in turn. */
+export interface Turns {
+  /** Requests to each. */
+  rounds: number;
+  /** Before them, which are not counted. */
+  warmUp: number;
+  /** Between requests, in ms: those far apart find the processor's caches full of others' work. */
+  apart?: number;
+}
+
+/** Requests to each, one after another, whoever comes first in a round drawn by lot: the one before leaves its traces. */
 export async function firstBytes(
   contenders: readonly Contender[],
-  rounds: number,
+  { rounds, warmUp, apart }: Turns,
   asked: Ask,
 ): Promise<FirstBytes[]> {
   const pools = contenders.map((contender) => openPool(contender, 1));
   const results = contenders.map(({ name }) => ({ name, times: [] as number[] }));
-  for (let round = -50; round < rounds; round += 1)
-    for (const [i, contender] of contenders.entries()) {
-      const ms = await ask(pools[i]!, contender, asked);
-      if (round >= 0) results[i]!.times.push(ms); // the first fifty are warm-up
+  for (let round = -warmUp; round < rounds; round += 1)
+    for (const i of shuffled(contenders.length)) {
+      if (apart !== undefined && round >= 0) await sleep(apart);
+      const ms = await ask(pools[i]!, contenders[i]!, asked);
+      if (round >= 0) results[i]!.times.push(ms);
     }
   await Promise.all(pools.map((pool) => pool.close()));
   return results;
+}
+
+function shuffled(count: number): number[] {
+  const lots = Array.from({ length: count }, (_, i) => ({ i, lot: Math.random() }));
+  return lots.sort((a, b) => a.lot - b.lot).map(({ i }) => i);
 }
 
 /** Processor time of a program per request, in µs: `count` of them, eight at a time. */
