@@ -33,7 +33,7 @@ fn bestOfBlocks(t: u32, lane: u32) -> Best {
   for (var group = lane; group < GROUPS; group += LANES) {
     let block = blocks[t * GROUPS + group];
     best = better(best, block.best);
-    tops[group] = block.best.key;
+    tops[group] = select(block.best.key, 0u, block.absent != 0u);
     if (block.sick != 0u) {
       atomicOr(&sick, 1u);
     }

@@ -60,6 +60,8 @@ export interface Exchange {
   give(values: Float32Array): void;
   /** out ← the parts of the next slice that was given, added up over the devices. */
   take(out: Float32Array): Promise<void>;
+  /** What each device gives, by rank, bit for bit. `lengths`: of each one's, which all know. Nothing else is under way. */
+  gather(own: Uint32Array, lengths: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]>;
 }
 
 /** Sums over devices so far, and where their time went, ms. */

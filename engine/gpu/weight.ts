@@ -105,3 +105,14 @@ function shardOf({ shards, shape }: Weight, row: number): Shard {
   if (!shard) throw new Error(`row ${row} of ${shape[0]}`);
   return shard;
 }
+
+/** Rows from … to − 1 as a weight of their own, in the same places; they are whole shards. */
+export function rowsOf({ shape: [N, K], shards }: Weight, from: number, to: number): Weight {
+  const within = shards.filter(({ firstRow, rows }) => firstRow >= from && firstRow + rows <= to);
+  const count = within.reduce((sum, { rows }) => sum + rows, 0);
+  if (count !== to - from) throw new Error(`rows ${from} to ${to} of ${N} are not whole shards`);
+  return {
+    shape: [count, K],
+    shards: within.map((shard) => ({ ...shard, firstRow: shard.firstRow - from })),
+  };
+}

@@ -3,7 +3,8 @@
 import * as op from "../ops/index.ts";
 import type { Pass } from "../gpu/plan.ts";
 import type { Tensor, Weight } from "../gpu/tensor.ts";
-import type { ModelConfig } from "./config.ts";
+import { rowsOf } from "../gpu/weight.ts";
+import { headRows, type ModelConfig } from "./config.ts";
 import type { Loader } from "./loader.ts";
 import { expertsMlp } from "./experts.ts";
 import { keptName, normOf } from "./layer.ts";
@@ -111,12 +112,27 @@ interface Ends {
 }
 
 async function loadEnds(load: Loader, c: ModelConfig): Promise<Ends> {
-  const embedding = await load.matrix([{ name: `${c.prefix}embed_tokens.weight`, rows: c.vocab }], c.hidden);
+  const { from, to } = headRows(c);
+  const tied = c.tied && !c.pooling;
+  const embedding = await loadEmbedding(load, c, tied ? [from, to] : []);
   const norm = await load.vector(`${c.prefix}norm.weight`, [c.hidden]);
   // An embedding is what the head would read.
   if (c.pooling) return { embedding, head: (pass, x) => normed(pass, x, norm, c) };
-  const head = c.tied ? embedding : await load.matrix([{ name: "lm_head.weight", rows: c.vocab }], c.hidden);
+  const head = tied
+    ? rowsOf(embedding, from, to)
+    : await load.matrix([{ name: "lm_head.weight", rows: to - from }], c.hidden);
   return { embedding, head: (pass, x) => op.linear(pass, normed(pass, x, norm, c), head) };
+}
+
+/** In shards that end at these rows, so that those between can be multiplied by themselves. */
+async function loadEmbedding(load: Loader, c: ModelConfig, borders: readonly number[]): Promise<Weight> {
+  const name = `${c.prefix}embed_tokens.weight`;
+  const ends = [...new Set([...borders, c.vocab])].filter((end) => end > 0);
+  const parts = ends.map((end, i) => {
+    const first = ends[i - 1] ?? 0;
+    return { name, first, rows: end - first, shape: [c.vocab, c.hidden] };
+  });
+  return load.matrix(parts, c.hidden, { apart: true });
 }
 
 function embedded(pass: Pass, { ids, drawn, pictures }: Inputs, embedding: Weight): Tensor {

@@ -50,6 +50,8 @@ export interface ModelConfig {
   delta: DeltaSettings | undefined;
   /** Which of the layers these are, where they are divided over devices; absent: all. */
   stage?: Stage;
+  /** Which rows of the head each device has, where they are dealt; absent: all are here. */
+  head?: HeadShare;
   /** What the names of the language model's tensors begin with. */
   prefix: "model." | "model.language_model." | "";
   /** What an embedding checkpoint makes of a text's rows: the last one. Absent for models that make text. */
@@ -69,6 +71,16 @@ export interface Stage {
   readonly stages: number;
   /** The first layer that is its own. */
   readonly firstLayer: number;
+}
+
+/** Rows of a head that several devices have. */
+export interface HeadShare {
+  /** This one of them. */
+  readonly rank: number;
+  /** Rows from … to − 1 of each, in order; none left over. */
+  readonly spans: readonly { readonly from: number; readonly to: number }[];
+  /** Of rows: every span begins at a multiple of it, a power of two from 32 on. */
+  readonly step: number;
 }
 
 export interface ExpertsConfig {
@@ -147,13 +159,15 @@ const families: Record<(typeof supportedModelTypes)[number], Family> = {
   mistral: { ...plain, modelType: "llama", bias: { qkv: false, o: false }, window: "always" },
 };
 
-/** Columns of what the head gives: logits, or an embedding. */
-export function headWidth({
-  pooling,
-  hidden,
-  vocab,
-}: Pick<ModelConfig, "pooling" | "hidden" | "vocab">): number {
-  return pooling ? hidden : vocab;
+/** Columns of what the head gives here: logits, all of them or this device's, or an embedding. */
+export function headWidth(config: Pick<ModelConfig, "pooling" | "hidden" | "vocab" | "head">): number {
+  const { from, to } = headRows(config);
+  return config.pooling ? config.hidden : to - from;
+}
+
+/** The rows of the head that are here. */
+export function headRows({ vocab, head }: Pick<ModelConfig, "vocab" | "head">): { from: number; to: number } {
+  return head ? head.spans[head.rank]! : { from: 0, to: vocab };
 }
 
 /**

@@ -105,10 +105,13 @@ export class Loader {
     return Promise.resolve(tensor);
   }
 
-  /** W [rows, K], or several such matrices one below the other; each keeps its own format. */
-  async matrix(rows: readonly Rows[], K: number): Promise<Weight> {
+  /**
+   * W [rows, K], or several such matrices one below the other; each keeps its own format, and, if they are to stay apart,
+   * has its own shards.
+   */
+  async matrix(rows: readonly Rows[], K: number, { apart = false } = {}): Promise<Weight> {
     const parts = rows.map((part) => this.#part(part, K));
-    const weight = this.#weight(parts[0]!.name, K, sectionsOf(parts));
+    const weight = this.#weight(parts[0]!.name, K, sectionsOf(parts, apart));
     let first = 0;
     for (const part of parts) {
       const at = first;

@@ -23,11 +23,11 @@ export function placeOf({ first, from }: Part, K: number): number {
   return first * storedRowBytes(from, K);
 }
 
-/** Neighbours of one format are one section. */
-export function sectionsOf(parts: readonly Part[]): Section[] {
+/** Neighbours of one format are one section, unless they are to stay apart. */
+export function sectionsOf(parts: readonly Part[], apart = false): Section[] {
   const sections: Section[] = [];
   for (const { rows, to } of parts) {
-    const last = sections.at(-1);
+    const last = apart ? undefined : sections.at(-1);
     const format = formatOf(to);
     if (last?.format === format) sections[sections.length - 1] = { rows: last.rows + rows, format };
     else sections.push({ rows, format });

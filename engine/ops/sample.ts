@@ -1,10 +1,11 @@
 // The next token of each row of logits, drawn on the device by the settings of its sequence's slot. What it needs of a
-// slot lies in four tensors (shaders/sample/slot.wgsl and adjust.wgsl); what comes back is a record of some words.
+// slot lies in four tensors (shaders/sample/slot.wgsl and adjust.wgsl); what comes back is a record of some words. Where
+// devices have columns of the logits each, every one of them weighs the blocks of its own, and one picks from all.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { bufferOf, type Range } from "../gpu/readback.ts";
 import { stepPart } from "../gpu/step.ts";
-import { dims, free, permanent, type Tensor } from "../gpu/tensor.ts";
+import { dims, expectShape, free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { Candidate, Sampling } from "../serve/types.ts";
 import { isSoftware, rowsPart } from "./variants.ts";
 
@@ -18,7 +19,20 @@ export interface DrawMemory {
   readonly shifts: Tensor;
   /** u32 [slots, V] */
   readonly keys: Tensor;
+  /** Where V is a device's part of the vocabulary. */
+  readonly part?: VocabularyPart | undefined;
 }
+
+/** Some neighbours of a vocabulary: which is the first, of how many tokens. */
+export interface VocabularyPart {
+  readonly first: number;
+  readonly of: number;
+  /** Of its logits, how many are weighed together. */
+  readonly block: number;
+}
+
+/** What picking takes of it, of the whole vocabulary. */
+export type PickMemory = Pick<DrawMemory, "settings" | "counts" | "keys">;
 
 /** How a sequence draws that begins, or goes on, in a slot. */
 export interface DrawStart {
@@ -48,6 +62,7 @@ export type Illness = Readonly<Record<"count" | "nan" | "infinite" | "min" | "ma
 /** Of the settings and of a record (shaders/sample). */
 const settingWords = 16;
 const recordWords = 52;
+export const blockWords = 8;
 /** Most that comes back of a draw. */
 export const recordBytes = 4 * recordWords;
 const candidatesAt = 12;
@@ -57,9 +72,10 @@ const flag = { biased: 1, counted: 2, masked: 4, sampled: 8, told: 16 };
 const leastLogprob = -9999;
 
 /** Allocates it; until a slot is told otherwise, it takes the likeliest. Errors: out_of_memory. */
-export function createDrawMemory(gpu: Gpu, slots: number, V: number): DrawMemory {
+export function createDrawMemory(gpu: Gpu, slots: number, V: number, part?: VocabularyPart): DrawMemory {
   const words = (label: string, shape: readonly number[]) => permanent(gpu, label, shape, undefined, "u32");
   return {
+    part,
     settings: words("draw settings", [slots, settingWords]),
     counts: words("draw counts", [slots, 2 + V]),
     shifts: words("draw shifts", [slots, V + Math.ceil(V / 32)]),
@@ -77,66 +93,125 @@ export function freeDrawMemory({ settings, counts, shifts, keys }: DrawMemory): 
  * it is the same on every run, alone or in a batch.
  */
 export function sample(pass: Pass, logits: Tensor, memory: DrawMemory): Tensor {
+  const block = usualBlock(pass.gpu);
+  return pick(pass, logits, weighBlocks(pass, logits, memory, block), memory, block);
+}
+
+/** Logits to a block, where nothing asks for fewer: what is known of them is little, and quickly read. */
+export function usualBlock(gpu: Pick<Gpu, "report">): number {
+  return isSoftware(gpu) ? 2048 : 512;
+}
+
+/**
+ * What a draw has to know of each block of `block` logits, a multiple of 8.   logits: [T, V]   → u32 [T, ⌈V/block⌉, 8]
+ * (Block in shaders/sample/slot.wgsl); and memory.keys, where settings change logits.
+ */
+export function weighBlocks(pass: Pass, logits: Tensor, memory: DrawMemory, block: number): Tensor {
   const [T, V] = dims(logits, 2);
-  const software = isSoftware(pass.gpu);
-  const rows = T === 1 ? 1 : (tokens: number) => tokens;
-  const PIECES = software ? 256 : 64;
-  const groups = Math.ceil(Math.ceil(V / 8) / PIECES);
-  const blocks = pass.scratch([T, groups, 8], "sample_blocks", "u32");
+  const groups = Math.ceil(V / block);
+  const blocks = pass.scratch([T, groups, blockWords], "sample_blocks", "u32");
   const { settings, counts, shifts, keys } = memory;
   const none = undefined; // of rows/* and this kernel
   const inputs = [logits, blocks, none, logits, settings, shifts, none, none, keys, pass.step, counts];
-  const known = [stepPart(pass), "reduce/best", "sample/slot"];
   pass.dispatch("sample_blocks", inputs, {
-    parts: ["rows/eight", rowsPart(V), "reduce/workgroup", ...known, "sample/adjust"],
-    constants: { K: V, PIECES, LANES: software ? 8 : 64 },
-    groups: [groups, rows],
+    parts: ["rows/eight", rowsPart(V), "reduce/workgroup", ...known(pass), "sample/adjust"],
+    constants: { K: V, PIECES: block / 8, LANES: isSoftware(pass.gpu) ? 8 : 64 },
+    groups: [groups, rowsOf(T)],
   });
+  return blocks;
+}
+
+/** The token of each row, from its blocks and those of its logits that are not marked as absent; → as `sample`. */
+export function pick(pass: Pass, logits: Tensor, blocks: Tensor, memory: PickMemory, block: number): Tensor {
+  const [T, V] = dims(logits, 2);
+  expectShape(blocks, [T, Math.ceil(V / block), blockWords]);
+  const { settings, counts, keys } = memory;
   const records = pass.scratch([T, recordWords], "records", "u32");
-  const LANES = software ? 8 : 128;
+  const LANES = isSoftware(pass.gpu) ? 8 : 128;
   pass.dispatch("sample_pick", [logits, blocks, counts, keys, settings, records, pass.step], {
-    parts: [...known, "sample/search", "sample/random", "sample/told"],
-    constants: { K: V, GROUPS: groups, BLOCK: 8 * PIECES, LANES, TEAM: Math.min(32, LANES) },
-    groups: [rows],
+    parts: [...known(pass), "sample/search", "sample/random", "sample/told"],
+    constants: { K: V, GROUPS: blocks.shape[1]!, BLOCK: block, LANES, TEAM: Math.min(32, LANES) },
+    groups: [rowsOf(T)],
   });
   return records;
 }
 
+function rowsOf(T: number) {
+  return T === 1 ? 1 : (tokens: number) => tokens;
+}
+
+function known(pass: Pass): string[] {
+  return [stepPart(pass), "reduce/best", "sample/slot"];
+}
+
 /** Says how the sequence in a slot draws from now on; ordered with the runs. */
 export function writeDrawStart(gpu: Gpu, memory: DrawMemory, slot: number, start: DrawStart): void {
-  const { sampling, prompt, drawn, candidates, masked } = start;
   const V = memory.keys.shape[1]!;
-  const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling;
-  const repeats = repetitionPenalty !== 1;
-  const counted = repeats || presencePenalty !== 0 || frequencyPenalty !== 0;
-  const bias = Object.entries(sampling.logitBias);
-  const flags =
-    (bias.length > 0 ? flag.biased : 0) +
-    (counted ? flag.counted : 0) +
+  const { first, of } = memory.part ?? { first: 0, of: V };
+  const counted = isCounted(start);
+  const { queue } = gpu.device;
+  queue.writeBuffer(bufferOf(memory.settings), 4 * slot * settingWords, settingsOf(start, of));
+  const counts = new Uint32Array(2 + (counted ? V : 0));
+  counts[0] = start.drawn.length;
+  if (counted)
+    for (const [id, count] of countsOf(start))
+      if (id >= first && id < first + V) counts[2 + id - first] = count;
+  queue.writeBuffer(bufferOf(memory.counts), 4 * slot * (2 + V), counts);
+  const bias = Object.entries(start.sampling.logitBias);
+  if (bias.length === 0) return;
+  const shifts = new Float32Array(V);
+  for (const [id, value] of bias) {
+    const at = Number(id) - first;
+    if (at >= 0 && at < V) shifts[at] = value;
+  }
+  queue.writeBuffer(bufferOf(memory.shifts), 4 * slot * memory.shifts.shape[1]!, shifts);
+}
+
+/** Words of a slot's settings (shaders/sample/slot.wgsl). */
+function settingsOf({ sampling, candidates, masked, ...start }: DrawStart, V: number) {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling;
+  const words = new Uint32Array(settingWords);
+  const floats = new Float32Array(words.buffer);
+  words[0] =
+    (Object.keys(logitBias).length > 0 ? flag.biased : 0) +
+    (isCounted({ sampling, ...start }) ? flag.counted : 0) +
     (masked ? flag.masked : 0) +
     (sampling.temperature > 0 ? flag.sampled : 0) +
     (candidates === undefined ? 0 : flag.told);
-  const words = new Uint32Array(settingWords);
-  const floats = new Float32Array(words.buffer);
-  words[0] = flags;
   words.set(wordsOf(sampling.seed), 1);
   floats[3] = sampling.temperature > 0 ? 1 / sampling.temperature : 0;
   words[4] = Math.min(sampling.topK, V);
   floats.set([sampling.topP, sampling.minP, repetitionPenalty, presencePenalty, frequencyPenalty], 5);
   words[10] = candidates ?? 0;
-  const counts = new Uint32Array(2 + (counted ? V : 0));
-  counts[0] = drawn.length;
-  if (counted) {
-    for (const id of drawn) counts[2 + id]! += 1;
-    if (repeats) for (const id of prompt) if (id < V) counts[2 + id]! |= 0x8000_0000;
-  }
-  const { queue } = gpu.device;
-  queue.writeBuffer(bufferOf(memory.settings), 4 * slot * settingWords, words);
-  queue.writeBuffer(bufferOf(memory.counts), 4 * slot * (2 + V), counts);
-  if (bias.length === 0) return;
-  const shifts = new Float32Array(V);
-  for (const [id, value] of bias) if (Number(id) < V) shifts[Number(id)] = value;
-  queue.writeBuffer(bufferOf(memory.shifts), 4 * slot * memory.shifts.shape[1]!, shifts);
+  return words;
+}
+
+/** Whether it matters what a sequence has said. */
+export function isCounted({ sampling }: Pick<DrawStart, "sampling">): boolean {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling;
+  return repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0;
+}
+
+/** Of each token of the answer, and of the prompt where that matters, its word in DrawMemory.counts. */
+export function countsOf({ sampling, prompt, drawn }: DrawStart): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const id of drawn) counts.set(id, (counts.get(id) ?? 0) + 1);
+  if (sampling.repetitionPenalty !== 1)
+    for (const id of prompt) counts.set(id, ((counts.get(id) ?? 0) | 0x8000_0000) >>> 0);
+  return counts;
+}
+
+/** Changes a word of a slot's counts, if the token is of this part. */
+export function writeCount(
+  gpu: Gpu,
+  { counts, part }: DrawMemory,
+  slot: number,
+  id: number,
+  count: number,
+): void {
+  const [width, at] = [counts.shape[1]!, id - (part?.first ?? 0)];
+  if (at < 0 || at >= width - 2) return;
+  gpu.device.queue.writeBuffer(bufferOf(counts), 4 * (slot * width + 2 + at), Uint32Array.of(count));
 }
 
 /** A seed, or another safe integer, as two words, the low one first. */

@@ -83,7 +83,7 @@ export function softwareLanes(gpu: Gpu): number | undefined {
   return isSoftware(gpu) ? subgroupWidth(gpu) : undefined;
 }
 
-export function isSoftware(gpu: Gpu): boolean {
+export function isSoftware(gpu: Pick<Gpu, "report">): boolean {
   return gpu.report.kind === "software";
 }
 

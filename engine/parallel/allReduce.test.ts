@@ -86,6 +86,40 @@ test("in bf16 each part is rounded once, and nothing else", async () => {
   expect(parts[1]).toEqual(parts[0]);
 });
 
+test.each(["f32", "bf16"] as const)(
+  "what is gathered is what was given, between sums in %s",
+  async (wire) => {
+    const ranks = 3;
+    const meeting = createMeeting({ ranks, capacity: 15, wire });
+    // Of several slices, of none; bits that no number has, nor any that is rounded.
+    const lengths = (call: number) =>
+      [
+        [40, 7, 0],
+        [0, 0, 3],
+        [15, 16, 17],
+        [0, 0, 0],
+      ][call % 4]!;
+    const words = (rank: number, call: number) =>
+      Uint32Array.from(
+        { length: lengths(call)[rank]! },
+        (_, i) => (0xffff_ff01 - 77 * i - 1000 * call - rank) >>> 0,
+      );
+    const run = async (rank: number) => {
+      const reduce = new AllReduce(meeting, rank);
+      for (let call = 0; call < 12; call += 1) {
+        if ((call + rank) % 3 === 0) await new Promise((wake) => setTimeout(wake, 2 * rank));
+        const all = await reduce.gather(words(rank, call), lengths(call));
+        expect(all).toEqual([0, 1, 2].map((one) => words(one, call)));
+        const own = new Float32Array(15).fill(rank);
+        reduce.give(own);
+        await reduce.take(own);
+        expect(own).toEqual(new Float32Array(15).fill(3));
+      }
+    };
+    await Promise.all([0, 1, 2].map(run));
+  },
+);
+
 test("a rank that fails frees the others, for good", async () => {
   const meeting = createMeeting({ ranks: 3, capacity: 4 });
   const [a, b, c] = [0, 1, 2].map((rank) => new AllReduce(meeting, rank));
@@ -98,6 +132,7 @@ test("a rank that fails frees the others, for good", async () => {
   };
   for (const one of waiting) await expect(one).rejects.toMatchObject(failure);
   await expect(sum(a!, new Float32Array(1))).rejects.toThrow("rank 2 of 3 failed");
+  await expect(b!.gather(new Uint32Array(1), [1, 1, 1])).rejects.toThrow("rank 2 of 3 failed");
 });
 
 test("a rank that does not come is not waited for for ever", async () => {

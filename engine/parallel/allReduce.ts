@@ -2,7 +2,8 @@
 // added up in the order of the ranks. So every rank gets the same bits, and two runs agree. A rank may give once more
 // before it takes, so that one slice of a large sum is copied while another is waited for. Four areas are used by turns:
 // who gives slice c has taken c − 2, so all have given c − 2, so all have taken c − 4, whose area it is. Of a slice that is
-// large enough, each rank adds up its own segment and all take it from there: N ranks would read it N times else.
+// large enough, each rank adds up its own segment and all take it from there: N ranks would read it N times else. What is
+// gathered goes through the same areas, word by word as it is, whatever sums are sent as.
 import { EngineError } from "../errors.ts";
 import type { Exchange, SumTimes } from "../gpu/plan.ts";
 import { waitForChange } from "./wait.ts";
@@ -20,7 +21,7 @@ export interface Meeting {
   readonly control: SharedArrayBuffer;
   /** [areas, slice] f32, added up. */
   readonly sums: SharedArrayBuffer;
-  /** [areas, ranks, slice] values. */
+  /** [areas, ranks, slice] values, each slice filled up to whole words. */
   readonly values: SharedArrayBuffer;
 }
 
@@ -47,8 +48,13 @@ export function createMeeting({ ranks, capacity, wire = "f32", ...options }: Mee
     ...{ ranks, slice, wire },
     control: new SharedArrayBuffer(4 * (2 + 2 * ranks)),
     sums: new SharedArrayBuffer(areas * slice * 4),
-    values: new SharedArrayBuffer(areas * ranks * slice * (wire === "f32" ? 4 : 2)),
+    values: new SharedArrayBuffer(4 * areas * ranks * wordsOf(slice, wire)),
   };
+}
+
+/** Of 32 bits, of a slice. */
+function wordsOf(slice: number, wire: Wire): number {
+  return wire === "f32" ? slice : Math.ceil(slice / 2);
 }
 
 /** Words of the control: every change of another rings the bell. */
@@ -83,6 +89,27 @@ export class AllReduce implements Exchange {
     const own = this.#area(this.rank, this.#given, values.length);
     if (own instanceof Float32Array) own.set(values);
     else toBf16(values, own);
+    this.#countGiven();
+  }
+
+  /** Errors: as of `take`. */
+  async gather(own: Uint32Array, lengths: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]> {
+    const room = wordsOf(this.slice, this.#meeting.wire);
+    const all = lengths.map((length) => new Uint32Array(length));
+    for (let from = 0; from < Math.max(...lengths); from += room) {
+      this.#words(this.rank, this.#given).set(own.subarray(from, from + room));
+      this.#countGiven();
+      await this.#wait(given);
+      for (const [rank, words] of all.entries())
+        words
+          .subarray(from)
+          .set(this.#words(rank, this.#taken).subarray(0, Math.max(0, words.length - from)));
+      this.#taken += 1;
+    }
+    return all;
+  }
+
+  #countGiven(): void {
     this.#given += 1;
     Atomics.store(this.#control, given + this.rank, this.#given | 0);
     this.#ring();
@@ -126,11 +153,16 @@ export class AllReduce implements Exchange {
   }
 
   #area(rank: number, call: number, length: number): Float32Array | Uint16Array {
+    const { buffer, byteOffset } = this.#words(rank, call);
+    if (this.#meeting.wire === "f32") return new Float32Array(buffer, byteOffset, length);
+    return new Uint16Array(buffer, byteOffset, length);
+  }
+
+  /** The whole area of a rank. */
+  #words(rank: number, call: number): Uint32Array {
     const { slice, ranks, wire, values } = this.#meeting;
-    const first = ((call % areas) * ranks + rank) * slice;
-    return wire === "f32"
-      ? new Float32Array(values, 4 * first, length)
-      : new Uint16Array(values, 2 * first, length);
+    const words = wordsOf(slice, wire);
+    return new Uint32Array(values, 4 * words * ((call % areas) * ranks + rank), words);
   }
 
   #ring(): void {

@@ -26,7 +26,7 @@ test.each<[string, Partial<Figures>, "tensor" | "pipeline" | undefined]>([
 test("it is told why", () => {
   expect(chooseSplit(figures({}))?.why).toBe(
     "every layer is shared: a sum over 2 devices takes 0.07 ms, reading the model 38 ms; " +
-      "a token about 28 ms with 128 sums, 38 ms with 2 handovers",
+      "a token about 28 ms with 130 meetings, 38 ms with 2 handovers",
   );
   expect(chooseSplit(figures({ not: { tensor: "heads: 3" } }))?.why).toBe("layers are divided: heads: 3");
   expect(chooseSplit(figures({ not: { pipeline: "2 layers" } }))?.why).toBe(

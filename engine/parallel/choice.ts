@@ -1,5 +1,5 @@
-// By which way a model is spread where nobody says it: in parts of every layer, all devices read at once and meet twice a
-// layer; in runs of layers, one reads after the other and a token meets each once.
+// By which way a model is spread where nobody says it: in parts of every layer and of the head, all devices read at once
+// and meet twice a layer and twice for the draw; in runs of layers, one reads after the other and a token meets each once.
 
 /** What decides it. */
 export interface Figures {
@@ -19,9 +19,14 @@ export interface Choice {
   readonly why: string;
 }
 
-/** A token's time, ms. A handover is no slower than a sum: its way is a part of a sum's. */
-export function tokenMs({ devices, layers, readMs, sumMs }: Figures): Record<Choice["by"], number> {
-  return { tensor: readMs / devices + 2 * layers * sumMs, pipeline: readMs + devices * sumMs };
+/** A token's time, ms. Neither a handover nor what a draw gathers is slower than a sum: their way is a part of a sum's. */
+export function tokenMs(figures: Figures): Record<Choice["by"], number> {
+  const { devices, readMs, sumMs } = figures;
+  return { tensor: readMs / devices + meetingsOf(figures) * sumMs, pipeline: readMs + devices * sumMs };
+}
+
+function meetingsOf({ layers }: Figures): number {
+  return 2 * layers + 2;
 }
 
 /** How a model is on several devices. */
@@ -35,12 +40,12 @@ export function chooseSplit(figures: Figures): Choice | undefined {
   const { tensor, pipeline } = figures.not ?? {};
   if (tensor !== undefined && pipeline !== undefined) return undefined;
   if (tensor !== undefined) return { by: "pipeline", why: `layers are divided: ${tensor}` };
-  const { devices, layers, readMs, sumMs } = figures;
+  const { devices, readMs, sumMs } = figures;
   const times = tokenMs(figures);
   if (pipeline !== undefined) return { by: "tensor", why: `every layer is shared: ${pipeline}` };
   const measured = `a sum over ${devices} devices takes ${milliseconds(sumMs)}, reading the model ${milliseconds(readMs)}`;
   const [parts, runs] = [milliseconds(times.tensor), milliseconds(times.pipeline)];
-  const compared = `a token about ${parts} with ${2 * layers} sums, ${runs} with ${devices} handovers`;
+  const compared = `a token about ${parts} with ${meetingsOf(figures)} meetings, ${runs} with ${devices} handovers`;
   return times.tensor <= times.pipeline
     ? { by: "tensor", why: `every layer is shared: ${measured}; ${compared}` }
     : { by: "pipeline", why: `layers are divided: ${measured}; ${compared}` };

@@ -1,7 +1,7 @@
 // What each rank has of a model's heads and units. Heads that share something stay together, and where a rank's columns
 // of a matrix must be whole blocks, heads and units are dealt by as many as make them so.
 import { EngineError } from "../errors.ts";
-import type { DeltaSettings, ModelConfig } from "../models/config.ts";
+import type { DeltaSettings, HeadShare, ModelConfig } from "../models/config.ts";
 import { deal, length, times, type Span } from "./split.ts";
 
 /** The heads and units of one rank. */
@@ -12,6 +12,8 @@ export interface Portion {
   readonly units: Span;
   readonly experts: ExpertsPortion | undefined;
   readonly delta: DeltaPortion | undefined;
+  /** Of the vocabulary; none of a model that makes embeddings. */
+  readonly head: HeadShare | undefined;
 }
 
 /** Units of every expert; experts themselves are on all ranks. */
@@ -36,11 +38,13 @@ export function portionsOf(config: ModelConfig, weights: readonly number[], bloc
   const units = config.intermediate > 0 ? dealUnits(config.intermediate, weights, block, "") : undefined;
   const experts = config.experts && dealExperts(config.experts, weights, block);
   const delta = config.delta && dealDelta(config.delta, weights, block);
+  const head = config.pooling ? undefined : dealHead(config.vocab, weights);
   return weights.map((_, rank) => ({
     ...attention[rank]!,
     units: units?.[rank] ?? { from: 0, to: 0 },
     experts: experts?.[rank],
     delta: delta?.[rank],
+    head: head && { rank, ...head },
   }));
 }
 
@@ -115,6 +119,22 @@ function dealUnits(total: number, weights: readonly number[], block: number, kin
   const fits = (size: number) => total % size === 0 && total / size >= weights.length;
   const step = [Math.max(block, 32), 32, 1].find(fits) ?? 1;
   return dealSteps(total, step, weights, `${kind}intermediate_size`);
+}
+
+/** Rows of the head that kernels of a draw look at together, of which a rank should have some (ops/sample.ts), or fewer. */
+const headSteps = [2048, 512, 128, 32];
+const stepsOfRank = 4;
+
+/**
+ * Rows of the head in whole steps, so that what is known of a block of them is the same on one device and on several, as
+ * far as the last, which may be short. Rows are never cut, so formats do not matter.
+ */
+function dealHead(vocab: number, weights: readonly number[]): Omit<HeadShare, "rank"> {
+  const enough = (step: number) => vocab / step >= stepsOfRank * weights.length;
+  const step = headSteps.find(enough) ?? headSteps.at(-1)!;
+  const dealt = deal(Math.ceil(vocab / step), weights, `vocab_size in steps of ${step}`);
+  const spans = dealt.map((span) => times(span, step));
+  return { step, spans: [...spans.slice(0, -1), { from: spans.at(-1)!.from, to: vocab }] };
 }
 
 /**

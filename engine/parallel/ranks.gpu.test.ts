@@ -11,6 +11,7 @@ import { architectures } from "../models/registry.ts";
 import { packageRoot } from "../root.ts";
 import { difference } from "../verify/compare.ts";
 import { readCases, readGolden } from "../verify/golden.ts";
+import { besideOneAnother } from "../verify/spread.ts";
 import { Tracer, type Piece } from "../verify/trace.ts";
 import { AllReduce, createMeeting } from "./allReduce.ts";
 import { sharesOf } from "./slices.ts";
@@ -49,6 +50,7 @@ function deafened({ rank, slice, times }: AllReduce): Exchange {
     ...{ rank, slice, times },
     give: (values) => void given.push(values.slice()),
     take: async (out) => out.set(given.shift()!),
+    gather: () => Promise.reject(new Error("nothing is drawn here")),
   };
 }
 
@@ -56,10 +58,15 @@ async function feed(
   ranks: readonly Tracer[],
   ids: readonly number[],
   piece?: Piece,
-): Promise<Float32Array[]> {
+): Promise<{ logits: Float32Array; streams: Float32Array[] }> {
   for (const rank of ranks) rank.reset();
   const traces = await Promise.all(ranks.map((rank) => rank.feed(ids, piece)));
-  return traces.map((trace) => trace.get("logits")!);
+  const parts = traces.map((trace) => trace.get("logits")!);
+  const widths = parts.map(({ length }) => length / ids.length);
+  return {
+    logits: besideOneAnother(parts, widths),
+    streams: traces.map((trace) => trace.get("hidden.final_norm")!),
+  };
 }
 
 test(
@@ -69,9 +76,10 @@ test(
     const folder = join(packageRoot, "test-fixtures/reference/qwen2-tiny-sharded");
     const { cases, tolerance } = await readCases(folder);
     const golden = (await readGolden(folder, cases[0]!)).get("logits")!.data;
-    const logits = await feed(await openRanks("qwen2-tiny-sharded", [1, 1]), cases[0]!.input_ids);
-    expect(difference(logits[0]!, golden).relativeRms).toBeLessThan(tolerance.bf16_engine_logits_rel_rms!);
-    expect(Buffer.compare(bytes(logits[1]!), bytes(logits[0]!))).toBe(0);
+    const ranks = await openRanks("qwen2-tiny-sharded", [1, 1]);
+    const { logits, streams } = await feed(ranks, cases[0]!.input_ids);
+    expect(difference(logits, golden).relativeRms).toBeLessThan(tolerance.bf16_engine_logits_rel_rms!);
+    expect(Buffer.compare(bytes(streams[1]!), bytes(streams[0]!))).toBe(0);
   },
 );
 
@@ -80,8 +88,8 @@ test("ranks that do not hear one another are found out", { timeout: 300_000 }, a
   const { cases, tolerance } = await readCases(folder);
   const ids = cases[0]!.input_ids.slice(0, 12);
   const golden = (await readGolden(folder, cases[0]!)).get("logits")!.data;
-  const [logits] = await feed(await openRanks("qwen2-tiny-sharded", [1, 1], true), ids);
-  const { relativeRms } = difference(logits!, golden.slice(0, logits!.length));
+  const { logits } = await feed(await openRanks("qwen2-tiny-sharded", [1, 1], true), ids);
+  const { relativeRms } = difference(logits, golden.slice(0, logits.length));
   expect(relativeRms).toBeGreaterThan(tolerance.bf16_engine_logits_rel_rms!);
 });
 

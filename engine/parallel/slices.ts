@@ -1,12 +1,13 @@
 // Which part of each tensor a rank has. Projections into heads and into the MLP are cut by rows, those back into the
 // residual stream by columns, so that a rank's heads and units are computed whole where they are, and only the sums over
 // ranks cross: two a layer. The scheme is that of Megatron-LM (Shoeybi et al., 2019), with the delta net's regions each
-// cut by its own heads, and every expert of a mixture along its own width. What is small or read by all (norms, router,
-// embedding, vision tower) every rank has.
+// cut by its own heads, and every expert of a mixture along its own width. The head is cut by rows, each rank having the
+// logits of its own tokens (serve/draw/shared.ts). What is small or read by all (norms, router, embedding, vision tower)
+// every rank has; so has it a tied head, of which it multiplies its own rows: that spares reading, not memory.
 import { EngineError } from "../errors.ts";
 import { blockFormats, isBlockType } from "../formats/blocks/format.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import type { DeltaSettings, ExpertsConfig, ModelConfig } from "../models/config.ts";
+import type { DeltaSettings, ExpertsConfig, HeadShare, ModelConfig } from "../models/config.ts";
 import { portionsOf, type DeltaPortion, type ExpertsPortion, type Portion } from "./portions.ts";
 import { length, shifted, times, type Span } from "./split.ts";
 
@@ -64,9 +65,11 @@ function checkWeights(weights: readonly number[]): void {
   );
 }
 
-function ownConfig(config: ModelConfig, { heads, kvHeads, units, experts, delta }: Portion): ModelConfig {
+function ownConfig(config: ModelConfig, portion: Portion): ModelConfig {
+  const { heads, kvHeads, units, experts, delta, head } = portion;
   return {
     ...config,
+    ...(head && { head }),
     heads: length(heads),
     kvHeads: length(kvHeads),
     intermediate: length(units),
@@ -88,6 +91,7 @@ const layerTensor =
   /(?:^|\.)layers\.\d+\.(?:self_attn|linear_attn|mlp(?<experts>\.experts(?:\.\d+)?|\.shared_expert)?)\.(?<part>\w+)(?<kind>\.weight|\.bias)?$/;
 
 function sliceOf(c: ModelConfig, portion: Portion, name: string): Slice | undefined {
+  if (name === "lm_head.weight") return portion.head && headSlice(portion.head, c.vocab);
   const found = layerTensor.exec(name)?.groups;
   if (!found || name.includes("visual.")) return undefined;
   const { experts, part } = found as { experts?: string; part: string };
@@ -113,6 +117,10 @@ function sliceOf(c: ModelConfig, portion: Portion, name: string): Slice | undefi
 
 function cut(span: Span, size: number, of: number): Cut {
   return { of: of * size, spans: [times(span, size)] };
+}
+
+function headSlice({ rank, spans }: HeadShare, of: number): Slice {
+  return { rows: { of, spans: [spans[rank]!] } };
 }
 
 /** Of an MLP: units are rows on the way in, and columns on the way out. */

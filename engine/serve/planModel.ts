@@ -8,11 +8,11 @@ import { mostSequences } from "../gpu/step.ts";
 import type { Peers } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
-import { headWidth, type ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { createMemory } from "../models/memory.ts";
 import { kvRowBytes, type KvFormat } from "../ops/kv-cache.ts";
-import { createDrawMemory, recordBytes } from "../ops/sample.ts";
+import { recordBytes } from "../ops/sample.ts";
 import type { Network } from "../models/network.ts";
 import { configOf } from "../models/pooling.ts";
 import { architectures } from "../models/registry.ts";
@@ -20,6 +20,7 @@ import { sliceFor } from "../parallel/allReduce.ts";
 import { sliced } from "../parallel/sliced.ts";
 import type { RankShare } from "../parallel/slices.ts";
 import { countingGpu } from "./counting.ts";
+import { createDraws, partRowBytes } from "./draw/draws.ts";
 import {
   budgetOf,
   pageBytes,
@@ -206,7 +207,9 @@ function countingPeers(rank: number, { hidden, stage }: ModelConfig, chunk: numb
   };
   if (stage) return { relay: { send: never, receive: never } };
   const times = { sums: 0, computingMs: 0, readbackMs: 0, waitingMs: 0, reducingMs: 0 };
-  return { exchange: { rank, slice: sliceFor(hidden * chunk), times, give: never, take: never } };
+  return {
+    exchange: { rank, slice: sliceFor(hidden * chunk), times, give: never, take: never, gather: never },
+  };
 }
 
 async function planSlots(model: Sizes, slots: number): Promise<MemoryPlan> {
@@ -228,7 +231,8 @@ async function requestOf(model: Sizes, slots: number, contextLength: number): Pr
   const tokens = Math.floor((room * PAGE) / Math.max(1, pageBytes({ config, headBytes })));
   return {
     ...{ model: model.name, config, weightBytes, scratchBytes, pictureBytes, slots, headBytes, budget },
-    stagingBytes: (pace(like.report.kind).ahead + 1) * turnBytes(config, slots),
+    stagingBytes:
+      (pace(like.report.kind).ahead + 1) * turnBytes(config, slots) + slots * partRowBytes(like, config),
     contextLength: model.asked,
     defaultContext: defaultContextLength,
     cacheTokens: Math.min(slots * pagesFor(contextLength) * PAGE, Math.max(contextLength, tokens)),
@@ -258,7 +262,7 @@ async function runBytes(
   const rope = permanent(aside.gpu, "rope", [contextLength, config.rope.dims / 2, 2]);
   const { gpu, counted } = countingGpu(like);
   const { chunk } = pace(like.report.kind);
-  const draws = createDrawMemory(gpu, slots, headWidth(config));
+  const { memory: draws } = await createDraws(gpu, config, slots);
   const pictureWidth = hasPictures ? config.hidden : undefined;
   await recordPlans(gpu, network, { memory, draws, rope }, { chunk, slots, ...peers, pictureWidth });
   return counted.bytes + memory.bounce.storage.buffer!.size;

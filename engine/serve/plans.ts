@@ -9,11 +9,11 @@ import { createEntrance, freeEntrance, type Entrance } from "./entrance.ts";
 
 /** What follows the last token of a sequence, for T of them; a device that has no head has none. */
 export interface Outputs {
-  /** [T, V] */
+  /** [T, V], or this device's columns of them. */
   logits: Tensor;
-  /** Draws from them. */
+  /** Draws from them; of columns, weighs them. */
   draw: Plan;
-  /** Of what was drawn (ops/sample.ts). */
+  /** Of what was drawn; or the columns' blocks (ops/sample.ts). */
   records: Tensor;
 }
 
@@ -171,6 +171,9 @@ async function recordDecode(
 
 /** A plan of its own: masks come between it and the logits. */
 async function recordDraw(recording: Recording, logits: Tensor, draws: op.DrawMemory): Promise<Outputs> {
-  const records = op.sample(recording, logits, draws);
+  const { part } = draws;
+  const records = part
+    ? op.weighBlocks(recording, logits, draws, part.block)
+    : op.sample(recording, logits, draws);
   return { logits, records, draw: await recording.finish([records]) };
 }

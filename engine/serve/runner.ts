@@ -4,29 +4,23 @@
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Apart, Peers, Plan } from "../gpu/plan.ts";
-import { bufferOf, readRanges, submitAlone, type Range, type Submit } from "../gpu/readback.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
-import { headWidth, type ModelConfig } from "../models/config.ts";
+import type { ModelConfig } from "../models/config.ts";
 import { clearState, copyPage, restoreState, saveState, writeTable } from "../models/copies.ts";
 import { createMemory, freeMemory } from "../models/memory.ts";
 import type { Network } from "../models/network.ts";
 import { ropeTable } from "../models/rope.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
-import {
-  createDrawMemory,
-  freeDrawMemory,
-  readRecord,
-  recordRange,
-  writeDrawStart,
-  writeMask,
-  type Draw,
-  type DrawStart,
-} from "../ops/sample.ts";
+import type { Draw, DrawStart } from "../ops/sample.ts";
+import type { Drawing, Ran } from "./draw/drawing.ts";
+import { createDraws, freeDraws, type Draws } from "./draw/draws.ts";
+import { SharedDrawing } from "./draw/shared.ts";
+import { WholeDrawing } from "./draw/whole.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
 import { isSoftware } from "../ops/variants.ts";
 import { freePlans, plansOf, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
-import type { DecodePlan, Outputs, PlanMemory, Plans, TuningHooks } from "./plans.ts";
+import type { DecodePlan, PlanMemory, Plans, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 import type { SumFigures } from "./types.ts";
 
@@ -123,9 +117,11 @@ export class Runner implements TurnTaker {
   /** The model is on this device alone. */
   readonly #alone: boolean;
   readonly #shared: PlanMemory;
+  readonly #draws: Draws;
+  readonly #drawing: Drawing;
   readonly #plans: Plans;
 
-  private constructor(gpu: Gpu, options: RunnerOptions, shared: PlanMemory, plans: Plans) {
+  private constructor(gpu: Gpu, options: RunnerOptions, shared: PlanMemory, draws: Draws, plans: Plans) {
     const { memory } = shared;
     this.contextLength = options.contextLength;
     this.slots = options.slots;
@@ -136,6 +132,8 @@ export class Runner implements TurnTaker {
     this.#gpu = gpu;
     this.#options = options;
     this.#shared = shared;
+    this.#draws = draws;
+    this.#drawing = drawingOf(gpu, draws, options);
     this.#plans = plans;
   }
 
@@ -170,14 +168,14 @@ export class Runner implements TurnTaker {
     const table = ropeTable(config, contextLength);
     const rope = permanent(gpu, "rope", [contextLength, config.rope.dims / 2, 2], table);
     const pictureWidth = pictures ? config.hidden : undefined;
-    const draws = createDrawMemory(gpu, slots, headWidth(config));
+    const draws = await createDraws(gpu, config, slots);
     const [shared, peers] = [
-      { memory, draws, rope },
+      { memory, draws: draws.memory, rope },
       { exchange, relay },
     ];
     if (tuning) await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, tuning);
     const plans = await recordPlans(gpu, network, shared, { chunk, slots, pictureWidth, ...peers });
-    return new Runner(gpu, options, shared, plans);
+    return new Runner(gpu, options, shared, draws, plans);
   }
 
   /**
@@ -190,7 +188,9 @@ export class Runner implements TurnTaker {
     writeInputs(this.#gpu, prefill.entrance, createFeed([0], [], 0), run);
     for (const { entrance } of decode)
       writeBatch(this.#gpu, entrance, [{ id: 0, position: 0, row: 0, slot: 0 }]);
-    for (const plan of plansOf(this.#plans)) await plan.runApart(apart);
+    const { merged } = this.#draws.shared ?? {};
+    for (const plan of [...plansOf(this.#plans), ...(merged ? [merged.plan] : [])])
+      await plan.runApart(apart);
   }
 
   /**
@@ -247,7 +247,12 @@ export class Runner implements TurnTaker {
   }
 
   start(slot: number, start: DrawStart): void {
-    writeDrawStart(this.#gpu, this.#shared.draws, slot, start);
+    this.#drawing.start(slot, start);
+  }
+
+  /** Where another device draws: what it drew in a slot, ahead of the next turn. */
+  drew(slot: number, id: number): void {
+    this.#drawing.drew(slot, id);
   }
 
   async turn(
@@ -262,41 +267,14 @@ export class Runner implements TurnTaker {
       if (this.#alone) plan.submit(count, this.#options.flopsPerSubmit);
       else await plan.run(count, this.#options.flopsPerSubmit);
     }
-    const runs = next.value;
-    const rows = runs.flatMap(({ outputs, rows }) => rows.map((row, at) => ({ ...row, outputs, at })));
-    this.#mask(rows);
-    const ranges = rows.flatMap(({ outputs, at, want }) => rangeOf(outputs, at, want));
-    const read = await readRanges(this.#gpu, ranges, (last) => this.#draw(runs, last));
-    const outcomes = rows.map(({ want, outputs }) => {
-      if (want === "nothing" || !outputs) return undefined;
-      return outcomeOf(outputs, want, read.shift()!);
-    });
+    const outcomes = await this.#drawing.outcomes(next.value);
     return { decoded: outcomes.slice(0, tokens.length), prefilled: outcomes[tokens.length] };
-  }
-
-  /** Finds out, while the device computes, what may be drawn. */
-  #mask(rows: readonly Row[]): void {
-    for (const { slot, want } of rows) {
-      const allowed = typeof want === "object" ? want.mask?.() : undefined;
-      if (allowed) writeMask(this.#gpu, this.#shared.draws, slot, allowed);
-    }
-  }
-
-  /** Draws for all runs that want it, and submits `last` with the last of them. */
-  #draw(runs: readonly Ran[], last: Parameters<Submit>[0]): void {
-    const drawing = runs.flatMap(({ outputs, rows }) =>
-      outputs && rows.some(({ want }) => draws(want)) ? [{ draw: outputs.draw, tokens: rows.length }] : [],
-    );
-    const final = drawing.pop();
-    for (const { draw, tokens } of drawing) draw.submit(tokens);
-    if (final) final.draw.submit(final.tokens, Infinity, last);
-    else submitAlone(this.#gpu, last);
   }
 
   destroy(): void {
     freePlans(this.#plans);
     free(this.#shared.rope);
-    freeDrawMemory(this.#shared.draws);
+    freeDraws(this.#draws);
     freeMemory(this.#shared.memory);
   }
 
@@ -341,34 +319,10 @@ interface Walk {
   tokens: number;
 }
 
-/** A row of logits, and what is wanted of it. */
-type Row = Pick<DecodeToken, "slot" | "want">;
-
-/** Logits that are on their way; none on a device that has not the model's end. */
-interface Ran {
-  outputs: Outputs | undefined;
-  rows: readonly Row[];
-}
-
-function draws(want: Want): boolean {
-  return want !== "nothing" && want !== "logits";
-}
-
-function candidatesOf(want: Want): number | undefined {
-  return typeof want === "object" ? want.candidates : undefined;
-}
-
-function rangeOf(outputs: Outputs | undefined, row: number, want: Want): Range[] {
-  if (want === "nothing" || !outputs) return [];
-  const { logits, records } = outputs;
-  if (want !== "logits") return [recordRange(records, row, candidatesOf(want))];
-  const bytes = 4 * logits.shape[1]!;
-  return [{ source: bufferOf(logits), offset: bytes * row, bytes }];
-}
-
-function outcomeOf({ logits }: Outputs, want: Want, bytes: ArrayBuffer): Outcome {
-  if (want === "logits") return new Float32Array(bytes);
-  return readRecord(bytes, logits.shape[1]!, candidatesOf(want));
+function drawingOf(gpu: Gpu, { memory, shared }: Draws, { exchange }: Peers): Drawing {
+  if (!shared) return new WholeDrawing(gpu, memory);
+  if (!exchange) throw new Error("a part of a head, and nobody who has the others");
+  return new SharedDrawing({ gpu, memory, head: shared, exchange });
 }
 
 function kernelsOf({ plan, outputs }: DecodePlan): string[] {

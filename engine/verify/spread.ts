@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Peers } from "../gpu/plan.ts";
 import type { Checkpoint, TensorSource } from "../formats/checkpoint.ts";
-import type { ModelConfig } from "../models/config.ts";
+import type { HeadShare, ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
 import type { KvFormat } from "../ops/kv-cache.ts";
@@ -10,7 +10,7 @@ import { AllReduce, createMeeting } from "../parallel/allReduce.ts";
 import { createRing, SharedRelay } from "../parallel/relay.ts";
 import { blockOf, sharesOf } from "../parallel/slices.ts";
 import { sliced } from "../parallel/sliced.ts";
-import { deal } from "../parallel/split.ts";
+import { deal, length } from "../parallel/split.ts";
 import { stagesOf } from "../parallel/stages.ts";
 import type { FedPicture } from "../serve/entrance.ts";
 import { readMemory } from "./memory.ts";
@@ -44,11 +44,19 @@ export class Team {
   readonly tracers: readonly Tracer[];
   readonly #loaders: readonly Loader[];
   readonly #spread: Spread | undefined;
+  /** Columns of the logits that each device has, where the head is dealt. */
+  readonly #headWidths: readonly number[] | undefined;
 
-  private constructor(tracers: readonly Tracer[], loaders: readonly Loader[], spread: Spread | undefined) {
+  private constructor(
+    tracers: readonly Tracer[],
+    loaders: readonly Loader[],
+    spread: Spread | undefined,
+    head: HeadShare | undefined,
+  ) {
     this.tracers = tracers;
     this.#loaders = loaders;
     this.#spread = spread;
+    this.#headWidths = head?.spans.map(length);
   }
 
   /** Weights are there, and empty until `fill`. Errors: as loading; where the model cannot be spread so. */
@@ -68,7 +76,7 @@ export class Team {
         const network = await architectures[own.modelType](loaders[i]!, own);
         tracers.push(await Tracer.create(gpu, network, own, capacity, peers, kvCache));
       }
-      return new Team(tracers, loaders, spread);
+      return new Team(tracers, loaders, spread, ranks[0]!.config.head);
     } catch (error) {
       for (const tracer of tracers) tracer.destroy();
       for (const loader of loaders) loader.dispose();
@@ -98,7 +106,9 @@ export class Team {
   async feed(ids: readonly number[], piece?: Piece, pictures?: readonly FedPicture[]): Promise<Trace> {
     const traces = await Promise.all(this.tracers.map((tracer) => tracer.feed(ids, piece, pictures)));
     if (this.#spread?.by !== "tensor") return new Map(traces.flatMap((trace) => [...trace]));
-    return new Map([...traces[0]!].filter(([name]) => !name.endsWith("_in"))); // of its own heads
+    const whole = new Map([...traces[0]!].filter(([name]) => !name.endsWith("_in"))); // of its own heads
+    const logits = traces.map((trace) => trace.get("logits")!);
+    return this.#headWidths ? whole.set("logits", besideOneAnother(logits, this.#headWidths)) : whole;
   }
 
   /** What sequences remember, where a device has a layer whole. */
@@ -137,4 +147,17 @@ function ranksOf(
     source: sliced(checkpoint, share),
     peers: { exchange: new AllReduce(meeting, share.rank, limitMs) },
   }));
+}
+
+/** Rows of some columns each → rows of all.   parts: [T, widths[i]] → [T, Σ widths] */
+export function besideOneAnother(parts: readonly Float32Array[], widths: readonly number[]): Float32Array {
+  const width = widths.reduce((sum, one) => sum + one, 0);
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let first = 0;
+  for (const [i, part] of parts.entries()) {
+    for (let t = 0; t * widths[i]! < part.length; t += 1)
+      whole.set(part.subarray(t * widths[i]!, (t + 1) * widths[i]!), t * width + first);
+    first += widths[i]!;
+  }
+  return whole;
 }

@@ -55,5 +55,5 @@ struct Block {
   sum: f32,      // Σ exp((logit − best) / temperature)
   raw_sum: f32,  // Σ exp(logit − raw)
   sick: u32,     // 1: there is a NaN
-  unused: u32,
+  absent: u32,   // 1: its logits are on another device, and nothing of it can be drawn
 }

@@ -14,6 +14,13 @@ import type { PrefillRun, Runner } from "../runner.ts";
 import { heard } from "./heard.ts";
 import type { AnnouncedPrefill, AnnouncedTurn, FromFollower, RankOrder, ToFollower } from "./messages.ts";
 
+/** What nobody waits for a reply to. */
+type Told = Extract<ToFollower, { type: "tell" | "copy" | "start" }>;
+
+function isTold({ type }: ToFollower): boolean {
+  return type === "tell" || type === "copy" || type === "start";
+}
+
 /** What a load is done with. */
 export interface LoadMeans {
   watch: Watch;
@@ -76,17 +83,16 @@ export class Follower {
     try {
       if (message.type === "tell") this.#runner.tell(message.write);
       else if (message.type === "copy") this.#runner.copy(message.copy);
+      else if (message.type === "start") this.#runner.start(message.slot, message.start);
       else this.#reply({ type: "done", ...(await this.#do(message)) });
     } catch (error) {
       this.#seat?.fail();
-      if (message.type === "tell" || message.type === "copy") this.#fault ??= error as Error;
+      if (isTold(message)) this.#fault ??= error as Error;
       else this.#reply({ type: "failed", error: toPlainError(error) });
     }
   }
 
-  async #do(
-    message: Exclude<ToFollower, { type: "tell" | "copy" }>,
-  ): Promise<{ figures: PartFigures } | undefined> {
+  async #do(message: Exclude<ToFollower, Told>): Promise<{ figures: PartFigures } | undefined> {
     switch (message.type) {
       case "load":
         return { figures: await this.#means.load(message.order.folder, (m) => this.#load(message.order, m)) };
@@ -134,11 +140,11 @@ export class Follower {
     await rehearseSum(this.#gpu, this.#seat.peers.exchange!, hidden);
   }
 
-  async #turn({ tokens, prefill }: AnnouncedTurn): Promise<void> {
+  async #turn({ drawn, tokens, prefill }: AnnouncedTurn): Promise<void> {
+    for (const { slot, id } of drawn) this.#runner.drew(slot, id);
     if (prefill) this.#means.reached("prefill", this.#runner);
     if (tokens.length > 0) this.#means.reached("decode", this.#runner);
-    const decode = tokens.map((token) => ({ ...token, want: "nothing" as const }));
-    await this.#runner.turn(decode, prefill && prefillRun(prefill));
+    await this.#runner.turn(tokens, prefill && prefillRun(prefill));
     if (this.#fault) throw this.#fault;
   }
 
@@ -157,11 +163,11 @@ export class Follower {
   }
 }
 
-function prefillRun({ slot, past, ids, positions, pictures, snapshot, ends }: AnnouncedPrefill): PrefillRun {
+function prefillRun({ slot, past, ids, positions, pictures, snapshot, want }: AnnouncedPrefill): PrefillRun {
   const fed = pictures.map(({ at, tokens, values }): FedPicture => ({
     ...{ at, rows: tokens, columns: 1 },
     embedding: { shape: [tokens, values.length / tokens], values },
   }));
   const feed = { ids, positions, pictures: fed, delta: 0 };
-  return { slot, feed, past, from: 0, to: ids.length, want: ends ? "token" : "nothing", snapshot };
+  return { slot, feed, past, from: 0, to: ids.length, want, snapshot };
 }

@@ -1,7 +1,7 @@
 // Peers whose meetings somebody hears of: where tests make them fail.
 import type { Peers } from "../../gpu/plan.ts";
 
-/** `onSum` runs ahead of each take, or receipt; without it the peers are as they were. */
+/** `onSum` runs ahead of each take, gathering or receipt; without it the peers are as they were. */
 export function heard({ exchange, relay }: Peers, onSum: (() => Promise<void>) | undefined): Peers {
   if (!onSum) return { exchange, relay };
   return {
@@ -11,6 +11,10 @@ export function heard({ exchange, relay }: Peers, onSum: (() => Promise<void>) |
       take: async (out) => {
         await onSum();
         await exchange.take(out);
+      },
+      gather: async (own, lengths) => {
+        await onSum();
+        return exchange.gather(own, lengths);
       },
     },
     relay: relay && {

@@ -5,11 +5,11 @@ import { bufferOf, readRanges, type Range } from "../../gpu/readback.ts";
 import type { DrawStart } from "../../ops/sample.ts";
 import type { Seat } from "../../parallel/table.ts";
 import type { FedPicture } from "../entrance.ts";
-import type { DecodeToken, PrefillRun, Runner, TurnTaker } from "../runner.ts";
+import type { DecodeToken, Outcome, PrefillRun, Runner, TurnTaker, Want } from "../runner.ts";
 import type { Copy, TableWrite } from "../schedulerTypes.ts";
 import type { SumFigures } from "../types.ts";
 import type { Followers } from "./followers.ts";
-import type { AnnouncedPicture, AnnouncedPrefill } from "./messages.ts";
+import type { AnnouncedPicture, AnnouncedPrefill, AnnouncedWant } from "./messages.ts";
 import { together } from "./together.ts";
 
 export interface LeaderParts {
@@ -26,6 +26,8 @@ export interface LeaderParts {
 export class Leader implements TurnTaker {
   readonly #parts: LeaderParts;
   readonly #runner: Runner;
+  /** What was drawn in each slot since the others last heard of it. */
+  readonly #drawn = new Map<number, number>();
 
   constructor(parts: LeaderParts) {
     this.#parts = parts;
@@ -76,8 +78,14 @@ export class Leader implements TurnTaker {
     this.#runner.copy(copy);
   }
 
-  /** The others need not know: only this rank draws. */
+  /** Where layers are divided the others need not know: only this rank has logits. */
   start(slot: number, start: DrawStart): void {
+    if (this.#parts.seat.by === "tensor") {
+      const { prompt } = start;
+      const told = { ...start, prompt: start.sampling.repetitionPenalty === 1 ? [] : prompt };
+      this.#parts.followers.post({ type: "start", slot, start: told });
+    }
+    this.#drawn.delete(slot);
     this.#runner.start(slot, start);
   }
 
@@ -86,17 +94,26 @@ export class Leader implements TurnTaker {
     const { followers, seat, drainMs, lost } = this.#parts;
     try {
       const announced = {
-        tokens: tokens.map(({ id, position, row, slot }) => ({ id, position, row, slot })),
+        drawn: [...this.#drawn].map(([slot, id]) => ({ slot, id })),
+        tokens: tokens.map(({ want, ...token }) => ({ ...token, want: announcedWant(want) })),
         prefill: prefill && (await this.#announced(prefill)),
       };
+      this.#drawn.clear();
       const others = followers.ask({ type: "turn", turn: announced });
       const own = this.#runner.turn(tokens, prefill);
       await together([own, ...others], (rank) => seat.fail(rank), drainMs);
-      return await own;
+      const { decoded, prefilled } = await own;
+      for (const [i, { slot }] of tokens.entries()) this.#remember(slot, decoded[i]);
+      if (prefill) this.#remember(prefill.slot, prefilled);
+      return { decoded, prefilled };
     } catch (error) {
       lost(error);
       throw error;
     }
+  }
+
+  #remember(slot: number, outcome: Outcome): void {
+    if (outcome && "id" in outcome) this.#drawn.set(slot, outcome.id);
   }
 
   /**
@@ -110,8 +127,8 @@ export class Leader implements TurnTaker {
     for (let axis = 0; axis < 3; axis += 1)
       positions.set(feed.positions.subarray(axis * T + from, axis * T + to), axis * (to - from));
     const pictures = staged ? [] : await this.#picturesWithin(feed.pictures, from, to);
-    const ends = staged && want !== "nothing";
-    return { slot, past: from, ids: feed.ids.slice(from, to), positions, pictures, snapshot, ends };
+    const ids = feed.ids.slice(from, to);
+    return { slot, past: from, ids, positions, pictures, snapshot, want: announcedWant(want) };
   }
 
   async #picturesWithin(
@@ -138,4 +155,8 @@ export class Leader implements TurnTaker {
     );
     return pieces.map(({ at, tokens }, i) => ({ at, tokens, values: new Float32Array(read[i]!) }));
   }
+}
+
+function announcedWant(want: Want): AnnouncedWant {
+  return typeof want === "object" ? "token" : want;
 }

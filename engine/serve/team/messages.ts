@@ -1,11 +1,13 @@
 // What the rank that leads a model and one that follows say to each other, over a port of the model's own. Every request
-// has one reply, in the order in which they were made; what tells where pages lie, and copies, have none.
+// has one reply, in the order in which they were made; what tells where pages lie or how a slot draws, and copies, have none.
 import type { PlainError } from "../../errors.ts";
 import type { Split } from "../../parallel/shares.ts";
 import type { Table } from "../../parallel/table.ts";
 import type { BatchToken } from "../entrance.ts";
+import type { DrawStart } from "../../ops/sample.ts";
 import type { MemoryPlan } from "../memoryPlan.ts";
 import type { PartFigures } from "../part.ts";
+import type { DrawWant, Want } from "../runner.ts";
 import type { Copy, TableWrite } from "../schedulerTypes.ts";
 import type { LoadOptions } from "../types.ts";
 
@@ -32,9 +34,12 @@ export interface AnnouncedPrefill {
   positions: Uint32Array<ArrayBuffer>;
   pictures: readonly AnnouncedPicture[];
   snapshot: number | undefined;
-  /** What follows its last token is wanted, and has to come to the rank that leads. */
-  ends: boolean;
+  /** Of what follows its last token. */
+  want: AnnouncedWant;
 }
+
+/** What the rank that leads wants of a row; how it draws the others know. */
+export type AnnouncedWant = Exclude<Want, DrawWant>;
 
 /** What a picture puts in the place of tokens from `at` on: [tokens, H]. */
 export interface AnnouncedPicture {
@@ -43,8 +48,16 @@ export interface AnnouncedPicture {
   values: Float32Array<ArrayBuffer>;
 }
 
+/** What the rank that leads drew. */
+export interface AnnouncedDraw {
+  slot: number;
+  id: number;
+}
+
 export interface AnnouncedTurn {
-  tokens: readonly BatchToken[];
+  /** In the turn before, of sequences that go on. */
+  drawn: readonly AnnouncedDraw[];
+  tokens: readonly (BatchToken & { want: AnnouncedWant })[];
   prefill: AnnouncedPrefill | undefined;
 }
 
@@ -58,6 +71,7 @@ export type ToFollower =
   | { type: "warmUp" }
   | { type: "tell"; write: TableWrite }
   | { type: "copy"; copy: Copy }
+  | { type: "start"; slot: number; start: DrawStart }
   | { type: "turn"; turn: AnnouncedTurn }
   /** The last one. */
   | { type: "unload" };

@@ -143,6 +143,7 @@ class SimulatedRunner {
   tell(): void {}
   copy(): void {}
   start(): void {}
+  drew(): void {}
 
   async compile({ step }: Apart): Promise<void> {
     await step(() => this.#gpu.device.queue.onSubmittedWorkDone());
@@ -184,9 +185,10 @@ class SimulatedRunner {
     const part = new Float32Array(hidden).fill(own * (rank + 1));
     const work = () => this.#gpu.device.queue.onSubmittedWorkDone();
     await work();
-    if (peers?.exchange) await summed(peers.exchange, part, work);
-    if (peers?.relay) await handed(peers.relay, share!.config.stage!, part, work);
     const ranks = share ? (share.config as { ranks?: number }).ranks! : 1;
+    if (peers?.exchange) await summed(peers.exchange, part, work);
+    if (peers?.exchange) await gathered(peers.exchange, ranks, part);
+    if (peers?.relay) await handed(peers.relay, share!.config.stage!, part, work);
     await work();
     return part[1]! / ((ranks * (ranks + 1)) / 2);
   }
@@ -199,6 +201,16 @@ async function summed(exchange: Exchange, part: Float32Array, work: () => Promis
   await work();
   exchange.give(exchange.rank === 0 ? part : new Float32Array(hidden));
   await exchange.take(part);
+}
+
+/** As what is known of logits: all give theirs, and have what the first of them gave. */
+async function gathered(exchange: Exchange, ranks: number, part: Float32Array): Promise<void> {
+  const own = new Uint32Array(part.slice(exchange.rank).buffer);
+  const [first] = await exchange.gather(
+    own,
+    Array.from({ length: ranks }, (_, rank) => Math.max(0, hidden - rank)),
+  );
+  part.set(new Float32Array(first!.buffer));
 }
 
 async function handed(

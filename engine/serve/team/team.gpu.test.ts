@@ -3,9 +3,20 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { demoModel } from "../../../test-fixtures/golden.ts";
+import { expectClose } from "../../../test-fixtures/gpu.ts";
 import { prepareAdapter } from "../../gpu/adapter.ts";
 import { openEngine, type EngineOptions } from "../engine.ts";
-import type { ChatMessage, DeviceHealth, Engine, LoadOptions, Model, TextEvent } from "../types.ts";
+import type {
+  ChatMessage,
+  ChatRequest,
+  DeviceHealth,
+  Engine,
+  GenerationOptions,
+  LoadOptions,
+  Model,
+  TextEvent,
+  TokenLogprob,
+} from "../types.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // kernels compile on two devices of a software adapter
 
@@ -88,6 +99,62 @@ test("the same where layers are divided, and where what is quicker was measured"
   expect(await ask(chosen)).toBe(known.content);
   if (chosen.info.spread!.by === "pipeline") expect(chosen.info.weightBytes).toBe(weightBytes);
   else expect(chosen.info.weightBytes).toBeGreaterThan(weightBytes); // both have the embedding
+});
+
+/** Whoever draws must see what one device would: of settings that cut, penalise, forbid and tell. */
+const settings: [string, GenerationOptions, Partial<ChatRequest>?][] = [
+  ["nothing cut off", { temperature: 2, seed: 11 }],
+  ["top_k, top_p", { temperature: 2, topK: 9, topP: 0.9, seed: 12 }],
+  ["top_p alone, told", { temperature: 2, topP: 0.8, seed: 13, topLogprobs: 4 }],
+  [
+    "min_p, penalties",
+    { temperature: 2, minP: 0.01, seed: 14, repetitionPenalty: 1.3, frequencyPenalty: 0.5 },
+  ],
+  [
+    "likeliest, bias, told",
+    { temperature: 0, logitBias: { 5: 3, 1500: -100 }, presencePenalty: 1, topLogprobs: 20 },
+  ],
+  ["a grammar", { temperature: 2, seed: 15, topLogprobs: 2 }, { format: { type: "json_object" } }],
+];
+
+interface Answer {
+  text: string;
+  logprobs: TokenLogprob[];
+}
+
+async function answers(model: Model): Promise<Answer[]> {
+  const all = settings.map(async ([, options, more]) => {
+    const request = { messages: known.messages, templateArguments: { enable_thinking: false }, ...more };
+    const answer: Answer = { text: "", logprobs: [] };
+    for await (const event of model.chat({ ...request, options: { ...options, maxTokens: 24 } }, never))
+      if (event.type === "content") {
+        answer.text += event.text;
+        answer.logprobs.push(...event.logprobs);
+      }
+    return answer;
+  });
+  return Promise.all(all);
+}
+
+test("the tokens of one device, whatever the settings, several at once", async () => {
+  const engine = await start();
+  const model = await load(engine, { maxInFlight: 3, tensorParallel: 2 });
+  const shared = await answers(model);
+  await model.unload();
+  const alone = await answers(await load(engine, { maxInFlight: 3, tensorParallel: 1 }));
+  for (const [i, [name]] of settings.entries()) {
+    expect(shared[i]!.text, name).toBe(alone[i]!.text);
+    const told = (answer: Answer) => answer.logprobs.flatMap((one) => [one, ...one.top]);
+    expectClose(
+      told(shared[i]!).map(({ logprob }) => logprob),
+      told(alone[i]!).map(({ logprob }) => logprob),
+      1e-3,
+    );
+  }
+  expect(shared.map(({ logprobs }) => logprobs[0]?.top.length)).toEqual([
+    ...[undefined, undefined, 4, undefined, 20, 2],
+  ]);
+  expect(new Set(shared.map(({ text }) => text)).size).toBe(settings.length);
 });
 
 /** Sums of a load and its first tokens, or handovers, are over by then. */
