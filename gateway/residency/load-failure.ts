@@ -29,6 +29,7 @@ const passing: Record<string, string> = {
   timeout: "it took too long",
   cancelled: "it was cancelled",
   lost: "it was gone again at once",
+  no_room: "what is loaded there is pinned or of a higher priority",
 };
 
 /** What those who wait are told. Our own errors and unknown ones are logged here, for nobody else does. */
@@ -39,7 +40,8 @@ export function failureFor(model: string, error: unknown, log: Log): GatewayErro
     const why = lasting[error.code];
     if (why) return new GatewayError("model_load_failed", words(model, why), null, cause);
     const passingWhy = passing[error.code] ?? "the neuron failed";
-    return new GatewayError("model_unavailable", words(model, passingWhy), null, cause);
+    const code = error.code === "no_room" ? "no_room" : "model_unavailable";
+    return new GatewayError(code, words(model, passingWhy), null, cause);
   }
   log.warn("load failed", { model, reason: error instanceof Error ? error.message : String(error) });
   return new GatewayError("model_unavailable", words(model, "the neuron failed"), null, cause);

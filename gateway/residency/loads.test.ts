@@ -244,6 +244,7 @@ test("when the neuron knows better that there is no room, models go until it fit
   await post(gateway, ask("y"));
   expect((await post(gateway, ask("m"))).status).toBe(200);
   expect(a.told).toEqual(["load m", "unload x", "load m", "unload y", "load m"]);
+  expect(await samples(gateway, "cortex_load_failures_total")).toEqual({}); // it was loaded in the end
 });
 
 test("and as many at once as the neuron says that it lacks", async () => {
@@ -273,6 +274,21 @@ test("too large for the device by the neuron's own figures: nothing is unloaded 
   const gateway = await open({ a }, ["x", "m"]);
   expect((await errorOf(await post(gateway, ask("m")))).message).toMatch(/does not fit the memory/);
   expect(a.told).toEqual(["load m"]);
+});
+
+test("what has a higher priority makes no room, whoever knows better, and the client is told to come again", async () => {
+  const a = await openKeeper(100, { x: 60, m: 60 }, "x");
+  const gateway = await open({ a }, [{ id: "x", residency_priority: 200 }, "m"]); // nobody knows what m takes
+  const answer = await post(gateway, ask("m"));
+  expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "10"]);
+  expect(await errorOf(answer)).toMatchObject({
+    code: "no_room",
+    message: expect.stringMatching(/higher priority/) as string,
+  });
+  expect(a.told).toEqual(["load m"]);
+  expect(await samples(gateway, "cortex_load_failures_total")).toEqual({
+    '{model="m",neuron="a",code="out_of_memory"}': 1,
+  });
 });
 
 test("a load that nobody waits for any more is not begun; one that was begun goes on", async () => {

@@ -4,7 +4,7 @@
 
 import { GatewayError, type GatewayErrorCode } from "../errors.ts";
 import { evict, controlOf, turnKey, type Means } from "./evictions.ts";
-import { inOrder, makeRoom } from "./eviction.ts";
+import { inOrder, makeRoom, type Resident } from "./eviction.ts";
 import type { NeuronView } from "../fleet/fleet.ts";
 import type { LoadReport } from "../fleet/protocol.ts";
 import { unlessAborted } from "./leases.ts";
@@ -230,9 +230,9 @@ export class Loads {
     wanted: Wanted,
     signal: AbortSignal,
   ): Promise<void> {
-    const { fleet, stays } = this.means;
-    const terms = () => this.termsFor(load, neuron);
-    const here = () => place([fleet.neuron(neuron)], { ...wanted, pinnedOn: [] }, terms());
+    const { fleet } = this.means;
+    const unpinned = { ...wanted, pinnedOn: [] };
+    const here = () => place([fleet.neuron(neuron)], unpinned, this.termsFor(load, neuron));
     const clear = async (model: string) => {
       load.phase = "making room";
       await evict(this.means, { neuron, model, why: "room", inFavourOf: load.model }, signal);
@@ -245,17 +245,35 @@ export class Loads {
         return await this.order(load, neuron, placement.devices, signal);
       } catch (error) {
         if (!(error instanceof ControlError) || error.code !== "out_of_memory") throw error;
-        // The neuron knows better than our figures: what it lacks goes, or one more where it does not say.
-        const others = residentsOn(fleet.neuron(neuron), terms()).filter(({ id }) => id !== load.model);
-        const { strategy } = stays.settings.eviction;
-        const going =
-          error.lacksMb > 0
-            ? makeRoom(others, error.lacksMb, wanted.priority, strategy)
-            : inOrder(others, wanted.priority, strategy).slice(0, 1);
-        if (!going || going.length === 0) throw error;
+        const going = this.inTheWay(load, neuron, wanted, error);
         for (const { id } of going) await clear(id);
       }
     }
+  }
+
+  /**
+   * What must go for a load that its neuron had no memory for: it knows better than our figures, so what it says that
+   * it lacks, or one model where it does not say. Throws why nothing goes.
+   */
+  private inTheWay(load: Load, neuron: string, wanted: Wanted, refused: ControlError): Resident[] {
+    const { fleet, stays, journal, log } = this.means;
+    const { model } = load;
+    const { code, message, lacksMb } = refused;
+    const { strategy } = stays.settings.eviction;
+    const others = residentsOn(fleet.neuron(neuron), this.termsFor(load, neuron)).filter(
+      ({ id }) => id !== model,
+    );
+    const going =
+      lacksMb > 0
+        ? makeRoom(others, lacksMb, wanted.priority, strategy)
+        : inOrder(others, wanted.priority, strategy).slice(0, 1);
+    if (going && going.length > 0) {
+      log.info("no room yet", { model, neuron, lacks_mb: lacksMb || undefined });
+      return going;
+    }
+    journal.loadFailed(model, neuron, code, message);
+    const holdMb = others.reduce((mb, { memoryMb }) => mb + memoryMb, 0);
+    throw others.length > 0 && holdMb >= lacksMb ? new ControlError("no_room", message) : refused;
   }
 
   /** The load itself. */
@@ -275,7 +293,9 @@ export class Loads {
     try {
       await loading;
     } catch (error) {
-      if (error instanceof ControlError) journal.loadFailed(load.model, neuron, error.code, error.message);
+      // What finds no room may yet be given it.
+      if (error instanceof ControlError && error.code !== "out_of_memory")
+        journal.loadFailed(load.model, neuron, error.code, error.message);
       throw error;
     }
     journal.loaded(load.model, neuron, (fleet.now() - begunAt) / 1000);
