@@ -177,7 +177,11 @@ class EncoderOfResponses implements ResponsesEncoder {
       incomplete_details: cut ? { reason: why } : null,
       usage: responseUsage(usage),
     });
-    return [...closed, this.told(cut ? "response.incomplete" : "response.completed")];
+    // Not a copy: whether it was stored is known only now, and told in `store`.
+    return [
+      ...closed,
+      this.frame(cut ? "response.incomplete" : "response.completed", { response: this.response }),
+    ];
   }
 
   /** The event that stops the SDKs, then the one that ends the response. */
@@ -185,7 +189,7 @@ class EncoderOfResponses implements ResponsesEncoder {
     if (this.item) this.item.status = "incomplete";
     const { type, code, message, param } = failure;
     const error = this.frame("error", { code, message, param, error: { type, code, message, param } });
-    Object.assign(this.response, { status: "failed", error: responseError(failure) });
+    Object.assign(this.response, { status: "failed", error: responseError(failure), store: false });
     return [error, this.told("response.failed")];
   }
 

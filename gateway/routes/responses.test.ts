@@ -164,11 +164,25 @@ test("the response is stored before the client hears of its end", async () => {
   const { response } = readResponse(
     framesOf(await (await post(gateway, { ...ask, stream: true }, { path })).text()),
   );
+  expect(response.store).toBe(true);
   expect((await fetch(`${gateway.url}${path}/${response.id}`)).status).toBe(200);
+});
+
+test("what could not be stored says so, and so does what failed", async () => {
+  const { gateway, neuron } = await open();
   gateway.gateway.store.put = () => Promise.reject(new Error("the store is away"));
-  const text = await (await post(gateway, { ...ask, stream: true }, { path })).text();
-  expect(readResponse(framesOf(text)).response.status).toBe("completed");
+  const last = async (body: object) => {
+    const text = await (await post(gateway, { ...body, stream: true }, { path })).text();
+    return readResponse(framesOf(text)).response;
+  };
+  expect(await last(ask)).toMatchObject({ status: "completed", store: false });
+  expect(await (await post(gateway, ask, { path })).json()).toMatchObject({
+    status: "completed",
+    store: false,
+  });
   expect(gateway.logs.map(({ event }) => event)).toContain("response not stored");
+  neuron.answer = script(opening, said("Hel")); // and breaks off
+  expect(await last(ask)).toMatchObject({ status: "failed", store: false });
 });
 
 test("the store is bounded", async () => {

@@ -93,11 +93,12 @@ async function respond(gateway: Gateway, request: FastifyRequest, reply: Fastify
   });
 }
 
-/** A store that is away costs the memory of a response, not the response. */
+/** A store that is away costs the memory of a response, not the response, which then says that it was not stored. */
 async function keep(responses: StoredResponses, log: Log, stored: Stored): Promise<void> {
   try {
     await responses.keep(stored);
   } catch (error) {
+    stored.response.store = false;
     log.warn("response not stored", { id: stored.response.id, reason: String(error) });
   }
 }
