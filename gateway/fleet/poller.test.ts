@@ -37,6 +37,15 @@ test("three failed polls make a neuron unreachable, not two; the first good one 
   expect((await post(gateway, chat)).status).toBe(200);
 });
 
+test("polls that fail at the same time tell of one loss", async () => {
+  const neuron = await openNeuron("demo");
+  const gateway = await openGateway({ neurons: { a: neuron }, cortex: { poll: { interval_s: 30 } } });
+  await neuron.kill();
+  await Promise.all(Array.from({ length: 5 }, () => gateway.gateway.refresh("a")));
+  expect(gateway.gateway.fleet.neuron("a").state).toBe("unreachable");
+  expect(gateway.logs.filter(({ event }) => event === "neuron unreachable")).toHaveLength(1);
+});
+
 test("a neuron that hangs delays no other", async () => {
   const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
   a.hung = true;

@@ -88,7 +88,6 @@ export class Poller {
     const turn = ++this.sent;
     const known = this.fleet.known(name);
     const neuron = this.fleet.neuron(name);
-    const was = { state: neuron.state, models: neuron.models.map(({ id, status }) => ({ id, status })) };
     // Meanwhile it may have been started anew elsewhere, or have left; then this is an answer of the dead.
     const counts = () =>
       this.isIn(neuron) && neuron.endpoint === known.endpoint && turn > (this.heard.get(name) ?? 0);
@@ -98,13 +97,18 @@ export class Poller {
       const reading = { dispatcher, timeoutMs, signal: stopping.signal, ...known };
       const server = options.servers.get(name);
       const report = await (server ? readServer(reading, server) : readNeuron(reading));
-      if (!counts()) return;
-      this.fleet.succeeded(name, report);
+      if (counts()) this.learn(neuron, turn, () => this.fleet.succeeded(name, report));
     } catch (error) {
       if (this.stopping.signal.aborted || !counts()) return;
-      this.fleet.failed(name, faultOf(error));
+      this.learn(neuron, turn, () => this.fleet.failed(name, faultOf(error)));
     }
-    this.heard.set(name, turn);
+  }
+
+  /** What a poll has changed goes to the log; several may be under way at once, and each tells only its own. */
+  private learn(neuron: NeuronView, turn: number, change: () => void): void {
+    const was = { state: neuron.state, models: neuron.models.map(({ id, status }) => ({ id, status })) };
+    change();
+    this.heard.set(neuron.name, turn);
     this.report(was, neuron);
   }
 
