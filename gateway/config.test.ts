@@ -173,8 +173,8 @@ test.each([
   expect(failure(files)).toBe(message);
 });
 
-test("broken TOML names the file, a missing --config too", () => {
-  expect(failure({ "cortex.toml": "listen = " })).toMatch(/^cortex\.toml: Invalid TOML/);
+test("broken TOML names the file and the line, a missing --config too", () => {
+  expect(failure({ "cortex.toml": "# ours\nlisten = " })).toMatch(/^cortex\.toml: line 2: Invalid TOML/);
   expect(() => loadConfig({ file: "absent.toml", env: {}, cwd: folder({}) })).toThrow(
     /absent\.toml: cannot be read/,
   );

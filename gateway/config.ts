@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { parse as parseToml } from "smol-toml";
+import { parse as parseToml, type TomlError } from "smol-toml";
 import * as v from "valibot";
 
 /** A problem of the operator's: shown as one line, without a stack. */
@@ -303,7 +303,8 @@ function readToml(path: string): Record<string, unknown> {
   try {
     return parseToml(text);
   } catch (error) {
-    throw new ConfigError(`${path}: ${(error as Error).message.split("\n")[0]}`);
+    const { line, message } = error as TomlError;
+    throw new ConfigError(`${path}: line ${line}: ${message.split("\n")[0]}`);
   }
 }
 

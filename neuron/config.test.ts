@@ -130,7 +130,7 @@ test.each<[string, Sources, string[]]>([
     { flags: { http: { keepalive_s: 11 } } },
     ["http.keepalive_s:"],
   ],
-  ["no TOML", { file: file("port = ") }, ["neuron.toml: Invalid TOML"]],
+  ["no TOML", { file: file("# ours\nport = ") }, ["neuron.toml: line 2: Invalid TOML"]],
   ["no file", { file: "/nowhere/x.toml" }, ["cannot read /nowhere/x.toml: ENOENT"]],
   [
     "a table that is none",

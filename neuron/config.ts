@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { parse as parseToml } from "smol-toml";
+import { parse as parseToml, type TomlError } from "smol-toml";
 import * as v from "valibot";
 import { EngineError } from "../engine/errors.ts";
 import { problems } from "./check.ts";
@@ -181,7 +181,8 @@ function readToml(path: string): Tree {
     return parseToml(text) as Tree;
   } catch (error) {
     // The rest of the message is a picture of the line.
-    throw badConfig(`${path}: ${(error as Error).message.split("\n")[0]}`);
+    const { line, message } = error as TomlError;
+    throw badConfig(`${path}: line ${line}: ${message.split("\n")[0]}`);
   }
 }
 
