@@ -84,6 +84,23 @@ test("a client that hangs up is a request, not an error", async () => {
   expect(await samples(gateway, "cortex_request_errors_total")).toEqual({});
 });
 
+test("what a client had of an answer that it left is counted, though its neuron never said how much", async () => {
+  const neuron = await openNeuron("demo");
+  neuron.answer = (_, response) => {
+    openStream(response);
+    response.write(role + delta("a") + delta("b") + delta("c"));
+  };
+  const gateway = await openGateway({ neurons: { a: neuron } });
+  const hangUp = new AbortController();
+  const response = await post(gateway, { ...chat, stream: true }, { signal: hangUp.signal });
+  await until(() => gateway.gateway.traffic.report()[0]?.tokens === 3);
+  hangUp.abort();
+  await response.text().catch(() => {});
+  await ended(gateway, 1);
+  expect(await samples(gateway, "cortex_completion_tokens_total")).toEqual({ [here]: 3 });
+  expect(await samples(gateway, "cortex_prompt_tokens_total")).toEqual({});
+});
+
 test("first token: not the role, not a keepalive; duration: to the last byte", async () => {
   const neuron = await openNeuron("demo");
   neuron.answer = async (_, response) => {

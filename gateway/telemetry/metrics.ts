@@ -26,7 +26,10 @@ export class Metrics {
     "cortex_prompt_tokens_total",
     "Tokens of prompts, as neurons count",
   );
-  private readonly completionTokens = this.counter("cortex_completion_tokens_total", "Tokens of answers");
+  private readonly completionTokens = this.counter(
+    "cortex_completion_tokens_total",
+    "Tokens of answers; of one that was broken off, the pieces of it that had come",
+  );
   private readonly cachedTokens = this.counter(
     "cortex_cached_prompt_tokens_total",
     "Tokens of prompts that a neuron's prefix cache already held",
@@ -114,9 +117,10 @@ export class Metrics {
     this.duration.observe(where, timing.durationS);
     if (timing.firstTokenS !== undefined) this.firstToken.observe(where, timing.firstTokenS);
     if (timing.tokensPerSecond !== undefined) this.rate.observe(where, timing.tokensPerSecond);
+    const pieces = seen.usage?.completionTokens || seen.deltas;
+    if (pieces > 0) this.completionTokens.inc(where, pieces);
     if (seen.usage === undefined) return;
     this.promptTokens.inc(where, seen.usage.promptTokens);
-    this.completionTokens.inc(where, seen.usage.completionTokens);
     this.cachedTokens.inc(where, seen.usage.cachedTokens);
   }
 
