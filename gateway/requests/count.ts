@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import * as v from "valibot";
 import { InputTokens } from "../../neuron/protocol.ts";
 import { checkCaller } from "./admission.ts";
+import { outgoing, readAsk } from "./ask.ts";
 import { concreteId } from "../fleet/catalogue.ts";
 import type { Canonical } from "../dialects/canonical.ts";
 import { countBody } from "../dialects/chat.ts";
@@ -16,19 +17,40 @@ import { stopOnHangUp } from "./tracking.ts";
 import { requestHeaders } from "../wire/upstream.ts";
 
 /** Undefined when the client is gone. Throws what findAnswer throws, and upstream_failed. */
-export async function countTokens(
+export function countTokens(
   gateway: Gateway,
   request: FastifyRequest,
   reply: FastifyReply,
   canonical: Canonical,
 ): Promise<number | undefined> {
+  const body = (model: string) => printed(countBody(canonical, model));
+  return count(gateway, request, reply, { asked: canonical.model, body });
+}
+
+/** The same of a chat completion as it came. */
+export function countChat(
+  gateway: Gateway,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<number | undefined> {
+  const ask = readAsk(request.body as Buffer | undefined);
+  const body = (model: string) => outgoing({ ...ask, stream: false }, model).body;
+  return count(gateway, request, reply, { asked: ask.model, body });
+}
+
+async function count(
+  gateway: Gateway,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { asked, body }: { asked: string; body: (model: string) => Buffer | string },
+): Promise<number | undefined> {
   const exchange = request.exchange!;
-  exchange.asked = canonical.model;
-  const model = concreteId(gateway.models, canonical.model);
+  exchange.asked = asked;
+  const model = concreteId(gateway.models, asked);
   checkCaller(gateway, request, model);
   const answered = await findAnswer(gateway, exchange, {
     ...{ path: "/v1/chat/completions/input_tokens", model, affinity: undefined },
-    body: printed(countBody(canonical, model)),
+    body: body(model),
     headers: requestHeaders(request.headers, exchange),
     stop: stopOnHangUp(gateway, reply.raw),
   });

@@ -1,7 +1,9 @@
-// POST /v1/chat/completions, /v1/completions and /v1/embeddings: read the model, find a neuron's answer, forward it.
+// POST /v1/chat/completions, /v1/completions and /v1/embeddings: read the model, find a neuron's answer, forward it. And
+// how many tokens a chat's prompt has, as a neuron is asked it: a gateway may stand among the servers of another.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { admitRequest } from "../requests/admission.ts";
+import { countChat } from "../requests/count.ts";
 import { outgoing, readAsk } from "../requests/ask.ts";
 import { concreteId } from "../fleet/catalogue.ts";
 import { affinityOf } from "../dialects/affinity.ts";
@@ -20,6 +22,10 @@ export async function completionRoutes(
   trackExchanges(app, gateway);
   for (const path of ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
     app.post(path, (request, reply) => complete(gateway, request, reply));
+  app.post("/v1/chat/completions/input_tokens", async (request, reply) => {
+    const input_tokens = await countChat(gateway, request, reply);
+    return input_tokens === undefined ? reply.hijack() : { input_tokens };
+  });
 }
 
 async function complete(gateway: Gateway, request: FastifyRequest, reply: FastifyReply): Promise<void> {

@@ -29,6 +29,12 @@ const generate: readonly Operation[] = [
     ...{ request: ChatBody, response: ChatCompletion, stream: ChatChunk, errors: generation },
   },
   {
+    route: "POST /v1/chat/completions/input_tokens",
+    tag: "Generate",
+    summary: "How long the prompt of a chat completion would be",
+    ...{ request: ChatBody, response: InputTokens, errors: generation },
+  },
+  {
     route: "POST /v1/completions",
     tag: "Generate",
     summary: "OpenAI's text completions, without a template",

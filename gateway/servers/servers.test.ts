@@ -48,12 +48,42 @@ test.each<[string, object, object]>([
   ["LM Studio", { data: [{ id: "m", max_context_length: 2048 }] }, { max_model_len: 2048 }],
   ["Ollama", { object: "list", data: [{ id: "m", created: 1, owned_by: "library" }] }, { loaded: true }],
   ["lengths that make no sense", { data: [{ id: "m", max_model_len: "?", meta: 7 }] }, { loaded: true }],
+  [
+    "OpenRouter",
+    { data: [{ id: "m", context_length: 4096, architecture: { input_modalities: ["text", "image"] } }] },
+    { max_model_len: 4096, capabilities: ["text", "vision"] },
+  ],
+  ["words of its own", { data: [{ id: "m", capabilities: ["chat"], limit: 7 }] }, { capabilities: ["text"] }],
 ])("the models of %s are listed", async (_, models, want) => {
   const { gateway } = await open({}, models);
   const list = (await (await fetch(`${gateway.url}/v1/models`)).json()) as { data: object[] };
   expect(list.data).toEqual([
     expect.objectContaining({ id: "m", ...want, locations: [{ neuron: "other", status: "loaded" }] }),
   ]);
+});
+
+test("a gateway stands among the servers of another: what it knows of its models is known there, and it counts", async () => {
+  const neuron = await openNeuron("demo");
+  neuron.models.set("demo", {
+    ...{ status: "loaded", capabilities: ["text", "vision"], reasoning: true },
+    limit: { context: 4096, output: 512 },
+  });
+  const behind = await openGateway({ neurons: { a: neuron }, models: { aliases: { small: "demo" } } });
+  const front = await openGateway({ servers: { behind: { url: behind.url } } });
+  const listed = (await (await fetch(`${front.url}/v1/models/demo`)).json()) as object;
+  expect(listed).toMatchObject({
+    ...{ capabilities: ["text", "vision"], reasoning: true, tool_call: true },
+    limit: { context: 4096, output: 512 },
+  });
+  neuron.answer = (_, response) => answerJson(response, 200, { input_tokens: 77 });
+  const path = "/v1/messages/count_tokens";
+  const count = await post(front, { model: "small", messages: chat.messages }, { path });
+  expect(await count.json()).toEqual({ input_tokens: 77 });
+  expect(
+    neuron.requests.map(({ path, body }) => [path, (JSON.parse(body) as { model: string }).model]),
+  ).toEqual([["/v1/chat/completions/input_tokens", "demo"]]);
+  await until(() => behind.logs.some(({ event }) => event === "request"));
+  expect(behind.logs.find(({ event }) => event === "request")).toMatchObject({ status: 200, neuron: "a" });
 });
 
 test("a request goes out under the server's own name and key, with nothing of ours or the client's", async () => {
