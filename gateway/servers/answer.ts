@@ -10,6 +10,7 @@ import { failureIn, failureOfStatus } from "./failures.ts";
 import { mendedEvents } from "./mended.ts";
 import type { Naming } from "./mender.ts";
 import { ChunkMender, mendWhole } from "./mender.ts";
+import type { PromptLength } from "./prompt-length.ts";
 
 const longestError = 1 << 16;
 /** Of an answer that is not streamed; embeddings pass as they come. */
@@ -19,6 +20,7 @@ export async function serverAnswer(
   answer: Answer,
   path: string,
   naming: Naming,
+  length?: PromptLength,
 ): Promise<Answer | NeuronRefusal | GatewayError> {
   const { statusCode, body } = answer;
   if (statusCode < 200 || statusCode > 299) {
@@ -29,7 +31,7 @@ export async function serverAnswer(
   const good = { statusCode: 200, headers: { "content-type": type }, body };
   if (path !== "/v1/chat/completions") return good;
   if (/^text\/event-stream\b/.test(type))
-    return { ...good, body: mendedEvents(body, new ChunkMender(naming)) };
+    return { ...good, body: mendedEvents(body, new ChunkMender(naming), length) };
   const whole = mendWhole(parse(await readAtMost(longestWhole, body)), naming);
   if (whole === undefined) return refusal(failureOfStatus(502), answer);
   return "choices" in whole

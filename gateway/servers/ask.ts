@@ -10,24 +10,33 @@ type Request = Pick<UpstreamRequest, "headers" | "body">;
 /** Of what the client sent, only this goes to a server that need not be ours. */
 const passedOn = ["content-type", "x-request-id", "traceparent", "tracestate"] as const;
 
-export function serverRequest(server: Server, model: string, { headers, body }: Request): Request {
+export function serverRequest(
+  server: Server,
+  model: string,
+  { headers, body }: Request,
+): Request & { /** It is to say how long the prompt is, before the first word. */ wantsLength: boolean } {
   const passed = passedOn.filter((name) => headers[name] !== undefined).map((name) => [name, headers[name]]);
   const text = body.toString();
-  const edits = editsOf(JSON.parse(text) as Record<string, unknown>, server.names.get(model));
+  const asked = JSON.parse(text) as Record<string, unknown>;
+  const edits = editsOf(asked, server.names.get(model));
   return {
     headers: { ...Object.fromEntries(passed), ...keyHeaders(server) },
     body: Object.keys(edits).length > 0 ? setFields(text, edits) : body,
+    wantsLength: asked.stream === true && isOurs(asked.stream_options),
   };
 }
 
 function editsOf(body: Record<string, unknown>, name: string | undefined): Record<string, unknown> {
   const { messages, stream_options: options } = body;
-  const isOurs = typeof options === "object" && options !== null && "prompt_usage" in options;
   return {
     ...(name !== undefined && { model: name }),
-    ...(isOurs && { stream_options: { ...options, prompt_usage: undefined } }),
+    ...(isOurs(options) && { stream_options: { ...options, prompt_usage: undefined } }),
     ...(hasDeveloper(messages) && { messages: messages.map(withSystem) }),
   };
+}
+
+function isOurs(options: unknown): options is object {
+  return typeof options === "object" && options !== null && "prompt_usage" in options;
 }
 
 /** Most chat templates know no such role; what it says is what "system" says. */

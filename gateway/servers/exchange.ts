@@ -7,6 +7,7 @@ import type { Answer, NeuronRefusal, UpstreamRequest } from "../wire/upstream.ts
 import { send } from "../wire/upstream.ts";
 import { bytesOf, countTokens, serverAnswer } from "./answer.ts";
 import { serverRequest } from "./ask.ts";
+import { promptLength } from "./prompt-length.ts";
 import type { Server } from "./server.ts";
 
 export const countPath = "/v1/chat/completions/input_tokens";
@@ -18,14 +19,20 @@ export async function askServer(
   model: string,
   request: UpstreamRequest,
 ): Promise<Answer | NeuronRefusal | GatewayError> {
-  const { headers, body } = serverRequest(server, model, request);
+  const { headers, body, wantsLength } = serverRequest(server, model, request);
+  const post = (path: string, asked: object) =>
+    send(dispatcher, { ...request, path, headers, body: JSON.stringify(asked) });
+  const count = () => {
+    const chat = JSON.parse(body.toString()) as Record<string, unknown>;
+    return countTokens(post, { ...chat, stream: undefined, stream_options: undefined });
+  };
   if (request.path === countPath) {
-    const post = (path: string, asked: object) =>
-      send(dispatcher, { ...request, path, headers, body: JSON.stringify(asked) });
-    const input_tokens = await countTokens(post, JSON.parse(body.toString()) as Record<string, unknown>);
+    const input_tokens = await count();
     if (input_tokens !== undefined) return { statusCode: 200, headers: {}, body: bytesOf({ input_tokens }) };
     return new GatewayError("not_found", "The server with this model cannot count tokens.");
   }
+  const length = wantsLength ? promptLength(server, count) : undefined;
   const answer = await send(dispatcher, { ...request, headers, body });
-  return serverAnswer(answer, request.path, { newId, model, created: Math.floor(Date.now() / 1000) });
+  const naming = { newId, model, created: Math.floor(Date.now() / 1000) };
+  return serverAnswer(answer, request.path, naming, length);
 }

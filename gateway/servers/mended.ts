@@ -3,6 +3,7 @@
 import { eventEnd, longestEvent } from "../wire/answer.ts";
 import { openAiError } from "../dialects/failures.ts";
 import type { ChunkMender } from "./mender.ts";
+import type { PromptLength } from "./prompt-length.ts";
 
 const nothing = Buffer.alloc(0);
 
@@ -10,8 +11,10 @@ const nothing = Buffer.alloc(0);
 export async function* mendedEvents(
   body: AsyncIterable<Buffer>,
   mender: ChunkMender,
+  length?: PromptLength,
 ): AsyncGenerator<Buffer> {
   let held: Buffer = nothing;
+  let isTold = length === undefined;
   for await (const chunk of body) {
     const bytes = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
     let start = 0;
@@ -19,6 +22,8 @@ export async function* mendedEvents(
     let end = eventEnd(bytes, Math.max(0, held.length - 2));
     for (; end !== -1; end = eventEnd(bytes, start)) {
       const { out, over } = mended(bytes.toString("utf8", start, end), mender);
+      if (!isTold && length?.tokens !== undefined) text += print([mender.lengthChunk(length.tokens)]);
+      isTold ||= mender.spoke || length?.tokens !== undefined;
       text += out;
       if (over) return yield Buffer.from(text); // leaving the loop closes the server's connection
       start = end;

@@ -22,6 +22,8 @@ export interface Naming {
 export class ChunkMender {
   /** Set once: nothing is to be sent after it. */
   failure: Failure | undefined;
+  /** Something to read has passed: text, reasoning or a call. */
+  spoke = false;
   private readonly naming: Naming;
   private readonly choices = new Map<number, ChoiceMender>();
   private head: Json = {};
@@ -40,6 +42,16 @@ export class ChunkMender {
     for (const choice of choices) this.mend(choice);
     const closing = choices.length === 0 && isObject(chunk.usage) ? this.end() : [];
     return [...closing, { ...chunk, ...this.head, choices }];
+  }
+
+  /** As our neurons begin, when they are asked how long the prompt is. */
+  lengthChunk(tokens: number): Json {
+    this.head = headOf({}, this.head, "chat.completion.chunk", this.naming);
+    return {
+      ...this.head,
+      choices: [],
+      usage: { prompt_tokens: tokens, completion_tokens: 0, total_tokens: tokens },
+    };
   }
 
   /** The server is done: the ends of choices that had none. */
@@ -68,6 +80,7 @@ export class ChunkMender {
     choice.delta = delta;
     mendReasoning(delta);
     mender.mendCalls(delta);
+    this.spoke ||= [delta.content, delta.reasoning_content, delta.tool_calls].some(Boolean);
     choice.finish_reason = mender.finish(choice.finish_reason);
   }
 }

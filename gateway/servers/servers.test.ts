@@ -120,6 +120,41 @@ test("a request goes out under the server's own name and key, with nothing of ou
   ]);
 });
 
+test("Anthropic's clients hear how long the prompt is before the first word, where the server knows", async () => {
+  const { server, gateway } = await open({ "POST /tokenize": (_, r) => answerJson(r, 200, { count: 43 }) });
+  let heard = false;
+  server.routes[chatRoute] = async (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    while (!heard) {
+      response.write(delta({ role: "assistant", content: "" })); // as vLLM does at once
+      await new Promise((wake) => setTimeout(wake, 5));
+    }
+    response.end(delta({ content: "hi" }, { finish_reason: "stop" }) + "data: [DONE]\n\n");
+  };
+  const response = await post(gateway, { ...chat, max_tokens: 9, stream: true }, { path: "/v1/messages" });
+  let text = "";
+  for await (const bytes of response.body!) {
+    text += Buffer.from(bytes).toString();
+    heard ||= text.includes("message_start");
+  }
+  expect(/"type":"message_start".*?"input_tokens":(\d+)/.exec(text)?.[1]).toBe("43");
+  expect(text).toMatch(/"text":"hi"[^]*message_stop/);
+  const [asked] = server.asked.filter(({ path }) => path === "/v1/chat/completions");
+  expect(asked!.body).not.toHaveProperty("stream_options.prompt_usage");
+});
+
+test("a server that cannot say how long a prompt is is not asked each time", async () => {
+  const { server, gateway } = await open({ [chatRoute]: ollama });
+  const message = () => post(gateway, { ...chat, max_tokens: 9, stream: true }, { path: "/v1/messages" });
+  await (await message()).text();
+  await until(async () => {
+    const before = server.asked.length;
+    await (await message()).text();
+    return server.asked.length === before + 1;
+  });
+  expect(server.asked.map(({ path }) => path)).toContain("/tokenize");
+});
+
 test("a stream of Ollama's is whole for a chat, and its usage is metered", async () => {
   const { gateway } = await open({ [chatRoute]: ollama });
   const text = await (await post(gateway, { ...chat, model: "demo", stream: true })).text();
@@ -147,7 +182,8 @@ test("the same stream is a message of Anthropic's, and a response", async () => 
   const response = await post(gateway, { model: "demo", input: "Hello" }, { path: "/v1/responses" });
   const { output } = (await response.json()) as { output: { type: string }[] };
   expect(output.map(({ type }) => type)).toEqual(["reasoning", "message", "function_call", "function_call"]);
-  expect(server.asked.map(({ body }) => body.stream_options)).toEqual([
+  const chats = server.asked.filter(({ path }) => path === "/v1/chat/completions");
+  expect(chats.map(({ body }) => body.stream_options)).toEqual([
     { include_usage: true },
     { include_usage: true },
   ]);
