@@ -12,6 +12,7 @@ import { defaultModels, folderOf, models, synthFolder, type Phase } from "./mode
 import { parallelBench } from "./parallel.ts";
 import { matmuls } from "./peers/matmuls.ts";
 import { peerFolder, peerNames } from "./peers/index.ts";
+import { profile } from "./profile.ts";
 import { report } from "./report.ts";
 import { serving } from "./serving/main.ts";
 import { shapes } from "./shapes.ts";
@@ -23,6 +24,7 @@ const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]         
        npm run bench -- kernels --peer onnxruntime-node [--only f32|f16|q4] [--rounds N] [--adapter NAME]
        npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--tokens N] [--peer NAME]
                                        [--adapter NAME]
+       npm run bench -- profile [MODEL …] [--quant TYPE] [--rounds N] [--adapter NAME]   a token, dispatch by dispatch
        npm run bench -- report                     README's table and plot, from bench/results
        npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
        npm run bench -- formats [FOLDER] [--adapter NAME]
@@ -76,7 +78,8 @@ async function main(): Promise<void> {
     return chaos({ seconds: Number(seconds), seed: Number(values.seed), adapter });
   const phases = phasesOf[command ?? ""] ?? [];
   const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
-  if (!alone && phases.length === 0 && command !== "kernels") throw new Error(usage);
+  const known = alone || phases.length > 0 || command === "kernels" || command === "profile";
+  if (!known) throw new Error(usage);
   const gpu = await openGpu({ adapter: values.adapter }, undefined, { autotune: false }); // as a neuron without measurements
   const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
   const { quant, peer } = values;
@@ -86,6 +89,7 @@ async function main(): Promise<void> {
   const tokens = values.tokens === undefined ? undefined : Number(values.tokens);
   for (const model of phases.length > 0 ? wanted : [])
     await models(gpu, model, { phases, rounds, tokens, quant, peer });
+  for (const model of command === "profile" ? wanted : []) await profile(gpu, model, { quant, rounds });
   for (const model of command === "all" ? wanted : []) await load(gpu, await folderOf(model), quant);
   if (command === "vision") await vision(gpu);
   else if (command === "formats") await formats(gpu, first);

@@ -90,6 +90,8 @@ interface Step {
   readonly groups: readonly [Extent, Extent, Extent];
   readonly flops: Extent;
   readonly kernel: string;
+  /** Of the kernel and its weight's size, for who measures. */
+  readonly name: string;
 }
 
 /** The other devices of a model, as one of them meets them: one or the other, or none. */
@@ -208,6 +210,7 @@ export class Recording implements Pass {
       groups: one.groups,
       flops: one.flops,
       kernel: one.request.name,
+      name: nameOf(one.request),
     }));
     const [once, steps] = [all.slice(0, this.#once.length), all.slice(this.#once.length)];
     const { gpu, capacity } = this;
@@ -295,8 +298,8 @@ type Last = (encoder: GPUCommandEncoder) => void;
 export interface Apart {
   /** Whether they are of no use any more. */
   over(): boolean;
-  /** Hears of each. */
-  step(work: () => Promise<unknown>): Promise<unknown>;
+  /** Hears of each, with its kernel and the size of its weight. */
+  step(work: () => Promise<unknown>, name: string): Promise<unknown>;
 }
 
 export class Plan {
@@ -372,8 +375,11 @@ export class Plan {
   async runApart({ over, step }: Apart): Promise<void> {
     for (const one of this.#steps) {
       if (over()) return;
-      this.#submit([one], 1, Infinity);
-      await step(() => this.#gpu.device.queue.onSubmittedWorkDone());
+      const work = () => {
+        this.#submit([one], 1, Infinity);
+        return this.#gpu.device.queue.onSubmittedWorkDone();
+      };
+      await step(work, one.name);
     }
   }
 
@@ -409,6 +415,11 @@ export class Plan {
     last?.(encoder);
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
+}
+
+function nameOf({ name, constants }: KernelRequest): string {
+  const { N, K } = constants;
+  return N === undefined || K === undefined ? name : `${name} ${N}×${K}`;
 }
 
 function extent(value: Extent, tokens: number): number {

@@ -7,7 +7,15 @@ import type { Answers } from "./tuning.ts";
 const tables: readonly { adapter: RegExp; answers: Answers }[] = [
   {
     adapter: /^llvmpipe/, // of f32's time q8_0 takes 0.74, the others 0.55 (bench/LOG.md)
-    answers: { "matmul q8_0 *": "bytes", "matmul q4_0 *": "bytes", "matmul q4_k *": "bytes" },
+    answers: {
+      ...{ "matmul q8_0 *": "bytes", "matmul q4_0 *": "bytes", "matmul q4_k *": "bytes" },
+      ...{
+        "matvec q8_0 *": "bytes",
+        "matvec q4_0 *": "bytes",
+        "matvec q4_k *": "bytes",
+        "matvec q6_k *": "bytes",
+      },
+    },
   },
 ];
 

@@ -11,7 +11,7 @@ import {
   type Weight,
   type WeightFormat,
 } from "./tensor.ts";
-import { createTiles, fitsTiles, likesTiles, writeTiles } from "./tiles.ts";
+import { createTiles, fitsTiles, likesTiles, tileLayout, writeTiles } from "./tiles.ts";
 
 const rowGroup = 8;
 
@@ -66,7 +66,7 @@ function sectionShards(
     const count = Math.min(most, rows - i * most);
     const name = `${label}[${firstRow}]`;
     const place = inTiles
-      ? allocated(createTiles(gpu, name, count, rowBytes))
+      ? allocated(createTiles(gpu, name, count, tileLayout(format, K, count)))
       : createBuffer(gpu, name, count * rowBytes);
     return { firstRow, rows: count, format, place };
   });
@@ -85,19 +85,19 @@ export function writeRows(gpu: Gpu, weight: Weight, firstRow: number, bytes: Uin
     if (shard.format !== format)
       throw new Error(`rows ${firstRow} to ${end} are ${format} and ${shard.format}`);
     const part = bytes.subarray((from - firstRow) * rowBytes, (to - firstRow) * rowBytes);
-    writePart(gpu, shard, from - shard.firstRow, part, rowBytes);
+    writePart(gpu, shard, from - shard.firstRow, part, weight.shape[1]);
   }
 }
 
 function writePart(
   gpu: Gpu,
-  { place, format }: Shard,
+  { place, format, rows }: Shard,
   row: number,
   bytes: Uint8Array,
-  rowBytes: number,
+  K: number,
 ): void {
-  if (isTexture(place)) writeTiles(gpu, place, row, bytes, rowBytes, format);
-  else gpu.device.queue.writeBuffer(place, row * rowBytes, bytes as Uint8Array<ArrayBuffer>);
+  if (isTexture(place)) writeTiles(gpu, place, row, bytes, tileLayout(format, K, rows));
+  else gpu.device.queue.writeBuffer(place, row * weightRowBytes(format, K), bytes as Uint8Array<ArrayBuffer>);
 }
 
 function shardOf({ shards, shape }: Weight, row: number): Shard {

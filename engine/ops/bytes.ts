@@ -28,6 +28,19 @@ export function productParts({ format }: Shard): string[] {
   return ["products/pairs", part];
 }
 
+/** The same for a mat-vec: by how many products stay exact before they are cut (shaders/products). */
+const sums: Partial<Record<WeightFormat, string>> = {
+  ...{ q4_0: "halves", q4_1: "halves", q4_k: "halves", q5_0: "halves", q2_k: "halves", q3_k: "halves" },
+  ...{ q5_1: "pieces", q5_k: "pieces", q6_k: "pieces" },
+  q8_0: "each",
+};
+
+/** The parts of matvec_tiles that multiply a shard's codes by bytes of x; undefined where it must not. */
+export function sumParts({ tuning }: Gpu, format: WeightFormat): readonly string[] | undefined {
+  const part = sums[format];
+  return tuning.strict || part === undefined ? undefined : ["products/words", `products/${part}`];
+}
+
 /** Rows in bytes (shaders/quantise_rows.wgsl). */
 export interface Bytes {
   /** [T, K / 4], four codes to a word. */

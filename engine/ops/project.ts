@@ -1,11 +1,11 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
 // tile it (matmul). One token of each of several sequences: mat-vec for several columns, in the order of one. A software
 // adapter has kernels of its own (matvec_lanes, matmul_lanes; matvec_tiles for weights that are kept in tiles).
-import { availableParallelism } from "node:os";
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
 import { dims, expectShape, inTiles, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { fitsBytes, productParts, quantised, type Bytes } from "./bytes.ts";
+import { tileLayout } from "../gpu/tiles.ts";
+import { fitsBytes, productParts, quantised, sumParts, type Bytes } from "./bytes.ts";
 import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import {
@@ -141,7 +141,7 @@ function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"], sh
   const [N] = W.shape;
   const lanes = softwareLanes(pass.gpu);
   if (T > 1 && !pass.batch) return lanes ? matmulLanes(pass, T, W, shard, lanes) : matmul(pass, T, W, shard);
-  if (inTiles(shard)) return matvecTiles(T, shard.rows, norm);
+  if (inTiles(shard)) return matvecTiles(pass, T, W, norm, shard);
   return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, W, norm);
 }
 
@@ -167,18 +167,40 @@ function matvecLanes(T: number, N: number, norm: Source["norm"], LANES: number):
   };
 }
 
-/** As many rows to a workgroup as leave some workgroups for every core: what they share is read once for all of them. */
-function matvecTiles(T: number, rows: number, norm: Source["norm"]): Kernel {
+/** A tile to a workgroup. */
+function matvecTiles(
+  pass: Pass,
+  T: number,
+  W: Weight,
+  norm: Source["norm"],
+  { rows, format }: Shard,
+): Kernel {
   const COLUMNS = T === 1 ? 1 : T === 2 ? 2 : 4;
-  const LOT = 32 * Math.min(8, Math.max(1, Math.floor(rows / 32 / (4 * availableParallelism()))));
+  const LOT = tileLayout(format, W.shape[1], rows).height;
+  const products = inBytes(pass, T, W, format);
   return {
     name: "matvec_tiles",
     parts: ["step", "reduce/subgroup", inputPart(T, norm), T === 1 ? "columns/one" : "columns/several"],
     constants: { LOT, COLUMNS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
-    reading: octetParts,
+    reading: (shard, K) => octetParts(shard, K, products),
     step: true,
     groups: () => [...spread(Math.ceil(rows / LOT)), T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS)],
   };
+}
+
+/** What multiplies a format by x in bytes, where that is possible and known to be faster than in floats. */
+function inBytes(
+  { gpu }: Pass,
+  T: number,
+  W: Weight,
+  format: Shard["format"],
+): readonly string[] | undefined {
+  const products = sumParts(gpu, format);
+  const [N, K] = W.shape;
+  const ways = products ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
+  return gpu.tuning.choose({ kernel: "matvec", format, K, N, T }, ways).name === "bytes"
+    ? products
+    : undefined;
 }
 
 /** How a mat-vec that reads a row by spans gets its input. */

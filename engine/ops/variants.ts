@@ -1,7 +1,7 @@
 // Which variant of a dense kernel suits a row width and a device; those for software adapters are measured (bench/LOG.md).
 import type { Gpu } from "../gpu/adapter.ts";
 import { inTiles, isBlockFormat, type Shard } from "../gpu/tensor.ts";
-import { runQuads } from "../gpu/tiles.ts";
+import { tileLayout } from "../gpu/tiles.ts";
 
 /** How rows of K values are moved: 16 bytes at a time where every piece of 8 is whole. */
 export function rowsPart(K: number): string {
@@ -25,11 +25,19 @@ export function weightParts(shard: Shard, K: number): Reading {
   const [rows, reads] = isBlockFormat(format)
     ? ["rows/planes", "reads/planes"]
     : [rowsPart(K), floatReads(K)];
-  const constants: Reading["constants"] = inTiles(shard) ? { RUN: runQuads(format) } : {};
+  const constants: Reading["constants"] = inTiles(shard) ? tileConstants(shard, K) : {};
   return {
     parts: ["rows/eight", inTiles(shard) ? "reads/tiles" : reads, rows, `weights/${format}`],
     constants,
   };
+}
+
+/** What shaders/reads/tiles.wgsl has to know of gpu/tiles.ts. */
+function tileConstants({ format, rows }: Shard, K: number): Reading["constants"] {
+  const { height, stretches } = tileLayout(format, K, rows);
+  const [first, second, third] = stretches;
+  const constants = { TILE: height, RUN: first.run, SECOND: second.from };
+  return { ...constants, SECOND_RUN: second.run, THIRD: third.from, THIRD_RUN: third.run };
 }
 
 /** Whether blocks of a shard are read 16 bytes at a time, through a second binding of the same buffer. */
@@ -45,10 +53,16 @@ export function spanParts(shard: Shard, K: number): Reading {
   return { parts: [...parts, "rows/span", spans, "inputs/piece"], constants };
 }
 
-/** The same for a kernel that takes eight rows at a time by such spans. */
-export function octetParts(shard: Shard, K: number): Reading {
-  const { parts, constants } = spanParts(shard, K);
-  return { parts: [...parts, isBlockFormat(shard.format) ? "octets/blocks" : "octets/floats"], constants };
+/** The same for a kernel that takes eight rows at a time by such spans; `products`: what multiplies them in bytes. */
+export function octetParts(shard: Shard, K: number, products?: readonly string[]): Reading {
+  if (!isBlockFormat(shard.format)) {
+    const { parts, constants } = spanParts(shard, K);
+    return { parts: [...parts, "octets/floats"], constants };
+  }
+  const { parts, constants } = weightParts(shard, K);
+  const way = products ? [...products, "spans/bytes"] : ["spans/blocks"];
+  const octets = ["octets/factors", products ? "octets/bytes" : "octets/blocks"];
+  return { parts: [...parts, "rows/span", ...way, "inputs/piece", ...octets], constants };
 }
 
 export interface Lanes {

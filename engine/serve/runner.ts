@@ -210,6 +210,13 @@ export class Runner implements TurnTaker {
     for (let slot = 0; slot < this.slots; slot += 1) this.copy({ kind: "clear", slot });
   }
 
+  /** Each dispatch of a token, from its embedding to the draw, by itself and in order; what comes out is of no use. */
+  async decodeApart(apart: Apart): Promise<void> {
+    const { entrance, plan, outputs } = this.#plans.decode[0]!;
+    writeBatch(this.#gpu, entrance, [{ id: 0, position: 0, row: 0, slot: 0 }]);
+    for (const one of [plan, ...(outputs ? [outputs.draw] : [])]) await one.runApart(apart);
+  }
+
   /** Kernels of one decode step of one sequence, in order. */
   get decodeKernels(): readonly string[] {
     return kernelsOf(this.#plans.decode[0]!);

@@ -1,23 +1,4 @@
-// octets/blocks: eight rows of planes. Each lane reads the factors of one row's eight blocks; they are then handed on, so
-// that each has those of its own block in all eight rows.
-alias Octet = Factors;
-
-fn octet(row: u32, chunk: u32, lane: u32) -> Octet {
-  let rows = factors256(row + lane, chunk);
-  var all = Factors();
-  all.first = transposed8(rows.first, lane);
-  if (HALVES) {
-    all.second = transposed8(rows.second, lane);
-  }
-  if (MINIMA) {
-    all.firstPlus = transposed8(rows.firstPlus, lane);
-  }
-  if (MINIMA && HALVES) {
-    all.secondPlus = transposed8(rows.secondPlus, lane);
-  }
-  return all;
-}
-
+// octets/blocks: codes of W as floats times x.   uses octets/factors and spans/blocks
 // Past the row's end it is the last block again, which meets an input of 0.
 fn span_of(row: u32, chunk: u32, lane: u32) -> Span {
   let codes = block32(row, min(chunk * LANES + lane, K / 32u - 1u));
@@ -42,42 +23,4 @@ fn product(w: Span, all: Octet, j: u32, x: Held) -> f32 {
     return of_row(all.first, j) * (sums.x + sums.y) + of_row(all.firstPlus, j) * (x.sums.x + x.sums.y);
   }
   return of_row(all.first, j) * (sums.x + sums.y);
-}
-
-// The second row as the first one, for loops: an index that is not known costs more.
-fn moved_on(all: Octet) -> Octet {
-  return Factors(second(all.first), second(all.second), second(all.firstPlus), second(all.secondPlus));
-}
-
-fn second(v: Eight) -> Eight {
-  return Eight(vec4f(v.lo.yzw, v.hi.x), vec4f(v.hi.yzw, v.lo.x));
-}
-
-fn of_row(values: Eight, j: u32) -> f32 {
-  return select(values.lo, values.hi, j > 3u)[j % 4u];
-}
-
-// Of two values in every lane: lanes whose bit is set get both of their partner's and their own second one, the others
-// both first ones. `bit` is 1, 2 or 4.
-fn swapped(a: f32, b: f32, lane: u32, bit: u32) -> vec2f {
-  let upper = (lane & bit) != 0u;
-  let got = subgroupShuffleXor(select(b, a, upper), bit);
-  return vec2f(select(a, got, upper), select(got, b, upper));
-}
-
-// Value i of lane l becomes value l of lane i.
-fn transposed8(v: Eight, lane: u32) -> Eight {
-  let a = swapped(v.lo.x, v.lo.y, lane, 1u);
-  let b = swapped(v.lo.z, v.lo.w, lane, 1u);
-  let c = swapped(v.hi.x, v.hi.y, lane, 1u);
-  let d = swapped(v.hi.z, v.hi.w, lane, 1u);
-  let e = swapped(a.x, b.x, lane, 2u);
-  let f = swapped(a.y, b.y, lane, 2u);
-  let g = swapped(c.x, d.x, lane, 2u);
-  let h = swapped(c.y, d.y, lane, 2u);
-  let i = swapped(e.x, g.x, lane, 4u);
-  let j = swapped(f.x, h.x, lane, 4u);
-  let k = swapped(e.y, g.y, lane, 4u);
-  let l = swapped(f.y, h.y, lane, 4u);
-  return Eight(vec4f(i.x, j.x, k.x, l.x), vec4f(i.y, j.y, k.y, l.y));
 }

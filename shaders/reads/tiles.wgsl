@@ -1,13 +1,32 @@
-// reads/tiles: W [N, K] in tiles (engine/gpu/tiles.ts), rows of ROW words that are whole quads. A tile is 32 rows in
-// runs of RUN quads of each, so that what a mat-vec reads one after another lies so. In a texture, because llvmpipe
-// reads a texel of 16 bytes in a quarter of the instructions that it takes for 16 bytes of a buffer.
-override RUN: u32;
+// reads/tiles: W [N, K] in tiles (engine/gpu/tiles.ts), rows of ROW words that are whole quads. A tile is TILE rows in runs
+// of some quads of each, so that what a mat-vec reads one after another lies so. In a texture, because llvmpipe reads a
+// texel of 16 bytes in a quarter of the instructions that it takes for 16 bytes of a buffer.
+override TILE: u32;
+override RUN: u32;        // quads of a run
+override SECOND: u32;     // from this quad of a row on they are SECOND_RUN long,
+override SECOND_RUN: u32;
+override THIRD: u32;      // from this one on THIRD_RUN
+override THIRD_RUN: u32;
 
 @group(0) @binding(1) var W: texture_storage_2d<rgba32uint, read>;
 
+// A quad's place among those of its tile's `height`-th part, where runs are `run` long from quad `first` to `end`.
+fn place(row: u32, i: u32, first: u32, end: u32, run: u32) -> u32 {
+  let within = (i - first) % run;
+  let begin = i - within;
+  return TILE * begin + row * min(run, end - begin) + within;
+}
+
 fn quad(row: u32, i: u32) -> vec4u {
-  let run = i - i % RUN;
-  let at = (row - row % 32u) * (ROW / 4u) + 32u * run + (row % 32u) * min(RUN, ROW / 4u - run) + i % RUN;
+  let inside = row % TILE;
+  var at = place(inside, i, 0u, SECOND, RUN);
+  if (SECOND < THIRD) {
+    at = select(at, place(inside, i, SECOND, THIRD, SECOND_RUN), i >= SECOND);
+  }
+  if (THIRD < ROW / 4u) {
+    at = select(at, place(inside, i, THIRD, ROW / 4u, THIRD_RUN), i >= THIRD);
+  }
+  at += (row - inside) * (ROW / 4u);
   return textureLoad(W, vec2u(at % 4096u, at / 4096u));
 }
 

@@ -146,7 +146,7 @@ class SimulatedRunner {
   drew(): void {}
 
   async compile({ step }: Apart): Promise<void> {
-    await step(() => this.#gpu.device.queue.onSubmittedWorkDone());
+    await step(() => this.#gpu.device.queue.onSubmittedWorkDone(), "all");
   }
 
   async warmUp(): Promise<void> {
