@@ -55,3 +55,10 @@ export function poisoned(values: Float32Array, capacity: number, width: number):
   padded.set(values);
   return padded;
 }
+
+/** Root of the mean square of the difference, by that of the values. */
+export function relative(got: Float32Array, want: Float32Array): number {
+  const square = (value: number) => value * value;
+  const error = got.reduce((sum, value, i) => sum + square(value - want[i]!), 0);
+  return Math.sqrt(error / want.reduce((sum, value) => sum + square(value), 0));
+}

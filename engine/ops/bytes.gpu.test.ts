@@ -1,6 +1,6 @@
 // Products in bytes against their twin, x rounded as it is rounded there; and that they are these products, not others.
 import { afterAll, describe, expect, test, vi } from "vitest";
-import { asCard, noise, pack, poisoned, withoutSubgroups } from "../../test-fixtures/dense.ts";
+import { asCard, noise, pack, poisoned, relative, withoutSubgroups } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
@@ -49,13 +49,6 @@ async function run(gpu: Gpu, { T, K, N, format, ending }: Case, x = noise(T * K,
   const all = y as Float32Array;
   expect(all.subarray(T * width).every((value) => value === 0)).toBe(true);
   return { y: all.subarray(0, T * width), want: twin(reference.inBytes(x)), exact: twin(x) };
-}
-
-/** Root of the mean square of the difference, by that of the values. */
-function relative(got: Float32Array, want: Float32Array): number {
-  const square = (value: number) => value * value;
-  const error = got.reduce((sum, value, i) => sum + square(value - want[i]!), 0);
-  return Math.sqrt(error / want.reduce((sum, value) => sum + square(value), 0));
 }
 
 describe.each(guises)("%s", (guise, gpu) => {

@@ -5,17 +5,28 @@ alias Octet = Factors;
 fn octet(row: u32, chunk: u32, lane: u32) -> Octet {
   let rows = factors256(row + lane, chunk);
   var all = Factors();
-  all.first = transposed8(rows.first, lane);
+  all.first = handed_on(rows.first, chunk, lane);
   if (HALVES) {
-    all.second = transposed8(rows.second, lane);
+    all.second = handed_on(rows.second, chunk, lane);
   }
   if (MINIMA) {
-    all.firstPlus = transposed8(rows.firstPlus, lane);
+    all.firstPlus = handed_on(rows.firstPlus, chunk, lane);
   }
   if (MINIMA && HALVES) {
-    all.secondPlus = transposed8(rows.secondPlus, lane);
+    all.secondPlus = handed_on(rows.secondPlus, chunk, lane);
   }
   return all;
+}
+
+// What lies behind a row's last factor may read as no number, which an input of 0 does not make 0.
+fn handed_on(v: Eight, chunk: u32, lane: u32) -> Eight {
+  if (K % 256u == 0u) {
+    return transposed8(v, lane);
+  }
+  let left = K / 32u - 8u * chunk;
+  let lo = select(vec4f(), v.lo, vec4u(0u, 1u, 2u, 3u) < vec4u(left));
+  let hi = select(vec4f(), v.hi, vec4u(4u, 5u, 6u, 7u) < vec4u(left));
+  return transposed8(Eight(lo, hi), lane);
 }
 
 // The second row as the first one, for loops: an index that is not known costs more.

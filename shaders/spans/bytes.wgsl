@@ -4,7 +4,7 @@ struct Held {
   codes: Pairs,
   start: Start,
   d: f32,
-  sums: vec2f, // d · Σ code, of the first and of the second 16 values
+  sums: vec2f, // d · Σ code, of the first and of the second 16 values; or of all 32 in .x, unless HALVES
 }
 
 // Of finite values the order of the bits is that of the magnitudes; what is not finite is larger.
@@ -62,6 +62,7 @@ fn held(t: u32, chunk: u32, lane: u32) -> Held {
     vec4u(word_of(a.hi.x, a.hi.z), word_of(b.hi.x, b.hi.z), word_of(c.hi.x, c.hi.z), word_of(e.hi.x, e.hi.z)),
     vec4u(word_of(a.hi.y, a.hi.w), word_of(b.hi.y, b.hi.w), word_of(c.hi.y, c.hi.w), word_of(e.hi.y, e.hi.w)),
   );
-  let sums = d * vec2f(f32(sum_of(a) + sum_of(b)), f32(sum_of(c) + sum_of(e)));
+  let halves = vec2i(sum_of(a) + sum_of(b), sum_of(c) + sum_of(e));
+  let sums = d * vec2f(select(vec2i(halves.x + halves.y, 0), halves, HALVES));
   return Held(codes, start_of(codes), d, sums);
 }
