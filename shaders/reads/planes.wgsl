@@ -14,3 +14,16 @@ fn words2(row: u32, i: u32) -> vec2u {
 fn quad(row: u32, i: u32) -> vec4u {
   return quads[row * (ROW / 4u) + i];
 }
+
+// The same of the plane of low bits, and of those of scales, for reads that gain by knowing which it is.
+fn low_quad(row: u32, i: u32) -> vec4u {
+  return quad(row, i);
+}
+
+fn scale_quad(row: u32, i: u32) -> vec4u {
+  return quad(row, i);
+}
+
+fn scale_word(row: u32, i: u32) -> u32 {
+  return word(row, i);
+}

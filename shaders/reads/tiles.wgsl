@@ -14,7 +14,16 @@ override THIRD_RUN: u32;
 fn place(row: u32, i: u32, first: u32, end: u32, run: u32) -> u32 {
   let within = (i - first) % run;
   let begin = i - within;
-  return TILE * begin + row * min(run, end - begin) + within;
+  let width = select(min(run, end - begin), run, (end - first) % run == 0u);
+  return TILE * begin + row * width + within;
+}
+
+fn texel(at: u32) -> vec4u {
+  return textureLoad(W, vec2u(at % 4096u, at / 4096u));
+}
+
+fn tile(row: u32) -> u32 {
+  return (row - row % TILE) * (ROW / 4u);
 }
 
 fn quad(row: u32, i: u32) -> vec4u {
@@ -26,8 +35,20 @@ fn quad(row: u32, i: u32) -> vec4u {
   if (THIRD < ROW / 4u) {
     at = select(at, place(inside, i, THIRD, ROW / 4u, THIRD_RUN), i >= THIRD);
   }
-  at += (row - inside) * (ROW / 4u);
-  return textureLoad(W, vec2u(at % 4096u, at / 4096u));
+  return texel(tile(row) + at);
+}
+
+// A quad before SECOND, and one from THIRD on.
+fn low_quad(row: u32, i: u32) -> vec4u {
+  return texel(tile(row) + place(row % TILE, i, 0u, SECOND, RUN));
+}
+
+fn scale_quad(row: u32, i: u32) -> vec4u {
+  return texel(tile(row) + place(row % TILE, i, THIRD, ROW / 4u, THIRD_RUN));
+}
+
+fn scale_word(row: u32, i: u32) -> u32 {
+  return scale_quad(row, i / 4u)[i % 4u];
 }
 
 fn word(row: u32, i: u32) -> u32 {

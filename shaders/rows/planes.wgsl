@@ -58,22 +58,22 @@ fn valuesOf(codes: Codes, scale: f32, plus: f32) -> Eight {
 
 // The f16 at index i of a plane.
 fn half(row: u32, at: u32, i: u32) -> f32 {
-  let both = unpack2x16float(word(row, at + i / 2u));
+  let both = unpack2x16float(scale_word(row, at + i / 2u));
   return select(both.x, both.y, i % 2u == 1u);
 }
 
 // The f16 pair at index i of a plane.
 fn halves(row: u32, at: u32, i: u32) -> vec2f {
-  return unpack2x16float(word(row, at + i));
+  return unpack2x16float(scale_word(row, at + i));
 }
 
 // The byte at index i of a plane, and the same as two's complement.
 fn byte(row: u32, at: u32, i: u32) -> u32 {
-  return extractBits(word(row, at + i / 4u), 8u * (i % 4u), 8u);
+  return extractBits(scale_word(row, at + i / 4u), 8u * (i % 4u), 8u);
 }
 
 fn signedByte(row: u32, at: u32, i: u32) -> f32 {
-  return f32(extractBits(bitcast<i32>(word(row, at + i / 4u)), 8u * (i % 4u), 8u));
+  return f32(extractBits(bitcast<i32>(scale_word(row, at + i / 4u)), 8u * (i % 4u), 8u));
 }
 
 // A block of 32 values. Its codes are signed bytes, four to a word: of piece i the words lo[i] and hi[i].
@@ -87,8 +87,8 @@ struct Coded {
 
 // Of a plane of signed bytes, from quad `at` on.
 fn bytes32(row: u32, at: u32, scale: f32) -> Coded {
-  let first = quad(row, at);
-  let second = quad(row, at + 1u);
+  let first = low_quad(row, at);
+  let second = low_quad(row, at + 1u);
   let lo = vec4u(first.x, first.z, second.x, second.z);
   let hi = vec4u(first.y, first.w, second.y, second.w);
   return Coded(lo, hi, vec2f(scale), vec2f());
@@ -96,7 +96,7 @@ fn bytes32(row: u32, at: u32, scale: f32) -> Coded {
 
 // Of a plane of four-bit codes, and what each has above them: the two bits of high.lo[i] and high.hi[i], or one of them.
 fn nibbles32(row: u32, at: u32, high: Bits32, scale: vec2f, plus: vec2f) -> Coded {
-  let words = quad(row, at);
+  let words = low_quad(row, at);
   let lo = (words & vec4u(0x0f0f0f0fu)) | (high.lo << vec4u(4u));
   let hi = ((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu)) | (high.hi << vec4u(4u));
   return Coded(lo, hi, scale, plus);
@@ -123,17 +123,17 @@ fn pairs32(row: u32, at: u32) -> Bits32 {
 
 // The pair of bytes at index i of a plane.
 fn bytePair(row: u32, at: u32, i: u32) -> u32 {
-  return extractBits(word(row, at + i / 2u), 16u * (i % 2u), 16u);
+  return extractBits(scale_word(row, at + i / 2u), 16u * (i % 2u), 16u);
 }
 
 // Words at … at + 3 of a row, whether or not they are a quad.
 fn four(row: u32, at: u32) -> vec4u {
   let last = ROW / 4u - 1u;
-  let a = quad(row, min(at / 4u, last));
+  let a = scale_quad(row, min(at / 4u, last));
   if (at % 4u == 0u) {
     return a;
   }
-  let b = quad(row, min(at / 4u + 1u, last));
+  let b = scale_quad(row, min(at / 4u + 1u, last));
   let odd = select(vec4u(a.yzw, b.x), vec4u(a.w, b.xyz), at % 4u == 3u);
   return select(odd, vec4u(a.zw, b.xy), at % 4u == 2u);
 }

@@ -7,7 +7,7 @@ const ZERO = 0.0;
 
 fn weight8(row: u32, piece: u32) -> Eight {
   let scales = K / 8u;
-  let both = extractBits(word(row, scales + piece / 8u), 4u * (piece & 4u), 16u);
+  let both = extractBits(scale_word(row, scales + piece / 8u), 4u * (piece & 4u), 16u);
   let dm = halves(row, scales + K / 64u, piece / 32u);
   return valuesOf(nibbles(row, 0u, piece), dm.x * f32(both & 255u), -dm.y * f32(both >> 8u));
 }

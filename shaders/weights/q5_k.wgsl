@@ -8,7 +8,7 @@ const ZERO = 0.0;
 fn weight8(row: u32, piece: u32) -> Eight {
   let high = K / 8u;
   let scales = high + K / 32u;
-  let both = extractBits(word(row, scales + piece / 8u), 4u * (piece & 4u), 16u);
+  let both = extractBits(scale_word(row, scales + piece / 8u), 4u * (piece & 4u), 16u);
   let dm = halves(row, scales + K / 64u, piece / 32u);
   return valuesOf(joined(nibbles(row, 0u, piece), bits(row, high, piece), 4u), dm.x * f32(both & 255u), -dm.y * f32(both >> 8u));
 }
