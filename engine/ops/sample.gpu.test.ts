@@ -268,14 +268,14 @@ describe.each(guises(device))("%s", (_, gpu) => {
 
   test("log-probabilities of the token and of the likeliest, ties and impossible ones among them", async () => {
     const random = generator(31);
-    for (const V of [70, 4099]) {
+    for (const V of [70, 4099, 50_021]) {
       const rig = await rigOf(gpu, V);
       const wants = [20, 0, 7, 1, undefined];
       const starts = wants.map((candidates) => startOf({ logitBias: { 4: 90 }, seed: 9 }, { candidates }));
       starts.forEach((start, t) => rig.start(t, start));
       const rows = starts.map((_, t) =>
         Float32Array.from({ length: V }, (_, i) =>
-          t === 0 && i > 12 ? -Infinity : Math.round(9 * random()),
+          t === 0 && i > 12 ? -Infinity : t === 2 ? 9 * random() : Math.round(9 * random()),
         ),
       );
       const drawn = await rig.draw(rows, starts);

@@ -36,6 +36,7 @@ fn tellProbabilities(row: Row, id: u32, count: u32, lane: u32) {
       }
     }
     strike(row, best, lane);
+    workgroupBarrier(); // bestOfLanes uses its memory again
   }
 }
 
