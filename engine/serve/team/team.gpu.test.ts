@@ -126,7 +126,7 @@ async function answers(model: Model): Promise<Answer[]> {
   const all = settings.map(async ([, options, more]) => {
     const request = { messages: known.messages, templateArguments: { enable_thinking: false }, ...more };
     const answer: Answer = { text: "", logprobs: [] };
-    for await (const event of model.chat({ ...request, options: { ...options, maxTokens: 24 } }, never))
+    for await (const event of model.chat({ ...request, options: { ...options, maxTokens: 16 } }, never))
       if (event.type === "content") {
         answer.text += event.text;
         answer.logprobs.push(...event.logprobs);
