@@ -247,6 +247,16 @@ test("when the neuron knows better that there is no room, models go until it fit
   expect(await samples(gateway, "cortex_load_failures_total")).toEqual({}); // it was loaded in the end
 });
 
+test("but before anything goes, another neuron is asked that seems to have the room", async () => {
+  const [a, b] = [await openKeeper(300, { x: 60 }, "x"), await openKeeper(100, { m: 60 })];
+  a.refusals.set("m", { status: 422, code: "out_of_memory" }); // held to less than its device has
+  const gateway = await open({ a, b }, ["x", "m"]);
+  const answer = await post(gateway, ask("m"));
+  expect([answer.status, answer.headers.get("x-cortex-neuron")]).toEqual([200, "b"]);
+  expect([a.told, b.told]).toEqual([["load m"], ["load m"]]);
+  expect(await samples(gateway, "cortex_evictions_total")).toEqual({});
+});
+
 test("and as many at once as the neuron says that it lacks", async () => {
   const a = await openKeeper(100, { x: 40, y: 40, m: 90 }, "x", "y");
   a.refusals.set("m", {

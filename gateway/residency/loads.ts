@@ -42,6 +42,12 @@ interface Load {
   done: Promise<void>;
 }
 
+interface Task {
+  wanted: Wanted;
+  /** Another neuron may take it, and nothing would have to go there. */
+  isRoomElsewhere: () => boolean;
+}
+
 /** Neurons that are tried for one load. */
 const mostNeurons = 2;
 /** A look at the whole fleet before a place is chosen; one that hangs is not waited for. */
@@ -188,7 +194,11 @@ export class Loads {
       load.neuron = placement.neuron;
       tried.add(placement.neuron);
       try {
-        return await this.loadOn(load, placement.neuron, wanted, signal);
+        const isRoomElsewhere = () => {
+          const other = place(fleet.neurons, wanted, this.termsFor(load, neuron), tried);
+          return round + 1 < mostNeurons && other.kind === "place" && other.evict.length === 0;
+        };
+        return await this.loadOn(load, placement.neuron, { wanted, isRoomElsewhere }, signal);
       } catch (error) {
         if (!(error instanceof ControlError) || error.code === "timeout") throw error;
         failure = error;
@@ -203,7 +213,7 @@ export class Loads {
     throw failure;
   }
 
-  private async loadOn(load: Load, neuron: string, wanted: Wanted, signal: AbortSignal): Promise<void> {
+  private async loadOn(load: Load, neuron: string, task: Task, signal: AbortSignal): Promise<void> {
     const { fleet, leases, poller } = this.means;
     load.phase = "waiting";
     const turn = await leases.turn(turnKey(neuron), signal);
@@ -212,7 +222,7 @@ export class Loads {
       await poller.refresh(neuron);
       if (this.isThere(load)) return;
       // Afterwards it is neither loading any more nor, to those who come next, a load of somebody else's.
-      await this.makeRoomAndLoad(load, neuron, wanted, signal).finally(() => poller.refresh(neuron));
+      await this.makeRoomAndLoad(load, neuron, task, signal).finally(() => poller.refresh(neuron));
       const limit = AbortSignal.any([signal, AbortSignal.timeout(routableMs)]);
       poller.nudge(neuron);
       const isLost = () => hasLost(fleet.neuron(neuron), load.model);
@@ -227,7 +237,7 @@ export class Loads {
   private async makeRoomAndLoad(
     load: Load,
     neuron: string,
-    wanted: Wanted,
+    { wanted, isRoomElsewhere }: Task,
     signal: AbortSignal,
   ): Promise<void> {
     const { fleet } = this.means;
@@ -245,6 +255,7 @@ export class Loads {
         return await this.order(load, neuron, placement.devices, signal);
       } catch (error) {
         if (!(error instanceof ControlError) || error.code !== "out_of_memory") throw error;
+        if (isRoomElsewhere()) throw error;
         const going = this.inTheWay(load, neuron, wanted, error);
         for (const { id } of going) await clear(id);
       }
