@@ -1,5 +1,7 @@
 // formats: what each block type costs a model, and what it saves. The mean log-probability of fixed answers, which the
-// model gave itself in bf16, and how far all its probabilities have moved (Kullback-Leibler, nats a token).
+// model gave itself in bf16, and how far all its probabilities have moved (Kullback-Leibler, nats a token), with products in
+// floats and, of the types that have them, in bytes, whose divergence is from the same type in floats. As when it serves
+// the prompt is one run, the answer a run a token.
 //   npm run bench -- formats [FOLDER] [--adapter NAME]     FOLDER: a model with golden/cases.json beside it, as demo
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +9,7 @@ import { blockTypes } from "../engine/formats/blocks/format.ts";
 import { openCheckpoint } from "../engine/formats/checkpoint.ts";
 import { openConverter } from "../engine/formats/quantise/pool.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
+import { Tuning } from "../engine/gpu/tuning.ts";
 import { parseConfig } from "../engine/models/config.ts";
 import { Loader } from "../engine/models/loader.ts";
 import { architectures } from "../engine/models/registry.ts";
@@ -32,23 +35,44 @@ const demoFolder = join(packageRoot, "test-fixtures", "demo-model", "model");
 /** Prints the table and the line for bench/results. */
 export async function formats(gpu: Gpu, folder = demoFolder): Promise<void> {
   const texts = textsOf(folder);
-  const exact = await measure(gpu, folder, undefined, texts);
+  const inFloats: Gpu = { ...gpu, tuning: new Tuning({ strict: true }) };
+  const inBytes: Gpu = { ...gpu, tuning: Tuning.only("bytes") };
+  const exact = await measure(inFloats, folder, undefined, texts);
   const ids = texts.flatMap(({ answer }) => answer);
-  const rows = [{ format: "as stored", ...row(exact, exact, ids) }];
+  const rows: Row[] = [{ format: "as stored", ...row(exact, exact, ids), bytes: undefined }];
   for (const type of blockTypes) {
     const format = type.toLowerCase();
-    rows.push({ format, ...row(await measure(gpu, folder, format, texts), exact, ids) });
+    const floats = await measure(inFloats, folder, format, texts);
+    const bytes = row(await measure(inBytes, folder, format, texts), floats, ids);
+    rows.push({ format, ...row(floats, exact, ids), bytes });
   }
+  print(rows);
+  const about = { folder, tokens: ids.length, rows };
+  console.log(JSON.stringify({ bench: "formats", commit: commit(), device: gpu.report.name, ...about }));
+}
+
+interface Figures {
+  weightBytes: number;
+  meanLogprob: number;
+  divergence: number;
+}
+
+interface Row extends Figures {
+  format: string;
+  bytes: Figures | undefined;
+}
+
+function print(rows: readonly Row[]): void {
   console.table(
-    rows.map(({ format, weightBytes, meanLogprob, divergence }) => ({
+    rows.map(({ format, weightBytes, meanLogprob, divergence, bytes }) => ({
       format,
       "MB of weights": (weightBytes / 1e6).toFixed(2),
       "mean log-probability": meanLogprob.toFixed(5),
       "divergence, nats a token": divergence.toExponential(1),
+      "mean log-probability in bytes": bytes?.meanLogprob.toFixed(5) ?? "",
+      "divergence by bytes": bytes?.divergence.toExponential(1) ?? "",
     })),
   );
-  const about = { folder, tokens: ids.length, rows };
-  console.log(JSON.stringify({ bench: "formats", commit: commit(), device: gpu.report.name, ...about }));
 }
 
 function textsOf(folder: string): Text[] {
@@ -60,7 +84,7 @@ function textsOf(folder: string): Text[] {
   return spoken.map(({ prompt_ids, output_ids }) => ({ prompt: prompt_ids, answer: output_ids }));
 }
 
-function row({ logprobs, weightBytes }: Measured, exact: Measured, ids: readonly number[]) {
+function row({ logprobs, weightBytes }: Measured, exact: Measured, ids: readonly number[]): Figures {
   const meanLogprob = ids.reduce((sum, id, i) => sum + logprobs[i]![id]!, 0) / ids.length;
   const each = exact.logprobs.map((p, i) =>
     p.reduce((sum, lp, id) => sum + Math.exp(lp) * (lp - logprobs[i]![id]!), 0),
@@ -84,10 +108,11 @@ async function measure(
   const logprobs: Float32Array[] = [];
   for (const { prompt, answer } of texts) {
     tracer.reset();
-    const logits = (await tracer.feed([...prompt, ...answer])).get("logits")!;
-    for (let i = prompt.length - 1; i < prompt.length + answer.length - 1; i++) {
-      logprobs.push(logSoftmax(logits.subarray(i * config.vocab, (i + 1) * config.vocab)));
-    }
+    const read = (await tracer.feed(prompt)).get("logits")!;
+    logprobs.push(logSoftmax(read.slice(-config.vocab)));
+    const spoken = (await tracer.feed(answer.slice(0, -1), 1)).get("logits")!;
+    for (let at = 0; at < spoken.length; at += config.vocab)
+      logprobs.push(logSoftmax(spoken.subarray(at, at + config.vocab)));
   }
   const { bytes: weightBytes } = loader;
   tracer.destroy();
