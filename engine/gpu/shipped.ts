@@ -2,21 +2,17 @@
 // again. An answer for `*` is for all shapes of a format. Hardware has none yet: its guesses stand until the first load
 // measures.
 import type { DeviceReport } from "./report.ts";
+import { isBlockFormat, weightFormats } from "./tensor.ts";
 import type { Answers } from "./tuning.ts";
 
+/** Of f32's time a prompt takes 0.55 to 0.74 in bytes, a token 0.65 to 0.8 (bench/LOG.md). */
+const llvmpipe: Answers = Object.fromEntries([
+  ...["q8_0", "q4_0", "q4_1", "q4_k"].map((format) => [`matmul ${format} *`, "bytes"]),
+  ...weightFormats.filter(isBlockFormat).map((format) => [`matvec ${format} *`, "bytes"]),
+]);
+
 const tables: readonly { adapter: RegExp; answers: Answers }[] = [
-  {
-    adapter: /^llvmpipe/, // of f32's time q8_0 takes 0.74, the others 0.55 (bench/LOG.md)
-    answers: {
-      ...{ "matmul q8_0 *": "bytes", "matmul q4_0 *": "bytes", "matmul q4_k *": "bytes" },
-      ...{
-        "matvec q8_0 *": "bytes",
-        "matvec q4_0 *": "bytes",
-        "matvec q4_k *": "bytes",
-        "matvec q6_k *": "bytes",
-      },
-    },
-  },
+  { adapter: /^llvmpipe/, answers: llvmpipe },
 ];
 
 export function shippedFor({ name, driver }: Pick<DeviceReport, "name" | "driver">): Answers {
