@@ -3,7 +3,7 @@
 // are ours; it sees the Vulkan drivers that we chose.
 import { fork, type ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { extname, join } from "node:path";
+import { extname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { packageRoot } from "../../engine/root.ts";
 
@@ -40,7 +40,11 @@ export async function openPeer(opening: Opening): Promise<Peer> {
     throw new Error(`no peer "${peer}"; there are ${peerNames.join(", ")}`);
   assertInstalled(peer);
   const host = fileURLToPath(new URL(`./host${extname(import.meta.url)}`, import.meta.url));
-  const child = fork(host, [JSON.stringify(opening)], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const told = JSON.stringify({ ...opening, folder: resolve(opening.folder) });
+  const child = fork(host, [told], {
+    cwd: peerFolder, // some leave reports where they run
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   const opened = await answerOf(child);
   if (!("name" in opened)) throw new Error(`${peer} answered out of turn`);
   return {
