@@ -1,5 +1,5 @@
-// node-llama-cpp: llama.cpp on the CPU, or on its Vulkan backend (NEURON_BENCH_LLAMA_GPU=vulkan; a software adapter also
-// wants GGML_VK_VISIBLE_DEVICES=0). It reads a GGUF file of the same shape, written beside our checkpoint once, with the
+// node-llama-cpp: llama.cpp on the CPU, or on its Vulkan backend (NEURON_BENCH_LLAMA_GPU=vulkan), the first adapter of which
+// it is told to take: of itself it takes no software adapter, and computes on the CPU without a word. It reads a GGUF file of the same shape, written beside our checkpoint once, with the
 // demo model's words in it: speed does not depend on them.
 import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -19,6 +19,7 @@ interface NodeLlamaCpp {
   LlamaLogLevel: { error: string };
   getLlama(options: object): Promise<{
     gpu: string | false;
+    getGpuDeviceNames(): Promise<string[]>;
     loadModel(options: object): Promise<{
       createContext(options: object): Promise<{ getSequence(): Sequence }>;
       dispose(): Promise<void>;
@@ -31,9 +32,12 @@ export async function openLlamaCpp(folder: string, quant: string | undefined): P
   const { getLlama, LlamaLogLevel } = (await importPeer("node-llama-cpp")) as NodeLlamaCpp;
   const modelPath = await ggufOf(folder, quant);
   const gpu = process.env["NEURON_BENCH_LLAMA_GPU"] ?? false;
+  if (gpu) process.env["GGML_VK_VISIBLE_DEVICES"] ??= "0";
   // Left alone it takes four threads or more, which wait by spinning: on fewer cores that is slower many times.
   const threads = availableParallelism();
   const llama = await getLlama({ gpu, build: "never", logLevel: LlamaLogLevel.error, maxThreads: threads });
+  const names = gpu ? await llama.getGpuDeviceNames() : [];
+  if (gpu && names.length === 0) throw new Error(`llama.cpp finds no adapter for ${gpu}`);
   const model = await llama.loadModel({ modelPath, gpuLayers: gpu ? "max" : 0 });
   const context = await model.createContext({ contextSize: 1024, batchSize: 512, threads });
   const sequence = context.getSequence();
