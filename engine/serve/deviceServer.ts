@@ -60,7 +60,9 @@ export async function serveDevice(
   await Promise.race([server.stopped(), sleep(stopLimitMs)]);
   await opened.settled();
   post({ type: "closed" });
-  port.close();
+  // What the last results wake up, a load perhaps, must not call Dawn while the main thread terminates this one: an
+  // exception that Dawn cannot throw any more takes the process along.
+  machine.end();
 }
 
 /** A thread without a device has nothing to do but to hear that it is to end. */

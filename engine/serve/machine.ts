@@ -13,6 +13,8 @@ export interface Machine {
   onCrash(hear: (error: Error) => void): void;
   /** Throws an exception that nobody catches. */
   crash(error: Error): void;
+  /** Ends this thread at once: what waits to go on in it does not. */
+  end(): void;
   converter(): Converter;
   building: Building;
 }
@@ -36,6 +38,9 @@ export const realMachine: Machine = {
     setImmediate(() => {
       throw error;
     });
+  },
+  end() {
+    process.exit();
   },
   converter: openConverter,
   building: realBuilding,

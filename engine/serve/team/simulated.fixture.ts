@@ -78,6 +78,7 @@ function machineIn(world: World): Machine {
     },
     onCrash: (hear) => (crashed = hear),
     crash: (error) => void setImmediate(() => crashed(error)),
+    end: () => undefined,
     converter: () => serialConverter,
     building: buildingIn(world),
   };
