@@ -257,6 +257,15 @@ test("but before anything goes, another neuron is asked that seems to have the r
   expect(await samples(gateway, "cortex_evictions_total")).toEqual({});
 });
 
+test("and where that has none either, models go on the first one after all", async () => {
+  const [a, b] = [await openKeeper(100, { x: 60, m: 60 }, "x"), await openKeeper(8, { m: 60 })];
+  const gateway = await open({ a, b }, ["x", "m"]); // nobody knows what m takes
+  await post(gateway, ask("x"));
+  const answer = await post(gateway, ask("m"));
+  expect([answer.status, answer.headers.get("x-cortex-neuron")]).toEqual([200, "a"]);
+  expect(a.told.slice(-3)).toEqual(["load m", "unload x", "load m"]);
+});
+
 test("and as many at once as the neuron says that it lacks", async () => {
   const a = await openKeeper(100, { x: 40, y: 40, m: 90 }, "x", "y");
   a.refusals.set("m", {

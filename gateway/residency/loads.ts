@@ -188,29 +188,36 @@ export class Loads {
     const wanted = neuron === undefined ? usual : { ...usual, pinnedOn: [neuron] };
     const tried = new Set<string>(except);
     let failure: unknown;
-    for (let round = 0; round < mostNeurons; round++) {
+    const spared: string[] = []; // whose models were to stay, as long as another neuron may have the room
+    for (let round = 0; ; round++) {
       const placement = place(fleet.neurons, wanted, this.termsFor(load, neuron), tried);
-      if (placement.kind !== "place") throw failure ?? refusal(placement.kind, load.model);
-      load.neuron = placement.neuron;
-      tried.add(placement.neuron);
+      const isNew = round < mostNeurons && placement.kind === "place";
+      const target = isNew ? placement.neuron : spared.shift();
+      if (target === undefined) {
+        if (failure !== undefined || placement.kind === "place") throw failure;
+        throw refusal(placement.kind, load.model);
+      }
+      load.neuron = target;
+      tried.add(target);
       try {
         const isRoomElsewhere = () => {
           const other = place(fleet.neurons, wanted, this.termsFor(load, neuron), tried);
-          return round + 1 < mostNeurons && other.kind === "place" && other.evict.length === 0;
+          const is = round + 1 < mostNeurons && other.kind === "place" && other.evict.length === 0;
+          if (is) spared.push(target);
+          return is;
         };
-        return await this.loadOn(load, placement.neuron, { wanted, isRoomElsewhere }, signal);
+        return await this.loadOn(load, target, { wanted, isRoomElsewhere }, signal);
       } catch (error) {
         if (!(error instanceof ControlError) || error.code === "timeout") throw error;
         failure = error;
-        if (error.code === "model_not_found") fleet.forget(placement.neuron, load.model);
+        if (error.code === "model_not_found") fleet.forget(target, load.model);
         log.warn("load failed on a neuron", {
           model: load.model,
-          neuron: placement.neuron,
+          neuron: target,
           code: error.code,
         });
       }
     }
-    throw failure;
   }
 
   private async loadOn(load: Load, neuron: string, task: Task, signal: AbortSignal): Promise<void> {

@@ -48,6 +48,15 @@ function refusal(failure: Failure, { statusCode, headers }: Answer): NeuronRefus
   return new NeuronRefusal(status, code, Buffer.from(JSON.stringify(openAiError(failure))), retryAfter);
 }
 
+/** Of a server that has a way, but not for this prompt or not now. */
+export class CountRefused extends Error {
+  constructor(status: number) {
+    super(`The server with this model did not count the tokens of this prompt (status ${status}).`);
+  }
+}
+
+const knowsNoSuchPath: readonly number[] = [404, 405, 501];
+
 /** Asks a server how many tokens the prompt of a chat completion has, in whichever way it knows; undefined if in none. */
 export async function countTokens(
   post: (path: string, body: object) => Promise<Answer>,
@@ -56,6 +65,7 @@ export async function countTokens(
   const ask = async (path: string, body: object) => {
     const { statusCode, body: bytes } = await post(path, body);
     const said = parse(Buffer.from(await text(bytes)));
+    if (statusCode !== 200 && !knowsNoSuchPath.includes(statusCode)) throw new CountRefused(statusCode);
     return (statusCode === 200 ? said : undefined) as Record<string, unknown> | undefined;
   };
   const told = await ask("/v1/chat/completions/input_tokens", chat);

@@ -22,7 +22,8 @@ export function serverRequest(
   return {
     headers: { ...Object.fromEntries(passed), ...keyHeaders(server) },
     body: Object.keys(edits).length > 0 ? setFields(text, edits) : body,
-    wantsLength: asked.stream === true && isOurs(asked.stream_options),
+    wantsLength:
+      asked.stream === true && isOurs(asked.stream_options) && asked.stream_options.prompt_usage === true,
   };
 }
 
@@ -35,7 +36,7 @@ function editsOf(body: Record<string, unknown>, name: string | undefined): Recor
   };
 }
 
-function isOurs(options: unknown): options is object {
+function isOurs(options: unknown): options is { prompt_usage: unknown } {
   return typeof options === "object" && options !== null && "prompt_usage" in options;
 }
 

@@ -2,6 +2,7 @@
 // Anthropic's dialect read it there. A server of another make is asked beside the request itself, in whichever way it
 // knows; where it is slower than the answer, or knows none, the length comes with the end.
 
+import { Stop } from "../wire/stop.ts";
 import type { Server } from "./server.ts";
 
 export interface PromptLength {
@@ -9,18 +10,42 @@ export interface PromptLength {
   tokens: number | undefined;
 }
 
-/** One that knows no way is left alone for a while: it may write each such request into its log. */
+/** One that knows no way, or does not answer, is left alone for a while: it may write each such request into its log. */
 const askAgainMs = 600_000;
+const countLimitMs = 10_000;
 const leftAloneUntil = new WeakMap<Server, number>();
 
-/** Nobody waits for `count`. */
-export function promptLength(server: Server, count: () => Promise<number | undefined>): PromptLength {
+/**
+ * Nobody waits for `count`, which ends with the client's request, and after a while by itself: undefined means that the
+ * server knows no way, while what it throws tells nothing of the next prompt.
+ */
+export function promptLength(
+  server: Server,
+  request: Stop,
+  count: (stop: Stop) => Promise<number | undefined>,
+): PromptLength {
   const length: PromptLength = { tokens: undefined };
   if (performance.now() < (leftAloneUntil.get(server) ?? 0)) return length;
   const learn = (tokens: number | undefined) => {
     length.tokens = tokens;
     if (tokens === undefined) leftAloneUntil.set(server, performance.now() + askAgainMs);
   };
-  void count().then(learn, () => undefined); // where it cannot be reached, the request itself says so
+  const stop = new Stop();
+  const end = () => {
+    stop.abort(new Error("the request that the count was for has ended"));
+  };
+  request.onAbort(end);
+  const timer = setTimeout(() => {
+    learn(undefined);
+    stop.abort(new Error(`no count within ${countLimitMs} ms`));
+  }, countLimitMs);
+  timer.unref();
+  // Where it cannot be reached, the request itself says so.
+  void count(stop)
+    .then(learn, () => undefined)
+    .finally(() => {
+      clearTimeout(timer);
+      request.off(end);
+    });
   return length;
 }

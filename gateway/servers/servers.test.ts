@@ -155,6 +155,28 @@ test("a server that cannot say how long a prompt is is not asked each time", asy
   expect(server.asked.map(({ path }) => path)).toContain("/tokenize");
 });
 
+test("but one that only would not count this prompt is asked for the next", async () => {
+  const { server, gateway } = await open({
+    [chatRoute]: ollama,
+    "POST /v1/chat/completions/input_tokens": (_, r) =>
+      answerJson(r, 400, { error: { message: "too long" } }),
+  });
+  const message = () => post(gateway, { ...chat, max_tokens: 9, stream: true }, { path: "/v1/messages" });
+  const counts = () => server.asked.filter(({ path }) => path.endsWith("/input_tokens")).length;
+  await (await message()).text();
+  await until(() => counts() === 1);
+  await (await message()).text();
+  await until(() => counts() === 2);
+  expect(server.asked.map(({ path }) => path)).not.toContain("/tokenize");
+});
+
+test("who does not ask for the prompt's length costs the server no count", async () => {
+  const { server, gateway } = await open({ [chatRoute]: ollama });
+  const stream_options = { include_usage: true, prompt_usage: false };
+  await (await post(gateway, { ...chat, model: "demo", stream: true, stream_options })).text();
+  expect(server.asked.map(({ path }) => path)).toEqual(["/v1/chat/completions"]);
+});
+
 test("a stream of Ollama's is whole for a chat, and its usage is metered", async () => {
   const { gateway } = await open({ [chatRoute]: ollama });
   const text = await (await post(gateway, { ...chat, model: "demo", stream: true })).text();

@@ -33,7 +33,7 @@ function flowOf(exchange: Exchange, ended: boolean): Flow {
   return {
     requests: ended ? 1 : 0,
     errors: errorCode === undefined ? 0 : 1,
-    tokens: seen?.usage?.completionTokens ?? seen?.deltas ?? 0,
+    tokens: seen?.usage?.completionTokens || seen?.deltas || 0, // usage begins with 0
     first_tokens: spoke === undefined ? 0 : 1,
     first_token_secs: spoke === undefined ? 0 : (spoke - startedAt) / 1000,
   };
