@@ -53,7 +53,7 @@ test.each([
   ["f32", 8, [1500, 700]], // more than one of the texture's rows
 ] as const)("%s, rows of %i", (format: WeightFormat, K, portions) => {
   const count = portions.reduce((sum, rows) => sum + rows, 0);
-  const layout = tileLayout(format, K, count);
+  const layout = tileLayout(format, K, count, 2);
   const { rowBytes } = layout;
   const rows = Uint8Array.from({ length: count * rowBytes }, (_, i) => (i * 131 + (i >> 9)) & 255);
   const { gpu, bytes } = fake();
@@ -70,7 +70,7 @@ test.each([
 });
 
 test("a tile is its rows' first runs, then their second ones", () => {
-  const layout = tileLayout("bf16", 512, 32); // two runs
+  const layout = tileLayout("bf16", 512, 32, 2); // two runs
   const { rowBytes } = layout;
   const rows = Uint8Array.from({ length: 32 * rowBytes }, (_, i) => (i % rowBytes < rowBytes / 2 ? 1 : 2));
   const held = tiled(rows, layout);
@@ -79,7 +79,7 @@ test("a tile is its rows' first runs, then their second ones", () => {
 });
 
 test("every plane has runs of its own: low bits, high bits, scales", () => {
-  const { stretches, rowBytes } = tileLayout("q6_k", 1024, 1024);
+  const { stretches, rowBytes } = tileLayout("q6_k", 1024, 1024, 2);
   expect(stretches.map(({ from, end, run }) => [from, end, run])).toEqual([
     [0, 32, 8],
     [32, 48, 4],

@@ -15,6 +15,8 @@ const heights = [512, 256, 128, 64] as const;
 const leastHeight = 32;
 /** Tiles that every core has at least, where there are enough rows. */
 const tilesPerCore = 2;
+/** Asked once: a process may be given other cores while a model loads, and all must see the same tiles. */
+const cores = availableParallelism();
 
 /** Quads that 256 values take of the low bits of their codes, of those above them, and of a plane of scales. */
 const quads: Readonly<Record<WeightFormat, readonly [number, number, number]>> = {
@@ -40,12 +42,7 @@ export interface TileLayout {
 }
 
 /** Of a shard of so many rows. Tiles are as high as leaves some for every core and wastes no more than a sixteenth. */
-export function tileLayout(
-  format: WeightFormat,
-  K: number,
-  rows: number,
-  cores = availableParallelism(),
-): TileLayout {
+export function tileLayout(format: WeightFormat, K: number, rows: number, spreadOver = cores): TileLayout {
   const rowBytes = weightRowBytes(format, K);
   const [low, high, scales] = quads[format];
   const end = rowBytes / quadBytes;
@@ -54,7 +51,7 @@ export function tileLayout(
   const third = floats ? end : Math.floor((K * (low + high)) / 256);
   const fits = (height: number) => {
     const tiles = Math.ceil(rows / height);
-    return tiles >= tilesPerCore * cores && 16 * (tiles * height - rows) <= rows;
+    return tiles >= tilesPerCore * spreadOver && 16 * (tiles * height - rows) <= rows;
   };
   return {
     rowBytes,

@@ -1,5 +1,6 @@
 // Mat-vecs in bytes against their twin, x rounded as it is rounded there; on an adapter that keeps weights in tiles, the only
 // one that has them.
+import { availableParallelism } from "node:os";
 import { afterAll, describe, expect, test, vi } from "vitest";
 import { noise, pack, poisoned, relative } from "../../test-fixtures/dense.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
@@ -8,7 +9,7 @@ import { writeBlock, emptyBlock, blockFormats, type BlockType } from "../formats
 import { dequantisePlanes, packPlanes } from "../formats/blocks/planes.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { free, isBlockFormat, permanent, weightFormats, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { likesTiles } from "../gpu/tiles.ts";
+import { likesTiles, tileLayout } from "../gpu/tiles.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
 import { linear, normLinear } from "./linear.ts";
@@ -56,6 +57,25 @@ describe.runIf(likesTiles(device))("in tiles", () => {
       expect(await run(gpu, W, x.slice(K, 2 * K), 1)).toEqual(together.slice(N, 2 * N));
     }
   });
+
+  test.each(["bf16", "q4_1", "q6_k"] as const)(
+    "%s in high tiles, the last of which is not full",
+    async (format) => {
+      const [K, N] = [512, 4128];
+      const { height } = tileLayout(format, K, N);
+      if (availableParallelism() <= 32)
+        expect([height > 32, N % height > 0], `${height} rows a tile`).toEqual([true, true]);
+      const { bytes, values } = pack(format, noise(N * K, 2 + K), K);
+      const W = kept(weightOf(device, [N, K], format, bytes));
+      const x = noise(3 * K, 7);
+      for (const gpu of [inBytes, device]) {
+        const given = gpu === inBytes && format !== "bf16" ? reference.inBytes(x) : x;
+        const want = reference.linear(given, values, { T: 3, K, N });
+        expect(relative(await run(gpu, W, x, 3), want)).toBeLessThan(1e-6);
+        expect(relative(await run(gpu, W, x.slice(0, K), 1), want.slice(0, N))).toBeLessThan(1e-6);
+      }
+    },
+  );
 
   // Every code as far from zero as it can be, every x at 127: what is added before the lower half is cut off must fit.
   test.each(formats)("%s: the largest sums there are", async (format) => {

@@ -40,7 +40,7 @@ export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Sou
   const [, K] = dims(x, 2);
   expectShape(w, [K]);
   const { gpu } = pass;
-  const staged = Math.ceil(K / 8) * 32 + 2048; // 2 KiB to sum in
+  const staged = Math.ceil(K / 8) * 32 + 2048 + 16; // 2 KiB to sum in, and a scale
   const fits = softwareLanes(gpu) === undefined || staged <= gpu.limits.maxComputeWorkgroupStorageSize;
   if (decodes(pass) && fits) return { x, norm: { ...norm, w } };
   return { x: rmsNorm(pass, x, w, norm) };
@@ -177,7 +177,7 @@ function matvecTiles(
 ): Kernel {
   const COLUMNS = T === 1 ? 1 : T === 2 ? 2 : 4;
   const LOT = tileLayout(format, W.shape[1], rows).height;
-  const products = inBytes(pass, T, W, format);
+  const products = inBytes(pass, W, format);
   return {
     name: "matvec_tiles",
     parts: ["step", "reduce/subgroup", inputPart(T, norm), T === 1 ? "columns/one" : "columns/several"],
@@ -188,17 +188,15 @@ function matvecTiles(
   };
 }
 
-/** What multiplies a format by x in bytes, where that is possible and known to be faster than in floats. */
-function inBytes(
-  { gpu }: Pass,
-  T: number,
-  W: Weight,
-  format: Shard["format"],
-): readonly string[] | undefined {
+/**
+ * What multiplies a format by x in bytes, where that is possible and known to be faster than in floats. It is asked for
+ * one token, however many there are: nobody's numbers may depend on who else runs.
+ */
+function inBytes({ gpu }: Pass, W: Weight, format: Shard["format"]): readonly string[] | undefined {
   const products = sumParts(gpu, format);
   const [N, K] = W.shape;
   const ways = products ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
-  return gpu.tuning.choose({ kernel: "matvec", format, K, N, T }, ways).name === "bytes"
+  return gpu.tuning.choose({ kernel: "matvec", format, K, N, T: 1 }, ways).name === "bytes"
     ? products
     : undefined;
 }

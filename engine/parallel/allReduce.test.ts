@@ -139,7 +139,7 @@ test("a rank that does not come is not waited for for ever", async () => {
   const meeting = createMeeting({ ranks: 2, capacity: 4 });
   const reduce = new AllReduce(meeting, 0, 30);
   await expect(sum(reduce, new Float32Array(4))).rejects.toThrow(
-    "rank 1 of 2 did not come to sum 1 in 30 ms",
+    "rank 1 of 2 did not come to the meeting behind sum 0 in 30 ms",
   );
   await expect(sum(new AllReduce(meeting, 1, 30), new Float32Array(4))).rejects.toThrow("rank 1 of 2 failed");
 });

@@ -183,7 +183,7 @@ export class AllReduce implements Exchange {
       const left = until - performance.now();
       if (left <= 0) {
         this.fail(missing);
-        const text = `rank ${missing} of ${this.ranks} did not come to sum ${this.times.sums + 1} in ${this.#limitMs} ms`;
+        const text = `rank ${missing} of ${this.ranks} did not come to the meeting behind sum ${this.times.sums} in ${this.#limitMs} ms`;
         throw new EngineError("device_lost", text, { failedRank: missing });
       }
       await waitForChange(this.#control, bell, heard, left);

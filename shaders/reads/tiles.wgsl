@@ -10,7 +10,7 @@ override THIRD_RUN: u32;
 
 @group(0) @binding(1) var W: texture_storage_2d<rgba32uint, read>;
 
-// A quad's place among those of its tile's `height`-th part, where runs are `run` long from quad `first` to `end`.
+// A quad's place in its tile, of whose rows it is in number `row`; runs are `run` long from quad `first` to `end`.
 fn place(row: u32, i: u32, first: u32, end: u32, run: u32) -> u32 {
   let within = (i - first) % run;
   let begin = i - within;

@@ -142,8 +142,13 @@ test("the tokens of one device, whatever the settings, several at once", async (
   const shared = await answers(model);
   await model.unload();
   const alone = await answers(await load(engine, { maxInFlight: 3, tensorParallel: 1 }));
+  // Logits differ in their last bits, and one draw in some 2000 falls so near the border between two tokens that these
+  // decide (docs/operate.md): with other processors that may be one of these. That draws from the same logits are the same
+  // to the bit is held in serve/draw/shared.gpu.test.ts.
+  const same = settings.filter((_, i) => shared[i]!.text === alone[i]!.text).map(([name]) => name);
+  expect(same.length, same.join("; ")).toBeGreaterThanOrEqual(settings.length - 1);
   for (const [i, [name]] of settings.entries()) {
-    expect(shared[i]!.text, name).toBe(alone[i]!.text);
+    if (!same.includes(name)) continue;
     const told = (answer: Answer) => answer.logprobs.flatMap((one) => [one, ...one.top]);
     expectClose(
       told(shared[i]!).map(({ logprob }) => logprob),
