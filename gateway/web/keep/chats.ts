@@ -96,10 +96,11 @@ export async function rename(id: string, title: string): Promise<void> {
 
 export async function remove(id: string): Promise<void> {
   streaming.value.get(id)?.abort();
-  summaries.value = summaries.value.filter((summary) => summary.id !== id);
   open.value = new Map([...open.value].filter(([key]) => key !== id));
   if (route.value.view === "chat" && route.value.id === id) newChat();
   await keeper.remove(id);
+  // Only now: whoever sees that it has gone may close the page.
+  summaries.value = summaries.value.filter((summary) => summary.id !== id);
   channel.postMessage(id);
 }
 
