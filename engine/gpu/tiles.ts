@@ -5,7 +5,7 @@
 // and so on. A run is what 256 values take of one of the format's planes. The twin of shaders/reads/tiles.wgsl.
 import { availableParallelism } from "node:os";
 import type { Gpu } from "./adapter.ts";
-import { weightRowBytes, type WeightFormat } from "./tensor.ts";
+import { isBlockFormat, weightRowBytes, type WeightFormat } from "./tensor.ts";
 
 /** Of a quad of words; a row is whole quads. */
 const quadBytes = 16;
@@ -46,9 +46,9 @@ export function tileLayout(format: WeightFormat, K: number, rows: number, spread
   const rowBytes = weightRowBytes(format, K);
   const [low, high, scales] = quads[format];
   const end = rowBytes / quadBytes;
-  const floats = format === "f32" || format === "f16" || format === "bf16";
-  const second = floats ? end : Math.floor((K * low) / 256);
-  const third = floats ? end : Math.floor((K * (low + high)) / 256);
+  const inPlanes = isBlockFormat(format);
+  const second = inPlanes ? Math.floor((K * low) / 256) : end;
+  const third = inPlanes ? Math.floor((K * (low + high)) / 256) : end;
   const fits = (height: number) => {
     const tiles = Math.ceil(rows / height);
     return tiles >= tilesPerCore * spreadOver && 16 * (tiles * height - rows) <= rows;
@@ -162,7 +162,10 @@ function runsOf({ stretches }: TileLayout): Run[] {
 
 type CopyRun = (from: number, layout: TileLayout, count: number, run: Run) => void;
 
-/** What `order` copies, piece by piece, of rows; good until the next call. Quads are copied as words: a call for 16 bytes takes longer. */
+/**
+ * What `order` copies, piece by piece, of rows; good until the next call. Quads are copied as words: a call for 16 bytes
+ * takes longer.
+ */
 function ordered(rows: Uint8Array, order: (copy: CopyRun) => void): Uint8Array<ArrayBuffer> {
   if (scratch.byteLength < rows.byteLength) scratch = new Uint8Array(rows.byteLength);
   const aligned = rows.byteOffset % 4 === 0 ? rows : rows.slice();

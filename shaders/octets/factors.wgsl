@@ -66,3 +66,20 @@ fn transposed8(v: Eight, lane: u32) -> Eight {
   let l = swapped(f.y, h.y, lane, 4u);
   return Eight(vec4f(i.x, j.x, k.x, l.x), vec4f(i.y, j.y, k.y, l.y));
 }
+
+// What a block adds to row j's sum: codes times x of its first and second 16 values, weighed, and the constants beside
+// the codes times Σ x, which is all in .x unless HALVES. Multiply-adds are named, or each place that this is inlined in
+// would choose its own.
+fn weighed(sums: vec2f, x: vec2f, all: Octet, j: u32) -> f32 {
+  if (HALVES && MINIMA) {
+    let plus = fma(of_row(all.firstPlus, j), x.x, of_row(all.secondPlus, j) * x.y);
+    return fma(of_row(all.first, j), sums.x, fma(of_row(all.second, j), sums.y, plus));
+  }
+  if (HALVES) {
+    return fma(of_row(all.first, j), sums.x, of_row(all.second, j) * sums.y);
+  }
+  if (MINIMA) {
+    return fma(of_row(all.first, j), sums.x + sums.y, of_row(all.firstPlus, j) * x.x);
+  }
+  return of_row(all.first, j) * (sums.x + sums.y);
+}
