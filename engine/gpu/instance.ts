@@ -1,5 +1,6 @@
 import type * as Webgpu from "webgpu";
 import { EngineError } from "../errors.ts";
+import { calmDawn } from "./polls.ts";
 
 // Dawn's validation stays on: walking a recorded plan costs the same without it (the check is made where a bind group
 // or pass is built), and a wrong binding is a message instead of a lost device. So does robustness: where the driver
@@ -27,6 +28,7 @@ let loaded: Promise<typeof Webgpu> | undefined;
 
 /** Loaded when first needed: where Dawn has no build for the machine, the doctor must still be able to say so. */
 function load(): Promise<typeof Webgpu> {
+  if (!loaded) calmDawn();
   loaded ??= import("webgpu").then(publish, refuse);
   return loaded;
 }

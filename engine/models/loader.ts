@@ -9,6 +9,7 @@ import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { weightsWritten } from "../gpu/plan.ts";
+import { calmly } from "../gpu/polls.ts";
 import {
   elements,
   free,
@@ -233,7 +234,7 @@ export class Loader {
     await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
     if (this.#failure) throw this.#failure.error;
     weightsWritten(this.gpu);
-    await this.gpu.device.queue.onSubmittedWorkDone();
+    await calmly(this.gpu.device.queue.onSubmittedWorkDone());
   }
 
   async #work(): Promise<void> {
@@ -359,7 +360,7 @@ export class Loader {
     if (this.#queued < windowBytes) return;
     this.#queued = 0;
     const before = this.#uploaded;
-    this.#uploaded = this.gpu.device.queue.onSubmittedWorkDone();
+    this.#uploaded = calmly(this.gpu.device.queue.onSubmittedWorkDone());
     await before;
   }
 }

@@ -43,7 +43,7 @@ export async function serveDevice(
     await ended(port);
     return;
   }
-  // While a result is awaited Dawn polls in a loop; on a software adapter that would starve its own workers.
+  // A software adapter computes on the cores that this thread would take from it, and waits for the slower of its own.
   const { gpu } = opened;
   if (gpu.report.kind === "software") lowerPriority();
   const server = new DeviceServer(gpu, post, data, machine);
@@ -92,7 +92,7 @@ function watchDevice(gpu: Gpu, machine: Machine, server: DeviceServer): void {
 
 function lowerPriority(): void {
   try {
-    setPriority(0, 10); // on Linux this is the calling thread's
+    setPriority(0, 15); // on Linux this is the calling thread's
   } catch {
     // a container may forbid it; then it is only slower
   }

@@ -4,6 +4,7 @@
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Apart, Peers, Plan } from "../gpu/plan.ts";
+import { calmly, hurriedly } from "../gpu/polls.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -100,10 +101,13 @@ export interface TurnTaker {
   /** How the sequence that is now in a slot draws; ordered with the runs. Before the first, a slot takes the likeliest. */
   start(slot: number, start: DrawStart): void;
   /** Runs one token of each of some sequences, then a piece of a prompt; resolves when the device is done with both. */
-  turn(
-    tokens: readonly DecodeToken[],
-    prefill?: PrefillRun,
-  ): Promise<{ decoded: Outcome[]; prefilled: Outcome }>;
+  turn(tokens: readonly DecodeToken[], prefill?: PrefillRun): Promise<Outcomes>;
+}
+
+/** Of a turn's tokens, and of the end of its piece of a prompt. */
+export interface Outcomes {
+  decoded: Outcome[];
+  prefilled: Outcome;
 }
 
 export class Runner implements TurnTaker {
@@ -217,6 +221,15 @@ export class Runner implements TurnTaker {
     for (const one of [plan, ...(outputs ? [outputs.draw] : [])]) await one.runApart(apart);
   }
 
+  /** The same of a prompt of so many tokens, which one run takes. */
+  async promptApart(tokens: number, apart: Apart): Promise<void> {
+    const { entrance, body, head } = this.#plans.prefill;
+    const feed = createFeed(new Array<number>(tokens).fill(0), [], 0);
+    writeInputs(this.#gpu, entrance, feed, { from: 0, count: tokens, past: 0, slot: 0 });
+    await body.runApart(apart, tokens);
+    await head.runApart(apart);
+  }
+
   /** Kernels of one decode step of one sequence, in order. */
   get decodeKernels(): readonly string[] {
     return kernelsOf(this.#plans.decode[0]!);
@@ -262,10 +275,12 @@ export class Runner implements TurnTaker {
     this.#drawing.drew(slot, id);
   }
 
-  async turn(
-    tokens: readonly DecodeToken[],
-    prefill?: PrefillRun,
-  ): Promise<{ decoded: Outcome[]; prefilled: Outcome }> {
+  turn(tokens: readonly DecodeToken[], prefill?: PrefillRun): Promise<Outcomes> {
+    const turn = this.#turn(tokens, prefill);
+    return this.#alone ? calmly(turn) : hurriedly(turn);
+  }
+
+  async #turn(tokens: readonly DecodeToken[], prefill: PrefillRun | undefined): Promise<Outcomes> {
     const work = this.#runs(tokens, prefill);
     let next = work.next();
     for (; !next.done; next = work.next()) {

@@ -3,7 +3,7 @@
 // request comes and goes with the next turn. While turns do nothing but go on, the next ones begin before the results of
 // the one ahead are there: each draw is where the next turn reads it. While nobody is there the loop stands still.
 import type { Grammars } from "../grammar/matcher.ts";
-import type { Outcome, TurnTaker } from "./runner.ts";
+import type { Outcome, Outcomes, TurnTaker } from "./runner.ts";
 import { Job, type Listener } from "./job.ts";
 import { Pulse } from "./pulse.ts";
 import { Scheduler, type Drawn, type SchedulerStats, type Step } from "./scheduler.ts";
@@ -26,8 +26,6 @@ export interface TurnsOptions {
   /** Counts turns and pictures for a watchdog. */
   pulse?: Pulse;
 }
-
-type Outcomes = Awaited<ReturnType<TurnTaker["turn"]>>;
 
 /** A turn that the device has, and what will come of it. */
 interface Flight {
