@@ -129,6 +129,10 @@ describe.each([1, 2, 17])("T=%d", (T) => {
       inputs(T, 64, 64, { rope: { table: ropeTable(97, 64), dims: 64, sections: [11, 11, 10] } }),
     ],
     ["uneven axes", inputs(T, 96, 24, { rope: { table: ropeTable(97, 24), dims: 24, sections: [7, 2, 3] } })],
+    [
+      "axes, and a half that is no multiple of 4",
+      inputs(T, 32, 20, { rope: { table: ropeTable(97, 20), dims: 20, sections: [5, 2, 3] } }),
+    ],
   ])("%s", async (_, given) => {
     expectSame(await run(given), twin(given));
   });

@@ -1,11 +1,13 @@
 // From the packed projection to attention's inputs, in one dispatch: per-head norms, rope, and the run's keys and
 // values written behind those already cached.
 import { EngineError } from "../errors.ts";
+import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { checkHeads, packedWidth, type Heads } from "./attention.ts";
 import { expectCache, slotPages, type KvCache } from "./kv-cache.ts";
+import { isSoftware, subgroupWidth } from "./variants.ts";
 
 export interface QkvOptions extends Heads {
   /** Query heads are [D query | D gate]; the gate halves are left for attention. */
@@ -27,7 +29,22 @@ export interface QkvOptions extends Heads {
   cache: KvCache;
 }
 
-const headsPerWorkgroup = 8; // ROWS of qkv_prepare
+/** How heads are dealt out to the lanes of a workgroup. */
+interface Deal {
+  /** Heads of a workgroup. */
+  ROWS: number;
+  /** Lanes of a head. */
+  LANES: number;
+  sums: "reduce/heads_subgroup" | "reduce/heads_workgroup";
+}
+
+/** Keys and values in q8_0 are rounded by 16 lanes together; a processor computes any others without a barrier. */
+function dealOf(gpu: Gpu, { format }: KvCache): Deal {
+  const width = subgroupWidth(gpu);
+  return isSoftware(gpu) && width !== undefined && format !== "q8_0"
+    ? { ROWS: 1, LANES: width, sums: "reduce/heads_subgroup" }
+    : { ROWS: 8, LANES: 16, sums: "reduce/heads_workgroup" };
+}
 
 /**
  * qkv: [T, PACKED], q | k | v   → q: [T, Nh, D], normed and turned, not scaled.
@@ -39,12 +56,16 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
   const [, h, w] = rope.sections ?? [0, 0, 0];
   const q = pass.scratch([pass.capacity, heads, D]);
   const bindings = [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, norms, cache.table];
+  const { ROWS, LANES, sums } = dealOf(pass.gpu, cache);
+  const norming = norms ? [sums, "qkv_norm"] : ["qkv_plain"];
   pass.dispatch("qkv_prepare", bindings, {
-    parts: [stepPart(pass), "kv_cache", `kv_write/${cache.format}`, norms ? "qkv_norm" : "qkv_plain"],
+    parts: [stepPart(pass), "kv_cache", `kv_write/${cache.format}`, ...norming],
     constants: {
       HEADS: heads,
       KV_HEADS: kvHeads,
       D,
+      ROWS,
+      LANES,
       Q_STRIDE: gate ? 2 * D : D,
       PACKED: packedWidth(options, gate),
       R: rope.dims,
@@ -53,7 +74,7 @@ export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor
       SLOT_PAGES: slotPages(cache),
       ...(norms ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
     },
-    groups: [Math.ceil((heads + 2 * kvHeads) / headsPerWorkgroup), (tokens) => tokens],
+    groups: [Math.ceil((heads + 2 * kvHeads) / ROWS), (tokens) => tokens],
     flops: (tokens) => 8 * tokens * (heads + 2 * kvHeads) * D,
   });
   return q;
