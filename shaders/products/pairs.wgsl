@@ -1,6 +1,6 @@
 // products/pairs: 32 codes of W and of x for processors, which multiply words faster than bytes: two codes to a word, so that
 // of (w0 + 2¹⁶ w1) (x1 + 2¹⁶ x0) the upper half is w0 x0 + w1 x1. The lower half, w0 x1, is what products/* must deal with.
-//   Of a block's eight words of codes, those of lo come first.
+//   Of a block's eight words of codes, those of lo come first. Of a word the codes 0 and 2 are a pair, and 1 and 3.
 struct Pairs {
   a: vec4u,
   b: vec4u,
@@ -8,21 +8,45 @@ struct Pairs {
   d: vec4u,
 }
 
-// Of each word, the signed bytes that lie at bits `low` and `high`, as one sum.
-fn pair4(words: vec4u, low: u32, high: u32) -> vec4u {
-  let first = bitcast<vec4i>(words << vec4u(24u - low)) >> vec4u(24u);
-  let second = bitcast<vec4i>(words << vec4u(24u - high)) >> vec4u(24u);
-  return bitcast<vec4u>(first) + (bitcast<vec4u>(second) << vec4u(16u));
+// Of each word the bytes 0 and 2, and 1 and 3, as they are.
+fn evenBytes(words: vec4u) -> vec4u {
+  return words & vec4u(0x00ff00ffu);
 }
 
-// The factors of W.
+fn oddBytes(words: vec4u) -> vec4u {
+  return (words >> vec4u(8u)) & vec4u(0x00ff00ffu);
+}
+
+// Signed bytes as what is not negative; and what pairs of such are worth: low + 2¹⁶ high.
+fn raised(words: vec4u) -> vec4u {
+  return words ^ vec4u(0x80808080u);
+}
+
+fn lowered(pairs: vec4u) -> vec4u {
+  return pairs - vec4u(0x00800080u);
+}
+
+fn swapped(pairs: vec4u) -> vec4u {
+  return (pairs << vec4u(16u)) | (pairs >> vec4u(16u));
+}
+
+// The factors of W, signed.
 fn leftOf(lo: vec4u, hi: vec4u) -> Pairs {
-  return Pairs(pair4(lo, 0u, 8u), pair4(lo, 16u, 24u), pair4(hi, 0u, 8u), pair4(hi, 16u, 24u));
+  let a = raised(lo);
+  let c = raised(hi);
+  return Pairs(lowered(evenBytes(a)), lowered(oddBytes(a)), lowered(evenBytes(c)), lowered(oddBytes(c)));
 }
 
 // Those of x.
 fn rightOf(lo: vec4u, hi: vec4u) -> Pairs {
-  return Pairs(pair4(lo, 8u, 0u), pair4(lo, 24u, 16u), pair4(hi, 8u, 0u), pair4(hi, 24u, 16u));
+  let a = raised(lo);
+  let c = raised(hi);
+  return Pairs(
+    lowered(swapped(evenBytes(a))),
+    lowered(swapped(oddBytes(a))),
+    lowered(swapped(evenBytes(c))),
+    lowered(swapped(oddBytes(c))),
+  );
 }
 
 // Those of lane `source`.
