@@ -24,7 +24,8 @@ const usage = `usage: npm run bench -- all [MODEL …] [--adapter NAME]         
        npm run bench -- kernels --peer onnxruntime-node [--only f32|f16|q4] [--rounds N] [--adapter NAME]
        npm run bench -- decode|prefill [MODEL …] [--quant TYPE] [--rounds N] [--tokens N] [--peer NAME]
                                        [--adapter NAME]
-       npm run bench -- profile [MODEL …] [--quant TYPE] [--rounds N] [--adapter NAME]   a token, dispatch by dispatch
+       npm run bench -- profile [MODEL …] [--quant TYPE] [--tokens N] [--rounds N] [--adapter NAME]
+           a token, or a prompt of N tokens, dispatch by dispatch
        npm run bench -- report                     README's table and plot, from bench/results
        npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
        npm run bench -- formats [FOLDER] [--adapter NAME]
@@ -89,7 +90,8 @@ async function main(): Promise<void> {
   const tokens = values.tokens === undefined ? undefined : Number(values.tokens);
   for (const model of phases.length > 0 ? wanted : [])
     await models(gpu, model, { phases, rounds, tokens, quant, peer });
-  for (const model of command === "profile" ? wanted : []) await profile(gpu, model, { quant, rounds });
+  for (const model of command === "profile" ? wanted : [])
+    await profile(gpu, model, { quant, tokens, rounds });
   for (const model of command === "all" ? wanted : []) await load(gpu, await folderOf(model), quant);
   if (command === "vision") await vision(gpu);
   else if (command === "formats") await formats(gpu, first);

@@ -151,14 +151,20 @@ async function rateOf(gpu: Gpu, wall: Case): Promise<number> {
   return wall.work / best / 1e6;
 }
 
-type Runner = Awaited<ReturnType<typeof loadModel>>["runner"];
+export type Runner = Awaited<ReturnType<typeof loadModel>>["runner"];
 
-async function decode(runner: Runner, tokens: number): Promise<void> {
+/** As the engine serves: each token is the one drawn before, and turns begin ahead of the results of those before. */
+export async function decode(runner: Runner, tokens: number): Promise<void> {
   const sequence = new Sequence(runner);
-  for (let i = 0; i < tokens; i += 1) await sequence.feed(7 + i, "token");
+  const flights: Promise<unknown>[] = [];
+  for (let i = 0; i < tokens; i += 1) {
+    flights.push(sequence.feed(i === 0 ? 7 : undefined, "token"));
+    if (flights.length > runner.ahead) await flights.shift();
+  }
+  await Promise.all(flights);
 }
 
-async function prefill(runner: Runner, tokens: number): Promise<void> {
+export async function prefill(runner: Runner, tokens: number): Promise<void> {
   const ids = Array.from({ length: tokens }, (_, i) => 5 + (i % 97));
   await new Sequence(runner).prompt(ids, "token");
 }
@@ -188,6 +194,6 @@ function explain({ phase, share, tokensPerSecond, ratio, peer }: ModelRow): stri
   );
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

@@ -1,71 +1,75 @@
-// profile: where the time of a decoded token goes, dispatch by dispatch. Each is submitted by itself and in order, so that
-// caches hold what they hold when tokens are decoded; what a submit takes is measured and taken off. What a whole token
-// takes beyond their sum lies between dispatches.
-//   npm run bench -- profile [MODEL …] [--quant TYPE] [--rounds N] [--adapter NAME]
+// profile: where the time of a decoded token goes, or that of a prompt, dispatch by dispatch. Each is submitted by itself
+// and in order, so that caches hold what they hold otherwise; what a submit takes is measured and taken off. What the
+// whole takes beyond their sum lies between dispatches.
+//   npm run bench -- profile [MODEL …] [--quant TYPE] [--tokens N] [--rounds N] [--adapter NAME]
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { free, permanent } from "../engine/gpu/tensor.ts";
 import { loadModel } from "../engine/serve/device.ts";
-import { Sequence } from "../engine/serve/oneSequence.ts";
 import { clockFor } from "./clock.ts";
-import { folderOf } from "./models.ts";
+import { decode, folderOf, median, prefill, type Runner } from "./models.ts";
 import { lowerPriority, record } from "./walls.ts";
 
 export interface ProfileOptions {
   quant?: string | undefined;
-  /** The least time of so many. */
+  /** Of a prompt, which one run takes; default: a token is decoded. */
+  tokens?: number | undefined;
+  /** Of which each has its median. */
   rounds: number;
 }
 
-/** Dispatches of one kernel and size, in one token. */
+/** Dispatches of one kernel and size. */
 interface Spent {
   name: string;
   count: number;
-  /** Of all of them, by the clock that shares are taken by. */
+  /** Of all of them, medians of the rounds, by the clock that shares are taken by. */
   ms: number;
 }
 
-const tokens = 16;
+const decoded = 16;
 
-export async function profile(gpu: Gpu, name: string, { quant, rounds }: ProfileOptions): Promise<void> {
+export async function profile(gpu: Gpu, name: string, options: ProfileOptions): Promise<void> {
+  const { quant, tokens, rounds } = options;
   const model = await loadModel(gpu, await folderOf(name), {
     contextLength: 1024,
     ...(quant ? { quant } : {}),
   });
   if (gpu.report.kind === "software") lowerPriority();
+  const run = () => (tokens === undefined ? decode(model.runner, decoded) : prefill(model.runner, tokens));
   try {
-    const sequence = new Sequence(model.runner);
-    const whole = await least(gpu, rounds, async () => {
-      for (let i = 0; i < tokens; i += 1) await sequence.feed(7 + i, "token");
-    });
-    const spent = await dispatches(gpu, model.runner, rounds);
+    await run(); // the first warms up
+    const whole = (await medianOf(gpu, rounds, run)) / (tokens === undefined ? decoded : 1);
+    const spent = await dispatches(gpu, model.runner, { tokens, rounds });
     const sum = spent.reduce((all, { ms }) => all + ms, 0);
-    print([...spent, { name: "between them", count: 1, ms: whole / tokens - sum }], whole / tokens);
+    print([...spent, { name: "between them", count: 1, ms: whole - sum }], whole);
   } finally {
     model.destroy();
   }
 }
 
-type Runner = Awaited<ReturnType<typeof loadModel>>["runner"];
-
-async function dispatches(gpu: Gpu, runner: Runner, rounds: number): Promise<Spent[]> {
+async function dispatches(
+  gpu: Gpu,
+  runner: Runner,
+  { tokens, rounds }: { tokens: number | undefined; rounds: number },
+): Promise<Spent[]> {
   const clock = clockFor(gpu);
-  const best: { name: string; ms: number }[] = [];
+  const steps: { name: string; times: number[] }[] = [];
   const submit = await submitMs(gpu);
   for (let round = 0; round < rounds; round += 1) {
     let at = 0;
     const step = async (work: () => Promise<unknown>, name: string) => {
       const begun = clock.now();
       await work();
-      const ms = Math.max(0, clock.now() - begun - submit);
-      best[at] = { name, ms: Math.min(ms, best[at]?.ms ?? Infinity) };
+      (steps[at] ??= { name, times: [] }).times.push(Math.max(0, clock.now() - begun - submit));
       at += 1;
     };
-    await runner.decodeApart({ over: () => false, step });
+    const apart = { over: () => false, step };
+    if (tokens === undefined) await runner.decodeApart(apart);
+    else await runner.promptApart(tokens, apart);
   }
   const spent = new Map<string, Spent>();
-  for (const { name, ms } of best) {
+  for (const { name, times } of steps) {
     const one = spent.get(name) ?? { name, count: 0, ms: 0 };
-    spent.set(name, { name, count: one.count + 1, ms: one.ms + ms });
+    spent.set(name, { name, count: one.count + 1, ms: one.ms + median(times) });
   }
   return [...spent.values()].sort((a, b) => b.ms - a.ms);
 }
@@ -82,30 +86,30 @@ async function submitMs(gpu: Gpu): Promise<number> {
     await gpu.device.queue.onSubmittedWorkDone();
   };
   await work();
-  const ms = await least(gpu, 50, work);
+  const ms = await medianOf(gpu, 50, work);
   plan.destroy();
   free(y);
   return ms;
 }
 
-async function least(gpu: Gpu, rounds: number, work: () => Promise<unknown>): Promise<number> {
+async function medianOf(gpu: Gpu, rounds: number, work: () => Promise<unknown>): Promise<number> {
   const clock = clockFor(gpu);
-  let best = Infinity;
+  const times: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const begun = clock.now();
     await work();
-    best = Math.min(best, clock.now() - begun);
+    times.push(clock.now() - begun);
   }
-  return best;
+  return median(times);
 }
 
 function print(spent: readonly Spent[], whole: number): void {
   console.table(
     spent.map(({ name, count, ms }) => ({
       ...{ name, count },
-      "ms a token": ms.toFixed(2),
-      "of the token": `${((100 * ms) / whole).toFixed(1)} %`,
+      ms: ms.toFixed(2),
+      "of all": `${((100 * ms) / whole).toFixed(1)} %`,
     })),
   );
-  console.log(`a token: ${whole.toFixed(2)} ms`);
+  console.log(`all: ${whole.toFixed(2)} ms`);
 }

@@ -1,6 +1,7 @@
 // Other engines that run the same shape in turn with ours. None is a dependency: whoever compares installs it into the
 // folder below. Each runs in a process of its own (host.ts), so that neither its globals, nor its threads, nor its end
-// are ours; it sees the Vulkan drivers that we chose.
+// are ours; it sees the Vulkan drivers that we chose. While it is not asked it is stopped: threads that wait for work at
+// full load would otherwise run on into our turn.
 import { fork, type ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { extname, join, resolve } from "node:path";
@@ -47,20 +48,33 @@ export async function openPeer(opening: Opening): Promise<Peer> {
   });
   const opened = await answerOf(child);
   if (!("name" in opened)) throw new Error(`${peer} answered out of turn`);
+  pause(child);
   return {
     name: opened.name,
     async run(phase, tokens) {
+      goOn(child);
       child.send({ phase, tokens } satisfies Order);
       const answer = await answerOf(child);
+      pause(child);
       if (!("ms" in answer)) throw new Error(`${peer} answered out of turn`);
       return answer.ms;
     },
     async close() {
       const ended = new Promise((resolve) => child.once("exit", resolve));
+      goOn(child);
       child.disconnect();
       await ended;
     },
   };
+}
+
+/** Windows has no such signals: there a peer's threads may still be at work when our turn begins. */
+function pause(child: ChildProcess): void {
+  if (process.platform !== "win32") child.kill("SIGSTOP");
+}
+
+function goOn(child: ChildProcess): void {
+  if (process.platform !== "win32") child.kill("SIGCONT");
 }
 
 /** The next one. Errors: the peer's own, or its end. */

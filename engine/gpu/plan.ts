@@ -372,11 +372,11 @@ export class Plan {
    * Each step by itself, without other devices: what a driver compiles only when it is to run, it compiles now, and whoever
    * has to leave waits for one kernel at most. What comes out is of no use.
    */
-  async runApart({ over, step }: Apart): Promise<void> {
+  async runApart({ over, step }: Apart, tokens = 1): Promise<void> {
     for (const one of this.#steps) {
       if (over()) return;
       const work = () => {
-        this.#submit([one], 1, Infinity);
+        this.#submit([one], tokens, Infinity);
         return this.#gpu.device.queue.onSubmittedWorkDone();
       };
       await step(work, one.name);

@@ -45,15 +45,15 @@ export class Sequence {
     return idOrLogits(outcome);
   }
 
-  /** The place of one more token, which moves the sequence on. */
-  next(id: number, want: Wanted) {
+  /** The place of one more token, which moves the sequence on; undefined: the one that was drawn last. */
+  next(id: number | undefined, want: Wanted) {
     const row = this.#length;
     this.#length += 1;
     return { id, slot: this.#slot, row, position: row + this.#delta, want };
   }
 
   /** One more token, alone in its run. */
-  async feed(id: number, want: Wanted): Promise<number | Float32Array | undefined> {
+  async feed(id: number | undefined, want: Wanted): Promise<number | Float32Array | undefined> {
     return idOrLogits((await this.#runner.turn([this.next(id, want)])).decoded[0]);
   }
 }
