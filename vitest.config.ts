@@ -38,6 +38,7 @@ const slowThere = [
   "engine/ops/batch.gpu.test.ts",
   "engine/ops/vision.gpu.test.ts",
   "engine/ops/matrices.gpu.test.ts",
+  "engine/ops/delta-matrices.gpu.test.ts",
 ];
 
 function gpuProject(adapter: string, _: number, all: readonly string[]) {

@@ -1,44 +1,53 @@
 // delta_chunk: what a chunk of 32 tokens needs that does not depend on the state, for all chunks and heads at once.
 // With normed rows kn, qn, and D of delta_decays:
 //   A = strict lower(beta_i (kn_i·kn_j) D_ij);  M = (I + A)⁻¹ by forward substitution;  P = lower((qn_i·kn_j) D_ij)
-//   qkv: [T, C] after the convolution    u: [T, STRIDE] = qkv | z | b | a
+//   qkv: [T, C] after the convolution    u: [T, U_WIDTH] = qkv | z | b | a
 //   inner: [chunks, Nv, 64, 32] = M·diag(beta), then P
 //   factors: [chunks, Nv, 32, 4] = e^(g_0+…+g_i) / |k_i|,  the same · SCALE / |q_i|,  e^(g_(i+1)+…+g_31) / |k_i|,  and
 //     e^(g_0+…+g_31): the decays from the chunk's start to i, from i to its end, and over all of it
-//   one workgroup per (head, chunk); invocation (r, j) makes column j of every eighth group of four rows
-//   uses step, delta_rows, delta_gates, delta_decays
-const ROW_LANES = 8u;
+//   one workgroup per (head, chunk); invocation (r, c) makes rows 4r … 4r + 3 and columns 4c … 4c + 3 of both products
+//   uses step, delta_rows, delta_gates, delta_decays, delta_invert
+const FOURS = CHUNK / 4u;
 
 @group(0) @binding(4) var<storage, read_write> inner: array<f32>;
 @group(0) @binding(6) var<storage, read> step: Step;
 
-var<workgroup> A: array<f32, CHUNK * CHUNK>;
+// Four rows of four columns.
+struct Square {
+  a: vec4f,
+  b: vec4f,
+  c: vec4f,
+  d: vec4f,
+}
 
-@compute @workgroup_size(CHUNK * ROW_LANES)
+@compute @workgroup_size(FOURS * FOURS)
 fn delta_chunk(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
   let first = group.y * CHUNK;
   let at = group.y * VALUE_HEADS + head;
-  let j = lane % CHUNK;
-  let r = lane / CHUNK;
   let rows = rowsFrom(first);
-  if (r == 0u) {
+  let j = lane % CHUNK;
+  if (lane < CHUNK) {
     readGates(head, first + j, j);
-  } else if (r == 1u) {
     normK[j] = inverseNorm(rowOf(first + j) + keyAt(head));
-  } else if (r == 2u) {
+  } else {
     normQ[j] = inverseNorm(rowOf(first + j) + queryAt(head)) * SCALE;
   }
   workgroupBarrier();
-  if (r == 0u) {
+  if (lane < CHUNK) {
     decaysSince(j, rows);
-  } else if (r == 1u) {
+  } else {
     writeFactors(at, j, rows);
   }
   workgroupBarrier();
-  if (4u * r < rows) { products(head, first, at, 4u * r, j); }
+  let r = lane / FOURS;
+  let c = lane % FOURS;
+  if (c <= r && 4u * r < rows) { products(head, first, at, 4u * r, 4u * c); } // those above are never asked for
   workgroupBarrier();
-  if (r == 0u) { invert(at, j, rows); }
+  if (lane < CHUNK) {
+    invertColumn(j, rows);
+    for (var i = 0u; i < rows; i++) { inner[(at * 64u + i) * CHUNK + j] = D[i * CHUNK + j] * beta[j]; }
+  }
 }
 
 fn inverseNorm(row: u32) -> f32 {
@@ -47,38 +56,38 @@ fn inverseNorm(row: u32) -> f32 {
   return inverseSqrt(squares + 1e-6);
 }
 
+fn fourRows(first: u32) -> vec4u {
+  return vec4u(rowOf(first), rowOf(first + 1u), rowOf(first + 2u), rowOf(first + 3u));
+}
+
 fn products(head: u32, first: u32, at: u32, i: u32, j: u32) {
-  let mine = rowOf(first + j) + keyAt(head);
-  let rows = vec4u(rowOf(first + i), rowOf(first + i + 1u), rowOf(first + i + 2u), rowOf(first + i + 3u));
-  var kk = vec4f(0.0);
-  var qk = vec4f(0.0);
+  let rows = fourRows(first + i);
+  let columns = fourRows(first + j) + keyAt(head);
+  var kk = Square();
+  var qk = Square();
   for (var n = 0u; n < keyQuads(); n++) {
-    kk += timesFour(rows + keyAt(head) + n, qkv[mine + n]);
-    qk += timesFour(rows + queryAt(head) + n, qkv[mine + n]);
+    let k = Square(qkv[columns.x + n], qkv[columns.y + n], qkv[columns.z + n], qkv[columns.w + n]);
+    kk = addProducts(kk, rows + keyAt(head) + n, k);
+    qk = addProducts(qk, rows + queryAt(head) + n, k);
   }
-  note(at, i, j, kk.x, qk.x);
-  note(at, i + 1u, j, kk.y, qk.y);
-  note(at, i + 2u, j, kk.z, qk.z);
-  note(at, i + 3u, j, kk.w, qk.w);
+  note(at, i, j, kk.a, qk.a);
+  note(at, i, j + 1u, kk.b, qk.b);
+  note(at, i, j + 2u, kk.c, qk.c);
+  note(at, i, j + 3u, kk.d, qk.d);
 }
 
-fn timesFour(rows: vec4u, k: vec4f) -> vec4f {
-  return vec4f(dot(qkv[rows.x], k), dot(qkv[rows.y], k), dot(qkv[rows.z], k), dot(qkv[rows.w], k));
+// sums + the four rows at `rows` in qkv times each of the four k, a column of results for each
+fn addProducts(sums: Square, rows: vec4u, k: Square) -> Square {
+  let x = mat4x4f(qkv[rows.x], qkv[rows.y], qkv[rows.z], qkv[rows.w]);
+  return Square(sums.a + k.a * x, sums.b + k.b * x, sums.c + k.c * x, sums.d + k.d * x);
 }
 
-fn note(at: u32, i: u32, j: u32, kk: f32, qk: f32) {
-  let decay = D[i * CHUNK + j] * normK[j];
-  A[i * CHUNK + j] = select(0.0, beta[i] * normK[i] * kk * decay, i > j);
-  inner[(at * 64u + 32u + i) * CHUNK + j] = normQ[i] * qk * decay;
-}
-
-// Column j of M, row after row: M_ij = −Σ_(n<i) A_in M_nj below the diagonal. It takes the place of D.
-fn invert(at: u32, j: u32, rows: u32) {
-  for (var i = 0u; i < rows; i++) {
-    var sum = 0.0;
-    for (var n = 0u; n < i; n++) { sum += A[i * CHUNK + n] * D[n * CHUNK + j]; }
-    let m = select(-sum, 1.0, i == j);
-    D[i * CHUNK + j] = m;
-    inner[(at * 64u + i) * CHUNK + j] = m * beta[j];
-  }
+// Four rows of column j.
+fn note(at: u32, i: u32, j: u32, kk: vec4f, qk: vec4f) {
+  let row = vec4u(i, i + 1u, i + 2u, i + 3u);
+  let decay = normK[j] * vec4f(D[i * CHUNK + j], D[(i + 1u) * CHUNK + j], D[(i + 2u) * CHUNK + j], D[(i + 3u) * CHUNK + j]);
+  let writes = vec4f(beta[i] * normK[i], beta[i + 1u] * normK[i + 1u], beta[i + 2u] * normK[i + 2u], beta[i + 3u] * normK[i + 3u]);
+  A[i / 4u * CHUNK + j] = select(vec4f(0.0), writes * kk * decay, row > vec4u(j));
+  let p = vec4f(normQ[i], normQ[i + 1u], normQ[i + 2u], normQ[i + 3u]) * qk * decay;
+  for (var n = 0u; n < 4u; n++) { inner[(at * 64u + 32u + i + n) * CHUNK + j] = p[n]; }
 }

@@ -2,7 +2,7 @@
 //   D_ij = e^(g_(j+1) + … + g_i) for i ≥ j, else 0. Sums between two tokens are added up, never taken as differences
 //   of sums from the chunk's start: after a strong decay those would cancel.
 //   Tokens beyond the run have beta = 0 and g = 0: they neither write nor forget.
-override STRIDE: u32;   // row width of u
+override U_WIDTH: u32;  // row width of u
 override SCALE: f32;    // Dk^-0.5
 
 @group(0) @binding(1) var<storage, read> u: array<f32>;
@@ -17,7 +17,7 @@ var<workgroup> normQ: array<f32, CHUNK>;      // SCALE / |q_i|
 var<workgroup> D: array<f32, CHUNK * CHUNK>;
 
 fn readGates(head: u32, token: u32, i: u32) {
-  let at = token * STRIDE + STRIDE - 2u * VALUE_HEADS + head;
+  let at = token * U_WIDTH + U_WIDTH - 2u * VALUE_HEADS + head;
   beta[i] = 0.0;
   g[i] = 0.0;
   if (token < step.tokens) {

@@ -58,7 +58,7 @@ fn delta_scan(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
     if (i < rows) { solve(p, at, i); }
     workgroupBarrier();
     if (i < rows) { addInner(p, token + i, at, i); }
-    for (var n = p.r; n < KEY_QUADS; n += ROW_LANES) { advance(p, token, rows, at, n); }
+    for (var n = p.r; n < KEY_QUADS; n += 2u * ROW_LANES) { advance(p, token, rows, at, n); }
     workgroupBarrier();
   }
   if (!p.inside) { return; }
@@ -147,16 +147,31 @@ fn addOut(p: Place, token: u32, sum: vec4f) {
   if (p.inside && token < step.tokens) { o[(token * VALUE_HEADS + p.head) * VALUE_QUADS + p.column] += sum; }
 }
 
-// S ← e^(G_31)·S + Kᵀ e^(G_31−G) U, four rows of S
+// S ← e^(G_31)·S + Kᵀ e^(G_31−G) U, two times four rows of S, so that a row of U serves both; the second may be beyond the last
 fn advance(p: Place, token: u32, rows: u32, at: u32, n: u32) {
   let decay = factors[at].w;
-  let old = stateAt(p, n);
-  var s = Square(decay * old.a, decay * old.b, decay * old.c, decay * old.d);
+  let second = select(n, n + ROW_LANES, n + ROW_LANES < KEY_QUADS);
+  var s0 = decayed(stateAt(p, n), decay);
+  var s1 = decayed(stateAt(p, second), decay);
   for (var i = 0u; i < rows; i++) {
-    let k = qkv[rowOf(token + i) + keyAt(p.head) + n] * factors[at + i].z;
-    let u = U[i * QUADS + p.c];
-    s = Square(s.a + k.x * u, s.b + k.y * u, s.c + k.z * u, s.d + k.w * u);
+    let row = rowOf(token + i) + keyAt(p.head);
+    let u = U[i * QUADS + p.c] * factors[at + i].z;
+    s0 = addOuter(s0, qkv[row + n], u);
+    s1 = addOuter(s1, qkv[row + second], u);
   }
+  storeState(p, n, s0);
+  if (n + ROW_LANES < KEY_QUADS) { storeState(p, second, s1); }
+}
+
+fn decayed(s: Square, decay: f32) -> Square {
+  return Square(decay * s.a, decay * s.b, decay * s.c, decay * s.d);
+}
+
+fn addOuter(s: Square, k: vec4f, u: vec4f) -> Square {
+  return Square(s.a + k.x * u, s.b + k.y * u, s.c + k.z * u, s.d + k.w * u);
+}
+
+fn storeState(p: Place, n: u32, s: Square) {
   let to = 4u * n * QUADS + p.c;
   state[to] = s.a;
   state[to + QUADS] = s.b;

@@ -3,12 +3,26 @@
 import { createHash } from "node:crypto";
 
 /** A shape for which ops have several ways. */
-export interface Question {
+export type Question = ProductQuestion | DeltaQuestion;
+
+/** x · Wᵀ, x: [T, K], W: [N, K]. */
+export interface ProductQuestion {
   /** What is computed, and how the ways differ: "matvec", "matvec normed", "matmul". */
   readonly kernel: string;
   readonly format: string;
   readonly K: number;
   readonly N: number;
+  readonly T: number;
+}
+
+/** The delta rule of T tokens by chunks, between its convolution and its norm. */
+export interface DeltaQuestion {
+  readonly kernel: "delta";
+  readonly format: "f32";
+  readonly keyHeads: number;
+  readonly valueHeads: number;
+  readonly keyDim: number;
+  readonly valueDim: number;
   readonly T: number;
 }
 
@@ -81,8 +95,19 @@ export class Tuning {
   }
 }
 
-export function keyOf({ kernel, format, K, N, T }: Question): string {
-  return `${kernel} ${format} ${K}x${N}${T > 1 ? ` ${T} tokens` : ""}`;
+export function keyOf(question: Question): string {
+  const { kernel, format, T } = question;
+  return `${kernel} ${format} ${shapeOf(question)}${T > 1 ? ` ${T} tokens` : ""}`;
+}
+
+function shapeOf(question: Question): string {
+  if (!asksDelta(question)) return `${question.K}x${question.N}`;
+  const { keyHeads, valueHeads, keyDim, valueDim } = question;
+  return `${keyHeads}:${valueHeads}x${keyDim}:${valueDim}`;
+}
+
+export function asksDelta(question: Question): question is DeltaQuestion {
+  return "keyDim" in question;
 }
 
 /** The key of an answer that holds for all shapes. */

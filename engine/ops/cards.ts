@@ -109,21 +109,26 @@ function splitsFor(T: number, N: number, K: number): number[] {
 }
 
 /** The shapes that shaders/matrix has parts for, as rows × columns × depth. */
-const matrixShapes = ["16x16x16", "8x16x16", "8x8x8"] as const;
+const shapesOfParts = ["16x16x16", "8x16x16", "8x8x8"] as const;
 
-/** Where the width of subgroups is fixed: which lanes hold a matrix together must be known. */
-function matrixWays(gpu: Gpu): MatmulWay[] {
+/**
+ * The device's own matrices, f16 in and f32 out, where they may be used: not in strict mode, and only where the width of
+ * subgroups is fixed, as which lanes hold a matrix together must be known.
+ */
+export function matrixShapes(gpu: Gpu): { readonly shape: string; readonly WIDTH: number }[] {
   const WIDTH = subgroupWidth(gpu);
   if (!gpu.has.subgroupMatrix || !gpu.has.f16 || WIDTH === undefined || gpu.tuning.strict) return [];
   const offered = gpu.report.subgroupMatrixConfigs
     .filter((c) => c.componentType === "f16" && c.resultComponentType === "f32")
     .map(({ M, N, K }) => `${M}x${N}x${K}`);
-  return matrixShapes
-    .filter((shape) => offered.includes(shape))
-    .map((shape) => ({
-      ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side: 64, constants: { WIDTH } },
-      parts: [`matrix/${shape}`, "matrix/units"],
-    }));
+  return shapesOfParts.filter((shape) => offered.includes(shape)).map((shape) => ({ shape, WIDTH }));
+}
+
+function matrixWays(gpu: Gpu): MatmulWay[] {
+  return matrixShapes(gpu).map(({ shape, WIDTH }) => ({
+    ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side: 64, constants: { WIDTH } },
+    parts: [`matrix/${shape}`, "matrix/units"],
+  }));
 }
 
 export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {

@@ -1,25 +1,19 @@
 // The delta rule for many tokens: chunks of 32, first what all chunks can make at once, then the state carried
 // from chunk to chunk, then the gated norm.
-import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaWidths, headRun, type DeltaConfig, type DeltaState } from "./delta-state.ts";
-import { isSoftware, rowLanes, subgroupWidth } from "./variants.ts";
+import { chooseVariant, chunkTokens, type DeltaMatrices, type DeltaVariant } from "./delta-ways.ts";
+import { rowLanes } from "./variants.ts";
 
-const chunkTokens = 32;
-
-/** What delta_chunk makes; layouts in its header. */
+/** What delta_chunk makes; layouts in its header, and in delta_chunk_matrix's. */
 export interface DeltaChunks {
   readonly inner: Tensor;
   readonly factors: Tensor;
+  /** Operands of the device's matrices. */
+  readonly halves?: Tensor;
 }
-
-/**
- * How the chunk kernels deal out their work: among many invocations that meet in workgroup memory, a tile of 4·quads
- * columns to a workgroup; or, where a load is dear, to one subgroup whose lanes hand rows to each other.
- */
-export type DeltaVariant = { readonly quads: number } | { readonly lanes: number };
 
 /** The parts of each chunk that do not depend on the state.   qkv: [T, C]   u: [T, C + Nv·Dv + 2·Nv] */
 export function deltaChunks(
@@ -28,11 +22,12 @@ export function deltaChunks(
   u: Tensor,
   { A_log, dt_bias }: { A_log: Tensor; dt_bias: Tensor },
   config: DeltaConfig,
-  variant: DeltaVariant = chooseVariant(pass.gpu, config),
+  variant: DeltaVariant = chooseVariant(pass, config),
 ): DeltaChunks {
   const { valueHeads, keyDim } = config;
   const { channels, row } = deltaWidths(config);
   expectShape(qkv, [pass.capacity, channels]);
+  if ("shape" in variant) return matrixChunks(pass, [qkv, u, A_log, dt_bias], config, variant);
   const chunks = Math.ceil(pass.capacity / chunkTokens);
   const inner = pass.scratch([chunks, valueHeads, 2 * chunkTokens, chunkTokens], "delta inner");
   const factors = pass.scratch([chunks, valueHeads, chunkTokens, 4], "delta factors");
@@ -41,11 +36,11 @@ export function deltaChunks(
     lanes ? "delta_chunk_lanes" : "delta_chunk",
     [qkv, u, A_log, dt_bias, inner, factors, pass.step],
     {
-      parts: ["step", "delta_rows", "delta_gates", "delta_decays"],
+      parts: ["step", "delta_rows", "delta_gates", "delta_decays", ...(lanes ? [] : ["delta_invert"])],
       constants: {
         ...headConstants(config),
         ...(lanes ? laneConstants(variant.lanes) : {}),
-        STRIDE: row,
+        U_WIDTH: row,
         SCALE: keyDim ** -0.5,
       },
       groups: [valueHeads, (tokens) => Math.ceil(tokens / chunkTokens)],
@@ -59,11 +54,14 @@ export function deltaChunks(
 export function deltaScan(
   pass: Pass,
   qkv: Tensor,
-  { inner, factors }: DeltaChunks,
+  made: DeltaChunks,
   config: DeltaConfig,
-  { memory }: DeltaState,
-  variant: DeltaVariant = chooseVariant(pass.gpu, config),
+  state: DeltaState,
+  variant: DeltaVariant = chooseVariant(pass, config),
 ): Tensor {
+  if ("shape" in variant) return matrixScan(pass, qkv, made, config, state, variant);
+  const { inner, factors } = made;
+  const { memory } = state;
   const { valueHeads, keyDim, valueDim } = config;
   const { values } = deltaWidths(config);
   const o = pass.scratch([pass.capacity, values], "delta");
@@ -77,6 +75,55 @@ export function deltaScan(
       ...(lanes ? laneConstants(variant.lanes) : { QUADS: variant.quads }),
     },
     groups: [Math.ceil(valueDim / tile), valueHeads],
+    flops: (tokens) => tokens * values * (6 * keyDim + 2 * chunkTokens),
+  });
+  return o;
+}
+
+/** deltaChunks by the device's matrices.   inputs: qkv, u, A_log, dt_bias */
+function matrixChunks(
+  pass: Pass,
+  inputs: readonly Tensor[],
+  config: DeltaConfig,
+  { shape, WIDTH }: DeltaMatrices,
+): Required<DeltaChunks> {
+  const { keyHeads, valueHeads, keyDim } = config;
+  const chunks = Math.ceil(pass.capacity / chunkTokens);
+  const inner = pass.scratch([chunks, valueHeads, chunkTokens, chunkTokens], "delta inner");
+  const factors = pass.scratch([chunks, valueHeads, chunkTokens, 4], "delta factors");
+  const words = (chunkTokens * (2 * keyHeads * keyDim + valueHeads * chunkTokens)) / 2;
+  const halves = pass.scratch([chunks, words], "delta halves", "u32");
+  pass.dispatch("delta_chunk_matrix", [...inputs, inner, factors, pass.step, halves], {
+    parts: [
+      ...["step", "delta_rows", "delta_gates", "delta_decays", "delta_invert", "delta_halves"],
+      ...[`matrix/${shape}`, "matrix/units"],
+    ],
+    constants: { ...headConstants(config), U_WIDTH: deltaWidths(config).row, SCALE: keyDim ** -0.5, WIDTH },
+    groups: [valueHeads, (tokens) => Math.ceil(tokens / chunkTokens)],
+    flops: (tokens) => tokens * valueHeads * chunkTokens * (4 * keyDim + chunkTokens),
+  });
+  return { inner, factors, halves };
+}
+
+/** deltaScan by the device's matrices. */
+function matrixScan(
+  pass: Pass,
+  qkv: Tensor,
+  { inner, factors, halves }: DeltaChunks,
+  config: DeltaConfig,
+  { memory }: DeltaState,
+  { shape, columns, WIDTH }: DeltaMatrices,
+): Tensor {
+  const { valueHeads, keyDim, valueDim } = config;
+  const { values } = deltaWidths(config);
+  const o = pass.scratch([pass.capacity, values], "delta");
+  pass.dispatch("delta_scan_matrix", [qkv, inner, factors, memory, o, pass.step, halves], {
+    parts: [stepPart(pass), "delta_rows", "delta_halves", `matrix/${shape}`, "matrix/units", "matrix/stored"],
+    constants: {
+      ...headConstants(config),
+      ...{ STATE: dims(memory, 2)[1] / 4, SCALE: keyDim ** -0.5, COLUMNS: columns, WIDTH },
+    },
+    groups: [valueDim / columns, valueHeads],
     flops: (tokens) => tokens * values * (6 * keyDim + 2 * chunkTokens),
   });
   return o;
@@ -113,13 +160,4 @@ function headConstants(config: DeltaConfig): Record<string, number> {
 
 function laneConstants(lanes: number): Record<string, number> {
   return { LANES: lanes, SPAN: Math.min(lanes, 8) };
-}
-
-/** Lanes in software where their tile of the state fits the workgroup's memory; else tiles of up to 16 columns. */
-function chooseVariant(gpu: Gpu, { keyDim, valueDim }: DeltaConfig): DeltaVariant {
-  const bytesPerQuad = 16 * (keyDim + 2 * chunkTokens);
-  const fits = (quads: number) => quads * bytesPerQuad <= gpu.limits.maxComputeWorkgroupStorageSize;
-  const lanes = subgroupWidth(gpu);
-  if (isSoftware(gpu) && lanes !== undefined && lanes <= 32 && fits(lanes)) return { lanes };
-  return { quads: [4, 2].find((quads) => quads <= valueDim / 4 && fits(quads)) ?? 1 };
 }

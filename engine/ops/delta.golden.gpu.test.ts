@@ -5,11 +5,12 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { DeltaLayer, type DeltaInputs } from "../../test-fixtures/delta.ts";
 import { caseNames, loadGolden, referenceFolders, type Golden } from "../../test-fixtures/golden.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { emulating, withMatrices } from "../../test-fixtures/matrices.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { parseConfig } from "../models/config.ts";
 import * as reference from "../reference/delta.ts";
-import { deltaWidths } from "./delta.ts";
+import { deltaRule, deltaWidths } from "./delta.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
@@ -134,6 +135,20 @@ describe.each(cases)("$name in $folder", ({ folder, golden }) => {
     expectGolden(golden, "layer.0.gdn.out_proj_in", y, 1e-4);
     expectGolden(golden, "cache.0.delta_state", await layer.readS(), 1e-4);
     expectGolden(golden, "cache.0.conv_state", await layer.readWindow(), 1e-4);
+    layer.destroy();
+  });
+
+  // SwiftShader takes long for it, where it is not alone.
+  test.skipIf(process.env["NEURON_TEST_BRIEF"])("the kernels by matrices, emulated", async () => {
+    const used: string[] = [];
+    const card = withMatrices(gpu, "16x16x16", "matrices 16x16x16, 16 columns");
+    const layer = new DeltaLayer(card, await inputsFor(folder, ids), (pass, ...given) =>
+      deltaRule(emulating(pass, used), ...given),
+    );
+    const y = await layer.runAll(pieces(ids.length));
+    if (ids.length > 3) expect(used).toContain("delta_scan_matrix");
+    expectGolden(golden, "layer.0.gdn.out_proj_in", y, 2e-3);
+    expectGolden(golden, "cache.0.delta_state", await layer.readS(), 1e-3);
     layer.destroy();
   });
 

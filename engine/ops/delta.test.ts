@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu/adapter.ts";
 import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import {
   cardRowLanes,
   causalConv,
@@ -13,6 +14,7 @@ import {
   deltaScan,
   deltaStateBytes,
   deltaStep,
+  deltaWays,
   deltaWidths,
   gatedNorm,
   serialTokens,
@@ -79,6 +81,39 @@ test.each(shapes)("every path compiles: $keyHeads × $keyDim, $valueHeads × $va
     "delta_scan_lanes",
     "gated_norm",
   ]);
+});
+
+test.each(["16x16x16", "8x16x16", "8x8x8"])("matrices of %s compile", async (shape) => {
+  for (const config of [released, { ...released, keyDim: 48, valueDim: 96 }]) {
+    const plan = await record(config, 40, { shape, columns: 16, WIDTH: 32 }).finish(); // 32 take more than 16 KiB
+    const chunked = ["delta_chunk_matrix", "delta_scan_matrix"];
+    expect(plan.kernels).toEqual(["conv_causal", "delta_step", ...chunked, "gated_norm"]);
+  }
+});
+
+test("the ways of a card: registers, and matrices where they may be used and fit", () => {
+  const config = (M: number) => ({ componentType: "f16", resultComponentType: "f32", M, N: M, K: M });
+  const card: Gpu = {
+    ...gpu,
+    has: { ...gpu.has, subgroups: true, subgroupMatrix: true, f16: true },
+    subgroupSize: { min: 32, max: 32 },
+    report: { ...gpu.report, kind: "hardware", subgroupMatrixConfigs: [config(16), config(32)] },
+  };
+  const ways = (on: Gpu, of = released) => deltaWays(on, of).map(({ name }) => name);
+  const room = (bytes: number) => ({
+    ...card,
+    limits: { ...card.limits, maxComputeWorkgroupStorageSize: bytes },
+  });
+  const [wide, narrow] = ["matrices 16x16x16, 32 columns", "matrices 16x16x16, 16 columns"];
+  expect(ways(room(32_768))).toEqual(["registers", wide, narrow]);
+  expect(ways(room(16_384))).toEqual(["registers", narrow]);
+  expect(ways(room(32_768), { ...released, valueDim: 48 })).toEqual(["registers", narrow]);
+  expect(ways(room(32_768), { ...released, keyDim: 36 })).toEqual(["registers"]);
+  expect(ways({ ...card, tuning: new Tuning({ strict: true }) })).toEqual(["registers"]);
+  expect(ways({ ...card, subgroupSize: { min: 8, max: 32 } })).toEqual(["registers"]);
+  expect(ways({ ...card, has: { ...card.has, f16: false } })).toEqual(["registers"]);
+  const software: Gpu = { ...card, report: { ...card.report, kind: "software" } };
+  expect(ways({ ...software, subgroupSize: { min: 4, max: 4 } })).toEqual(["lanes"]);
 });
 
 test("the state of a released layer", () => {

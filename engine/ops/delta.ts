@@ -7,7 +7,8 @@ import { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
 import { isSoftware } from "./variants.ts";
 import { deltaStateBytes, deltaWidths, headRun, type DeltaConfig, type DeltaState } from "./delta-state.ts";
 
-export { deltaChunks, deltaScan, gatedNorm, type DeltaVariant } from "./delta-chunk.ts";
+export { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";
+export { deltaWays, type DeltaVariant } from "./delta-ways.ts";
 export * from "./delta-state.ts";
 
 /** Small weights of a layer, f32. */

@@ -1,14 +1,14 @@
 // matmul_matrix with its matrices emulated in workgroup memory (shaders/matrix/emulated.wgsl): all of its indexing, scaling
 // and rounding is run, on adapters that multiply no matrices.
 import { afterAll, expect, test, vi } from "vitest";
-import { asCard, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
+import { noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { emulating, withMatrices } from "../../test-fixtures/matrices.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { f16ToF32, f32ToF16 } from "../formats/halves.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { weightsWritten, type Pass } from "../gpu/plan.ts";
+import { weightsWritten } from "../gpu/plan.ts";
 import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { Tuning } from "../gpu/tuning.ts";
 import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
 import { linear } from "./linear.ts";
@@ -22,37 +22,6 @@ afterAll(() => free(...made));
 function kept<T extends Tensor | Weight>(value: T): T {
   made.push(value);
   return value;
-}
-
-/** The device as a card that multiplies matrices of this shape. */
-function withMatrices(shape: string): Gpu {
-  const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
-  const card = asCard(device);
-  const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
-  return {
-    ...card,
-    has: { ...card.has, subgroupMatrix: true, f16: true },
-    report: { ...card.report, subgroupMatrixConfigs },
-    tuning: Tuning.only(`matrices ${shape}`),
-  };
-}
-
-/** A pass whose kernels find no matrices on the device. */
-function emulating(pass: Pass, used: string[]): Pass {
-  const { gpu, capacity, batch, step, rank } = pass;
-  return {
-    ...{ gpu, capacity, batch, step, rank },
-    scratch: (...given) => pass.scratch(...given),
-    sum: (part) => pass.sum(part),
-    send: (...given) => pass.send(...given),
-    receive: (...given) => pass.receive(...given),
-    keep: (name, tensor) => pass.keep(name, tensor),
-    dispatch: (kernel, bindings, options) => {
-      used.push(kernel);
-      const parts = options.parts?.map((part) => (part === "matrix/units" ? "matrix/emulated" : part));
-      pass.dispatch(kernel, bindings, { ...options, ...(parts ? { parts } : {}) });
-    },
-  };
 }
 
 interface Case {
@@ -69,7 +38,7 @@ async function run(
   written?: (gpu: Gpu) => void, // where W is written only when the plan has been made
 ) {
   const { T, K, N } = c;
-  const gpu = withMatrices(c.shape);
+  const gpu = withMatrices(device, c.shape);
   const capacity = T + 3;
   const { bytes, values: W } = pack("bf16", weights, K);
   const [bias, add] = [noise(N, 3), noise(T * N, 4)];

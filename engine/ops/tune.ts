@@ -12,9 +12,10 @@ import {
   type Weight,
   type WeightFormat,
 } from "../gpu/tensor.ts";
-import { Tuning, type Question } from "../gpu/tuning.ts";
+import { asksDelta, Tuning, type ProductQuestion, type Question } from "../gpu/tuning.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { linear, normLinear } from "./linear.ts";
+import { deltaWork, prepareDelta } from "./tune-delta.ts";
 
 /** How long a load may take longer, ms. */
 export const tuneLimitMs = 5000;
@@ -36,18 +37,26 @@ export async function tune(gpu: Gpu, limitMs = tuneLimitMs): Promise<void> {
   gpu.tuning.learn(found);
 }
 
-function workOf({ K, N, T }: Question): number {
-  return K * N * T;
+function workOf(question: Question): number {
+  return asksDelta(question) ? deltaWork(question) : question.K * question.N * question.T;
 }
 
-async function prepare(gpu: Gpu, question: Question): Promise<Trial> {
+function prepare(gpu: Gpu, question: Question): Promise<Trial> {
+  if (!asksDelta(question)) return prepareProduct(gpu, question);
+  return prepareDelta(gpu, question, countOf(runFlops / (2 * deltaWork(question))));
+}
+
+function countOf(ops: number): number {
+  return Math.min(mostOps, Math.max(1, Math.round(ops)));
+}
+
+async function prepareProduct(gpu: Gpu, question: ProductQuestion): Promise<Trial> {
   const { kernel, K, T } = question;
   const format = question.format as WeightFormat;
   const rowBytes = weightRowBytes(format, K);
   const limit = Math.min(mostBytes, gpu.limits.maxStorageBufferBindingSize);
   const N = Math.min(question.N, Math.max(8, 8 * Math.floor(limit / rowBytes / 8)));
-  const ops = T > 1 ? runFlops / (2 * T * N * K) : runBytes / (N * rowBytes);
-  const count = Math.min(mostOps, Math.max(1, Math.round(ops)));
+  const count = countOf(T > 1 ? runFlops / (2 * T * N * K) : runBytes / (N * rowBytes));
   const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / (N * rowBytes))); // what a cache does not hold
   const made: (Tensor | Weight)[] = [];
   const keep = <V extends Tensor | Weight>(value: V): V => (made.push(value), value);

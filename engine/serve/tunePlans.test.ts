@@ -14,8 +14,14 @@ test("a first load measures, a second one knows", async () => {
   const device = await openGpu({ backend: "null" });
   const answers: Record<string, string> = {};
   const save = (found: object) => void Object.assign(answers, found);
+  const matrices = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
   const load = async (tuning: Tuning) => {
-    const gpu: Gpu = { ...device, tuning, report: { ...device.report, kind: "hardware" } };
+    const gpu: Gpu = {
+      ...device,
+      tuning,
+      subgroupSize: { min: 32, max: 32 },
+      report: { ...device.report, kind: "hardware", subgroupMatrixConfigs: [matrices] },
+    };
     const checkpoint = await openCheckpoint(join(packageRoot, "test-fixtures/reference/qwen3_5-tiny-text"));
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
     const network = await architectures[config.modelType](new Loader(gpu, checkpoint), config);
@@ -34,8 +40,8 @@ test("a first load measures, a second one knows", async () => {
   expect(await load(new Tuning())).toEqual([]);
   expect(answers).toEqual({});
   expect(await load(new Tuning({ autotune: true }, { save }))).toEqual(["begin", "end"]);
-  const kernels = new Set(Object.keys(answers).map((key) => key.split(" bf16")[0]));
-  expect(kernels).toEqual(new Set(["matvec", "matvec normed", "matmul"]));
+  const kernels = new Set(Object.keys(answers).map((key) => key.split(/ (bf16|f32)/)[0]));
+  expect(kernels).toEqual(new Set(["matvec", "matvec normed", "matmul", "delta"]));
   expect(await load(new Tuning({ autotune: true }, { measured: answers }))).toEqual([]);
   device.destroy();
 });
