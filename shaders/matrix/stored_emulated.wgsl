@@ -22,10 +22,10 @@ fn storedHalf(at: u32) -> f32 {
 fn multipliedStored(left: StoredLeft, right: Right, sums: Sums, lane: u32) -> Sums {
   for (var i = lane % WIDTH; i < count(ROWS_EACH * COLUMNS_EACH); i += WIDTH) {
     let across = left.at + i / COLUMNS_EACH * left.down;
-    let along = right + i % COLUMNS_EACH * STRIDE;
+    let along = right.x + i % COLUMNS_EACH * right.y;
     var sum = allSums[sums + i / WIDTH];
     for (var k = 0u; k < count(DEPTH_EACH); k++) {
-      sum = fma(storedHalf(across + k * left.along), operands[along + k], sum);
+      sum = fma(storedHalf(across + k * left.along), operands[along + k * right.z], sum);
     }
     allSums[sums + i / WIDTH] = sum;
   }
