@@ -2,26 +2,27 @@
 //   y[t,h] = Σ_k softmax_k(q[t,h]·K_k · D^-½) · V_k,   k = 0 … past + t
 //   q: [T, Nh, D]    K, V: the cache    y: [T, Nh·D]
 //   A workgroup takes ROWS rows of one kv head, a row being a (token, query head of the group) pair, token-major, and
-//   walks the keys in tiles of KEYS. Lane (c, r) computes scores of rows 4r … 4r+3 and keys c, c+16, c+32, c+48, and owns
-//   columns 4·(c + 16j), j < 4, of those rows' output.  Uses steps/sequence, kv_cache, kv_read/* and attention_gate or attention_plain
+//   walks the keys in tiles of KEYS. Lane (c, r) computes scores of rows 4r … 4r+3 and keys c, c+16 (of 64: c+32, c+48
+//   too), and owns columns 4·(c + 16j), j < 4, of those rows' output.  Uses steps/sequence, kv_cache, kv_read/* and attention_gate or attention_plain
 override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
+override ROWS: u32;                               // 16, 32 or 64
+override KEYS: u32;                               // 32 or 64
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
-const ROWS = 32u;
-const KEYS = 64u;
 const DEPTH = 4u;                                 // vec4s of head width staged at once
-const WG = 128u;
 const LOWEST = -3.4e38;
 override D4: u32 = D / 4u;
 override GROUP: u32 = HEADS / KV_HEADS;
-var<workgroup> queries: array<vec4f, 128>;        // [DEPTH][ROWS]
-var<workgroup> keys: array<vec4f, 256>;           // [DEPTH][KEYS]
-var<workgroup> weights: array<vec4f, 512>;        // [KEYS][ROWS / 4], a component a row
-var<workgroup> lanes: array<vec4f, 128>;          // [16][ROWS / 4], for what all lanes of a row share
+override FOURS: u32 = ROWS / 4u;
+override WG: u32 = 16u * FOURS;                   // a lane a query of a stage
+var<workgroup> queries: array<vec4f, DEPTH * ROWS>;
+var<workgroup> keys: array<vec4f, DEPTH * KEYS>;
+var<workgroup> weights: array<vec4f, KEYS * FOURS>; // a component a row
+var<workgroup> lanes: array<vec4f, 16u * FOURS>;  // for what all lanes of a row share
 
 // stages DEPTH vec4s of the rows' queries and of the tile's `count` keys, from d4 on
 fn stage(first_row: u32, last_row: u32, kv_head: u32, page: u32, count: u32, d4: u32, i: u32) {
@@ -53,7 +54,7 @@ fn write_rows(o: mat4x4f, first_row: u32, rows: u32, kv_head: u32, d4: u32) {
   }
 }
 
-@compute @workgroup_size(16, 8)
+@compute @workgroup_size(16, FOURS)
 fn attention_tile(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -93,12 +94,14 @@ fn attention_tile(
         let q3 = queries[d * ROWS + 4u * r + 3u];
         let k0 = keys[d * KEYS + c];
         let k1 = keys[d * KEYS + c + 16u];
-        let k2 = keys[d * KEYS + c + 32u];
-        let k3 = keys[d * KEYS + c + 48u];
         s[0] += vec4f(dot(q0, k0), dot(q1, k0), dot(q2, k0), dot(q3, k0));
         s[1] += vec4f(dot(q0, k1), dot(q1, k1), dot(q2, k1), dot(q3, k1));
-        s[2] += vec4f(dot(q0, k2), dot(q1, k2), dot(q2, k2), dot(q3, k2));
-        s[3] += vec4f(dot(q0, k3), dot(q1, k3), dot(q2, k3), dot(q3, k3));
+        if (KEYS > 32u) {
+          let k2 = keys[d * KEYS + c + 32u];
+          let k3 = keys[d * KEYS + c + 48u];
+          s[2] += vec4f(dot(q0, k2), dot(q1, k2), dot(q2, k2), dot(q3, k2));
+          s[3] += vec4f(dot(q0, k3), dot(q1, k3), dot(q2, k3), dot(q3, k3));
+        }
       }
     }
 
@@ -106,22 +109,24 @@ fn attention_tile(
     let key = vec4u(base + c) + vec4u(0u, 16u, 32u, 48u);
     s[0] = select(vec4f(LOWEST), s[0] * scale, vec4u(key.x) <= horizon);
     s[1] = select(vec4f(LOWEST), s[1] * scale, vec4u(key.y) <= horizon);
-    s[2] = select(vec4f(LOWEST), s[2] * scale, vec4u(key.z) <= horizon);
-    s[3] = select(vec4f(LOWEST), s[3] * scale, vec4u(key.w) <= horizon);
-    lanes[c * 8u + r] = max(max(s[0], s[1]), max(s[2], s[3]));
+    s[2] = select(vec4f(LOWEST), s[2] * scale, (vec4u(key.z) <= horizon) & vec4<bool>(KEYS > 32u));
+    s[3] = select(vec4f(LOWEST), s[3] * scale, (vec4u(key.w) <= horizon) & vec4<bool>(KEYS > 32u));
+    lanes[c * FOURS + r] = max(max(s[0], s[1]), max(s[2], s[3]));
     workgroupBarrier();
     var top = m;
     for (var j = 0u; j < 16u; j++) {
-      top = max(top, lanes[j * 8u + r]);
+      top = max(top, lanes[j * FOURS + r]);
     }
     let shrink = exp(m - top);
     m = top;
     let p = mat4x4f(exp(s[0] - m), exp(s[1] - m), exp(s[2] - m), exp(s[3] - m));
     l = l * shrink + p[0] + p[1] + p[2] + p[3];
-    weights[c * 8u + r] = p[0];
-    weights[(c + 16u) * 8u + r] = p[1];
-    weights[(c + 32u) * 8u + r] = p[2];
-    weights[(c + 48u) * 8u + r] = p[3];
+    weights[c * FOURS + r] = p[0];
+    weights[(c + 16u) * FOURS + r] = p[1];
+    if (KEYS > 32u) {
+      weights[(c + 32u) * FOURS + r] = p[2];
+      weights[(c + 48u) * FOURS + r] = p[3];
+    }
     o0 = scale_rows(o0, shrink);
     if (D4 > 16u) { o1 = scale_rows(o1, shrink); }
     if (D4 > 32u) { o2 = scale_rows(o2, shrink); }
@@ -129,7 +134,7 @@ fn attention_tile(
     workgroupBarrier();
 
     for (var k = 0u; k < count; k++) {
-      let w = weights[k * 8u + r];
+      let w = weights[k * FOURS + r];
       o0 += outer(w, value4(page + k, min(c, D4 - 1u)));
       if (D4 > 16u) { o1 += outer(w, value4(page + k, min(c + 16u, D4 - 1u))); }
       if (D4 > 32u) { o2 += outer(w, value4(page + k, min(c + 32u, D4 - 1u))); }
@@ -138,11 +143,11 @@ fn attention_tile(
   }
 
   workgroupBarrier();
-  lanes[c * 8u + r] = l;
+  lanes[c * FOURS + r] = l;
   workgroupBarrier();
   l = vec4f(0.0);
   for (var j = 0u; j < 16u; j++) {
-    l += lanes[j * 8u + r];
+    l += lanes[j * FOURS + r];
   }
   write_rows(scale_rows(o0, 1.0 / l), first_row + 4u * r, rows, kv_head, c);
   if (D4 > 16u) { write_rows(scale_rows(o1, 1.0 / l), first_row + 4u * r, rows, kv_head, c + 16u); }

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 
 /** A shape for which ops have several ways. */
-export type Question = ProductQuestion | DeltaQuestion;
+export type Question = ProductQuestion | AttentionQuestion | DeltaQuestion;
 
 /** x · Wᵀ, x: [T, K], W: [N, K]. */
 export interface ProductQuestion {
@@ -12,6 +12,18 @@ export interface ProductQuestion {
   readonly format: string;
   readonly K: number;
   readonly N: number;
+  readonly T: number;
+}
+
+/** T tokens over the keys and values of a cache in this format. */
+export interface AttentionQuestion {
+  readonly kernel: "attention" | "attention split";
+  readonly format: string;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Of the longest sequence, where the ways depend on it. */
+  readonly keys?: number;
   readonly T: number;
 }
 
@@ -101,9 +113,17 @@ export function keyOf(question: Question): string {
 }
 
 function shapeOf(question: Question): string {
+  if (asksAttention(question)) {
+    const { heads, kvHeads, headDim, keys } = question;
+    return `${heads}:${kvHeads}x${headDim}${keys === undefined ? "" : ` of ${keys}`}`;
+  }
   if (!asksDelta(question)) return `${question.K}x${question.N}`;
   const { keyHeads, valueHeads, keyDim, valueDim } = question;
   return `${keyHeads}:${valueHeads}x${keyDim}:${valueDim}`;
+}
+
+export function asksAttention(question: Question): question is AttentionQuestion {
+  return "headDim" in question;
 }
 
 export function asksDelta(question: Question): question is DeltaQuestion {

@@ -11,6 +11,7 @@ import {
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/attention.ts";
 import { attention, packedWidth } from "./attention.ts";
 import { PAGE } from "./kv-cache.ts";
@@ -46,7 +47,21 @@ const devices = {
   itself: () => gpu,
   "as a card": () => card,
 };
-type Device = keyof typeof devices;
+/** What a card may measure to be faster than the guess. */
+const ways = ["16 rows, 64 keys", "64 rows, 64 keys", "32 rows, 32 keys", "64 rows, 32 keys"] as const;
+type Way = (typeof ways)[number] | "4 splits";
+type Device = keyof typeof devices | Way;
+
+function deviceOf(device: Device): Gpu {
+  if (device in devices) return devices[device as keyof typeof devices]();
+  const tuning = Tuning.only(device);
+  const choose = tuning.choose.bind(tuning);
+  tuning.choose = (question, ways) => {
+    expect(ways.map(({ name }) => name)).toContain(device);
+    return choose(question, ways);
+  };
+  return { ...card, tuning };
+}
 
 /** y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. */
 async function run(device: Device, given: Inputs, capacity = given.shape.T): Promise<Float32Array> {
@@ -63,7 +78,7 @@ async function run(device: Device, given: Inputs, capacity = given.shape.T): Pro
     gate: [[capacity, width], padded(gate ?? new Float32Array(), capacity * width)],
   } as const;
   return withTensors(gpu, data, async (tensors) => {
-    const [y] = await runOps(devices[device](), { capacity, tokens: T, past }, (pass) => {
+    const [y] = await runOps(deviceOf(device), { capacity, tokens: T, past }, (pass) => {
       const options = { heads, kvHeads, headDim, ...(gate ? { gate: tensors["gate"]! } : {}) };
       const cache = { format: "f32" as const, k: tensors["k"]!, v: tensors["v"]!, table: tensors["table"]! };
       return [attention(pass, tensors["q"]!, cache, options)];
@@ -127,6 +142,26 @@ describe.each(["itself", "as a card"] as const)("the device %s", (device) => {
         await run(device, inputs(T, 257, 64, true)),
       );
   });
+});
+
+test.each(ways)("a card's prompts by tiles of %s", async (way) => {
+  for (const [T, past, headDim] of [
+    [17, 100, 64],
+    [65, 31, 64],
+    [30, 257, 256],
+  ] as const) {
+    const given = inputs(T, past, headDim, headDim === 64);
+    expectClose(await run(way, given, T + 3), twin(given), 2e-5, `T=${T} past=${past}`);
+  }
+  const rising = scored(23, 300, (key) => (1e4 * key) / 350);
+  expectClose(await run(way, rising), twin(rising), 2e-5);
+});
+
+test("a card's tokens in fewer splits than the guess", async () => {
+  for (const past of [0, 63, 257]) {
+    const given = inputs(1, past, 64, true);
+    expectClose(await run("4 splits", given), twin(given), 2e-5, `past=${past}`);
+  }
 });
 
 /** Scores chosen, not drawn: q is 8·√D on one axis, so that score(k) is 8·K[k, 0] exactly. */

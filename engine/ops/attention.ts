@@ -5,6 +5,7 @@ import { EngineError } from "../errors.ts";
 import type { Pass } from "../gpu/plan.ts";
 import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { expectShape, type Tensor } from "../gpu/tensor.ts";
+import { promptWay, splitsOf, type PromptWay } from "./attention-ways.ts";
 import { cacheCapacity, expectCache, slotPages, type KvCache } from "./kv-cache.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";
 
@@ -21,9 +22,7 @@ export interface AttentionOptions extends Heads {
 }
 
 const widest = 256; // what a tile's registers are laid out for
-const tileRows = 32; // (token, head) rows of an attention_tile workgroup
-const laneRows = 4; // and of an attention_lanes one
-const tileKeys = 64; // the least keys worth a workgroup of attention_split
+const laneRows = 4; // (token, head) rows of an attention_lanes workgroup
 const blockHeads = 4; // most query heads of one attention_split workgroup
 
 /**
@@ -64,10 +63,9 @@ export function checkHeads({ heads, kvHeads, headDim }: Heads): void {
 
 function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
-  const capacity = cacheCapacity(cache);
   const blocks = Math.ceil(heads / kvHeads / blockHeads);
   const GROUPED = Math.ceil(heads / kvHeads / blocks);
-  const SPLITS = splitsOf(capacity, kvHeads * blocks);
+  const SPLITS = splitsOf(pass, cache, options, kvHeads * blocks);
   const acc = pass.scratch([pass.capacity, heads, SPLITS, D]);
   const stats = pass.scratch([pass.capacity, heads, SPLITS, 2]);
   pass.dispatch(
@@ -85,7 +83,7 @@ function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions)
         SLOT_PAGES: slotPages(cache),
       },
       groups: [SPLITS, kvHeads, (tokens) => tokens * blocks],
-      flops: (tokens) => 4 * tokens * heads * D * capacity,
+      flops: (tokens) => 4 * tokens * heads * D * cacheCapacity(cache),
     },
   );
   const y = pass.scratch([pass.capacity, heads * D]);
@@ -99,25 +97,17 @@ function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions)
   return y;
 }
 
-/** Enough workgroups for a large card at a full cache, but none for fewer keys than a tile. */
-function splitsOf(capacity: number, workgroupsEach: number): number {
-  const wanted = Math.min(64, Math.max(8, Math.ceil(256 / workgroupsEach)));
-  return Math.min(wanted, Math.ceil(capacity / tileKeys));
-}
-
 function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
-  return walk(pass, q, cache, options, { kernel: "attention_tile", rows: tileRows, constants: {} });
+  return walk(pass, q, cache, options, promptWay(pass, cache, options));
 }
 
 function lanes(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, LANES: number): Tensor {
   return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: laneRows, constants: { LANES } });
 }
 
-interface Walk {
-  kernel: "attention_tile" | "attention_lanes";
-  /** (token, head) rows of a workgroup. */
-  rows: number;
-  constants: Record<string, number>;
+interface Walk extends Pick<PromptWay, "rows" | "constants"> {
+  kernel: PromptWay["kernel"] | "attention_lanes";
+  parts?: readonly string[];
 }
 
 /** A workgroup per sequence, kv head and so many rows, each walking all keys that its rows see. */
@@ -126,7 +116,7 @@ function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, 
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
   pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate, undefined, cache.table], {
-    parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part],
+    parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part, ...(by.parts ?? [])],
     constants: {
       HEADS: heads,
       KV_HEADS: kvHeads,

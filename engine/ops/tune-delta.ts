@@ -1,13 +1,12 @@
 // How the autotune measures the delta rule: chunks and scan over a prompt of zeros, several times as for several layers.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Trial } from "../gpu/autotune.ts";
-import { Recording } from "../gpu/plan.ts";
-import { createStep, stepValues } from "../gpu/step.ts";
-import { free, permanent, type Tensor } from "../gpu/tensor.ts";
+import { permanent } from "../gpu/tensor.ts";
 import type { DeltaQuestion } from "../gpu/tuning.ts";
 import { deltaChunks, deltaScan } from "./delta-chunk.ts";
 import { createDeltaState, deltaWidths } from "./delta-state.ts";
 import { chunkTokens } from "./delta-ways.ts";
+import { Made } from "./tune-trial.ts";
 
 /** Multiply-adds of one layer. */
 export function deltaWork({ T, keyDim, valueHeads, valueDim }: DeltaQuestion): number {
@@ -19,28 +18,15 @@ export async function prepareDelta(gpu: Gpu, question: DeltaQuestion, count: num
   const { T, keyHeads, valueHeads, keyDim, valueDim } = question;
   const config = { keyHeads, valueHeads, keyDim, valueDim, conv: 4 };
   const { channels, row } = deltaWidths(config);
-  const made: Tensor[] = [];
-  const keep = (tensor: Tensor): Tensor => (made.push(tensor), tensor);
-  const zeros = (...shape: number[]) => keep(permanent(gpu, "tuned", shape));
-  const step = keep(createStep(gpu, false));
-  gpu.device.queue.writeBuffer(step.storage.buffer!, 0, stepValues({ tokens: T, past: 0 }));
+  const made = new Made();
+  const zeros = (...shape: number[]) => made.keep(permanent(gpu, "tuned", shape));
   const [qkv, u] = [zeros(T, channels), zeros(T, row)];
   const gates = { A_log: zeros(valueHeads), dt_bias: zeros(valueHeads) };
   const state = createDeltaState(gpu, config);
-  keep(state.memory);
-  const recording = new Recording(gpu, { capacity: T, step });
+  made.keep(state.memory);
+  const recording = made.recording(gpu, { tokens: T, past: 0 });
   const outputs = Array.from({ length: count }, () =>
     deltaScan(recording, qkv, deltaChunks(recording, qkv, u, gates, config), config, state),
   );
-  const plan = await recording.finish(outputs.slice(-1));
-  return {
-    run: async () => {
-      plan.submit(T);
-      await gpu.device.queue.onSubmittedWorkDone();
-    },
-    free: () => {
-      plan.destroy();
-      free(...made);
-    },
-  };
+  return made.trial(gpu, recording, outputs);
 }

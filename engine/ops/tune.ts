@@ -1,30 +1,17 @@
-// Measures what the ops of a model have asked and nobody knows: each open question as the op that asks it, on weights of
-// its shape.
+// Measures what the ops of a model have asked and nobody knows: each open question as the op that asks it, on weights, or
+// a cache, or a state, of its shape.
 import type { Gpu } from "../gpu/adapter.ts";
 import { search, type Trial } from "../gpu/autotune.ts";
-import { Recording } from "../gpu/plan.ts";
-import { createStep, stepValues } from "../gpu/step.ts";
-import {
-  free,
-  permanent,
-  weightRowBytes,
-  type Tensor,
-  type Weight,
-  type WeightFormat,
-} from "../gpu/tensor.ts";
-import { asksDelta, Tuning, type ProductQuestion, type Question } from "../gpu/tuning.ts";
+import { permanent, weightRowBytes, type WeightFormat } from "../gpu/tensor.ts";
+import { asksAttention, asksDelta, Tuning, type ProductQuestion, type Question } from "../gpu/tuning.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { linear, normLinear } from "./linear.ts";
+import { attentionWork, prepareAttention } from "./tune-attention.ts";
 import { deltaWork, prepareDelta } from "./tune-delta.ts";
+import { countOf, Made, mostBytes, runBytes, runFlops } from "./tune-trial.ts";
 
 /** How long a load may take longer, ms. */
 export const tuneLimitMs = 5000;
-/** Of one weight: of a vocabulary a part will do. */
-const mostBytes = 64 * 2 ** 20;
-/** What a run reads or computes, so that it is longer than what waiting for it blurs. */
-const runBytes = 256 * 2 ** 20;
-const runFlops = 2e10;
-const mostOps = 16;
 
 /** Measures what `gpu.tuning` has open, by what takes longest first, and lets it learn. */
 export async function tune(gpu: Gpu, limitMs = tuneLimitMs): Promise<void> {
@@ -37,17 +24,16 @@ export async function tune(gpu: Gpu, limitMs = tuneLimitMs): Promise<void> {
   gpu.tuning.learn(found);
 }
 
+/** Multiply-adds. */
 function workOf(question: Question): number {
+  if (asksAttention(question)) return attentionWork(question);
   return asksDelta(question) ? deltaWork(question) : question.K * question.N * question.T;
 }
 
 function prepare(gpu: Gpu, question: Question): Promise<Trial> {
+  if (asksAttention(question)) return prepareAttention(gpu, question);
   if (!asksDelta(question)) return prepareProduct(gpu, question);
   return prepareDelta(gpu, question, countOf(runFlops / (2 * deltaWork(question))));
-}
-
-function countOf(ops: number): number {
-  return Math.min(mostOps, Math.max(1, Math.round(ops)));
 }
 
 async function prepareProduct(gpu: Gpu, question: ProductQuestion): Promise<Trial> {
@@ -58,28 +44,15 @@ async function prepareProduct(gpu: Gpu, question: ProductQuestion): Promise<Tria
   const N = Math.min(question.N, Math.max(8, 8 * Math.floor(limit / rowBytes / 8)));
   const count = countOf(T > 1 ? runFlops / (2 * T * N * K) : runBytes / (N * rowBytes));
   const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / (N * rowBytes))); // what a cache does not hold
-  const made: (Tensor | Weight)[] = [];
-  const keep = <V extends Tensor | Weight>(value: V): V => (made.push(value), value);
-  const weights = Array.from({ length: copies }, () => keep(createWeight(gpu, "tuned", [N, K], format)));
-  const step = keep(createStep(gpu, false));
-  gpu.device.queue.writeBuffer(step.storage.buffer!, 0, stepValues({ tokens: T, past: 0 }));
-  const [x, gain] = [keep(permanent(gpu, "x", [T, K])), keep(permanent(gpu, "gain", [K]))];
-  const recording = new Recording(gpu, { capacity: T, step });
+  const made = new Made();
+  const weights = Array.from({ length: copies }, () => made.keep(createWeight(gpu, "tuned", [N, K], format)));
+  const [x, gain] = [made.keep(permanent(gpu, "x", [T, K])), made.keep(permanent(gpu, "gain", [K]))];
+  const recording = made.recording(gpu, { tokens: T, past: 0 });
   const outputs = Array.from({ length: count }, (_, i) => {
     const W = weights[i % copies]!;
     return kernel === "matvec normed"
       ? normLinear(recording, x, gain, { eps: 1e-6, offset: 0 }, W)
       : linear(recording, x, W);
   });
-  const plan = await recording.finish(outputs.slice(-1));
-  return {
-    run: async () => {
-      plan.submit(T);
-      await gpu.device.queue.onSubmittedWorkDone();
-    },
-    free: () => {
-      plan.destroy();
-      free(...made);
-    },
-  };
+  return made.trial(gpu, recording, outputs);
 }

@@ -30,7 +30,7 @@ test("a first load measures, a second one knows", async () => {
       begin: () => Promise.resolve(void phases.push("begin")),
       end: () => void phases.push("end"),
     };
-    const options = { contextLength: 256, slots: 2, chunk: 64, flopsPerSubmit: Infinity, tuning: hooks };
+    const options = { contextLength: 1024, slots: 2, chunk: 64, flopsPerSubmit: Infinity, tuning: hooks };
     const runner = await Runner.create(gpu, network, config, options);
     runner.destroy();
     await checkpoint.close();
@@ -41,7 +41,9 @@ test("a first load measures, a second one knows", async () => {
   expect(answers).toEqual({});
   expect(await load(new Tuning({ autotune: true }, { save }))).toEqual(["begin", "end"]);
   const kernels = new Set(Object.keys(answers).map((key) => key.split(/ (bf16|f32)/)[0]));
-  expect(kernels).toEqual(new Set(["matvec", "matvec normed", "matmul", "delta"]));
+  expect(kernels).toEqual(
+    new Set(["matvec", "matvec normed", "matmul", "attention", "attention split", "delta"]),
+  );
   expect(await load(new Tuning({ autotune: true }, { measured: answers }))).toEqual([]);
   device.destroy();
 });

@@ -1,0 +1,67 @@
+// The kernels of attention for cards, in the ways that suit one card or another: what is tuned. The first way of each is
+// the guess, by arithmetic.
+import type { Gpu } from "../gpu/adapter.ts";
+import type { Pass } from "../gpu/plan.ts";
+import type { Heads } from "./attention.ts";
+import { cacheCapacity, type KvCache } from "./kv-cache.ts";
+
+export interface PromptWay {
+  readonly name: string;
+  readonly kernel: "attention_tile";
+  /** (token, head) rows of a workgroup. */
+  readonly rows: number;
+  /** Those behind what every kernel on a cache has. */
+  readonly parts: readonly string[];
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+/** Many tokens: more rows read the cache less often, fewer keep a card busy and leave room for more workgroups at once. */
+export function promptWay({ gpu, capacity }: Pass, cache: KvCache, heads: Heads): PromptWay {
+  const question = { kernel: "attention", format: cache.format, ...shapeOf(heads), T: capacity } as const;
+  return gpu.tuning.choose(question, promptWays(gpu));
+}
+
+function promptWays(gpu: Gpu): PromptWay[] {
+  const most = gpu.limits.maxComputeWorkgroupStorageSize;
+  const others = [tile(16, 64), tile(64, 64), tile(32, 32), tile(64, 32)];
+  return [tile(32, 64), ...others.filter(({ storage }) => storage <= most)];
+}
+
+/** With what it keeps in workgroup memory, bytes. */
+type Sized = PromptWay & { readonly storage: number };
+
+function tile(ROWS: 16 | 32 | 64, KEYS: 32 | 64): Sized {
+  return {
+    ...{ name: `${ROWS} rows, ${KEYS} keys`, kernel: "attention_tile", rows: ROWS, parts: [] },
+    constants: { ROWS, KEYS },
+    storage: 16 * (4 * ROWS + 4 * KEYS + (KEYS * ROWS) / 4 + 4 * ROWS),
+  };
+}
+
+const tileKeys = 64; // the least keys worth a workgroup of attention_split
+const mostSplits = 64;
+
+/**
+ * One token of each sequence: in how many parts its keys are dealt out to `workgroupsEach` workgroups. Its sums' order
+ * depends on that, so it is asked for one token, however many there are.
+ */
+export function splitsOf({ gpu }: Pass, cache: KvCache, heads: Heads, workgroupsEach: number): number {
+  const keys = cacheCapacity(cache);
+  const question = {
+    ...({ kernel: "attention split", format: cache.format } as const),
+    ...{ ...shapeOf(heads), keys, T: 1 },
+  };
+  return gpu.tuning.choose(question, splitWays(keys, workgroupsEach)).splits;
+}
+
+/** Enough workgroups for a large card at a full cache, but none for fewer keys than a tile, is the guess. */
+function splitWays(capacity: number, workgroupsEach: number): { name: string; splits: number }[] {
+  const most = Math.min(mostSplits, Math.ceil(capacity / tileKeys));
+  const guess = Math.min(most, Math.max(8, Math.ceil(256 / workgroupsEach)));
+  const splits = new Set([guess, ...[4, 8, 16, 32, 64].filter((n) => n <= most)]);
+  return [...splits].map((n) => ({ name: `${n} splits`, splits: n }));
+}
+
+function shapeOf({ heads, kvHeads, headDim }: Heads): Heads {
+  return { heads, kvHeads, headDim };
+}

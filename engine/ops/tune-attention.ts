@@ -1,0 +1,59 @@
+// How the autotune measures attention: over a cache of zeros, of a long conversation's length, several times as for several
+// layers.
+import type { Gpu } from "../gpu/adapter.ts";
+import type { Trial } from "../gpu/autotune.ts";
+import { permanent } from "../gpu/tensor.ts";
+import type { AttentionQuestion } from "../gpu/tuning.ts";
+import { attention } from "./attention.ts";
+import { createKvCache, createPageTable, kvRowBytes, PAGE, type KvFormat } from "./kv-cache.ts";
+import { countOf, Made, mostBytes, runBytes, runFlops } from "./tune-trial.ts";
+
+const mostKeys = 4096;
+
+/** Fewer where a prompt would take too long, or the cache too much. */
+function keysOf(question: AttentionQuestion): number {
+  const { heads, headDim, keys = mostKeys, T } = question;
+  const affordable = T > 1 ? runFlops / (4 * T * heads * headDim) : mostKeys;
+  const fitting = mostBytes / keyBytes(question);
+  return Math.max(T, Math.min(keys, mostKeys, Math.floor(affordable), Math.floor(fitting)));
+}
+
+/** Of a key and its value. */
+function keyBytes({ format, kvHeads, headDim }: AttentionQuestion): number {
+  return 2 * kvHeads * kvRowBytes(format as KvFormat, headDim);
+}
+
+/** Multiply-adds of one layer. */
+export function attentionWork(question: AttentionQuestion): number {
+  return 2 * question.T * question.heads * question.headDim * keysOf(question);
+}
+
+/** Some layers, in the way that `gpu.tuning` says. */
+export async function prepareAttention(gpu: Gpu, question: AttentionQuestion): Promise<Trial> {
+  const { heads, kvHeads, headDim, T } = question;
+  const format = question.format as KvFormat;
+  const keys = keysOf(question);
+  const pages = Math.ceil(keys / PAGE);
+  const bytes = pages * PAGE * keyBytes(question);
+  const count = countOf(T > 1 ? runFlops / (2 * attentionWork(question)) : runBytes / bytes);
+  const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / bytes)); // what the card's own cache does not hold
+  const made = new Made();
+  const table = made.keep(createPageTable(gpu, 1, keys));
+  gpu.device.queue.writeBuffer(
+    table.storage.buffer!,
+    0,
+    Uint32Array.from({ length: pages }, (_, i) => i),
+  );
+  const caches = Array.from({ length: copies }, () => {
+    const cache = createKvCache(gpu, { format, pages, kvHeads, headDim, table });
+    made.keep(cache.k);
+    made.keep(cache.v);
+    return cache;
+  });
+  const q = made.keep(permanent(gpu, "q", [T, heads, headDim]));
+  const recording = made.recording(gpu, { tokens: T, past: keys - T });
+  const outputs = Array.from({ length: count }, (_, i) =>
+    attention(recording, q, caches[i % copies]!, { heads, kvHeads, headDim }),
+  );
+  return made.trial(gpu, recording, outputs);
+}
