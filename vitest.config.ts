@@ -35,6 +35,7 @@ if (!existsSync("/usr/bin/chromium"))
  */
 const onBoth = ["engine/gpu/**", "engine/ops/**", "engine/verify/verify.gpu.test.ts"];
 const slowThere = [
+  "engine/ops/attention-matrices.gpu.test.ts",
   "engine/ops/batch.gpu.test.ts",
   "engine/ops/vision.gpu.test.ts",
   "engine/ops/matrices.gpu.test.ts",

@@ -1,7 +1,8 @@
 // row_scales: s[r] = (2^(14 − e), 2^(e − 14)), where 2^e ≤ max_k |value[r,k]| < 2^(e + 1): what takes a row into f16's
 // range, and back. Powers of two, so that both ways are exact: what f16 holds to all of its 11 bits afterwards is
 // everything down to 2^-29 of the row's largest value, and all that is smaller to 2^-39 of that value.
-//   value: rows of K (scaled/*)    s: [rows] vec2f    one workgroup a row; uses rows/*, weights/* and scaled/*
+//   value: rows of K (scaled/*)    s: [rows] vec2f    one workgroup a row; uses rows/*, weights/*, scaled/powers and
+//   scaled/x or scaled/weight
 override K: u32;
 
 const LANES = 64u;
@@ -9,16 +10,6 @@ const LANES = 64u;
 @group(0) @binding(3) var<storage, read_write> s: array<vec2f>;
 
 var<workgroup> largest: array<u32, LANES>;
-
-// Of finite values the order of the bits is that of the magnitudes.
-fn magnitude4(v: vec4f) -> u32 {
-  let bits = bitcast<vec4u>(v) & vec4u(0x7fffffffu);
-  return max(max(bits.x, bits.y), max(bits.z, bits.w));
-}
-
-fn powerOfTwo(e: i32) -> f32 {
-  return bitcast<f32>(u32(e + 127) << 23u);
-}
 
 @compute @workgroup_size(LANES)
 fn row_scales(
@@ -45,7 +36,6 @@ fn row_scales(
     for (var i = 1u; i < 8u; i++) {
       most = max(most, largest[i]);
     }
-    let e = clamp(i32(most >> 23u) - 127, -100, 127); // rows of less are nothing beside others
-    s[row] = vec2f(powerOfTwo(14 - e), powerOfTwo(e - 14));
+    s[row] = there_and_back(most);
   }
 }

@@ -3,11 +3,12 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/plan.ts";
 import type { Heads } from "./attention.ts";
-import { cacheCapacity, type KvCache } from "./kv-cache.ts";
+import { matrixShapes } from "./cards.ts";
+import { cacheCapacity, type KvCache, type KvFormat } from "./kv-cache.ts";
 
 export interface PromptWay {
   readonly name: string;
-  readonly kernel: "attention_tile";
+  readonly kernel: "attention_tile" | "attention_matrix";
   /** (token, head) rows of a workgroup. */
   readonly rows: number;
   /** Those behind what every kernel on a cache has. */
@@ -15,15 +16,18 @@ export interface PromptWay {
   readonly constants: Readonly<Record<string, number>>;
 }
 
-/** Many tokens: more rows read the cache less often, fewer keep a card busy and leave room for more workgroups at once. */
+/**
+ * Many tokens: more rows read the cache less often, fewer keep a card busy and leave room for more workgroups at once. The
+ * device's own matrices are taken if they were measured, as matmul's are; not in strict mode, as their inputs are rounded.
+ */
 export function promptWay({ gpu, capacity }: Pass, cache: KvCache, heads: Heads): PromptWay {
   const question = { kernel: "attention", format: cache.format, ...shapeOf(heads), T: capacity } as const;
-  return gpu.tuning.choose(question, promptWays(gpu));
+  return gpu.tuning.choose(question, promptWays(gpu, cache.format));
 }
 
-function promptWays(gpu: Gpu): PromptWay[] {
+function promptWays(gpu: Gpu, format: KvFormat): PromptWay[] {
   const most = gpu.limits.maxComputeWorkgroupStorageSize;
-  const others = [tile(16, 64), tile(64, 64), tile(32, 32), tile(64, 32)];
+  const others = [tile(16, 64), tile(64, 64), tile(32, 32), tile(64, 32), ...matrixWays(gpu, format)];
   return [tile(32, 64), ...others.filter(({ storage }) => storage <= most)];
 }
 
@@ -36,6 +40,18 @@ function tile(ROWS: 16 | 32 | 64, KEYS: 32 | 64): Sized {
     constants: { ROWS, KEYS },
     storage: 16 * (4 * ROWS + 4 * KEYS + (KEYS * ROWS) / 4 + 4 * ROWS),
   };
+}
+
+function matrixWays(gpu: Gpu, format: KvFormat): Sized[] {
+  const range = format === "f16" ? ["kv_range/halves"] : ["scaled/powers", "kv_range/measured"];
+  return matrixShapes(gpu).flatMap(({ shape, WIDTH }) =>
+    ([64, 32] as const).map((ROWS) => ({
+      ...{ name: `matrices ${shape}, ${ROWS} rows`, kernel: "attention_matrix", rows: ROWS },
+      parts: [...range, `matrix/${shape}`, "matrix/units"],
+      constants: { ROWS, WIDTH },
+      storage: 2 * (40 * ROWS + 32 * 72) + 4 * 32 * ROWS + 6 * 4 * ROWS + 16,
+    })),
+  );
 }
 
 const tileKeys = 64; // the least keys worth a workgroup of attention_split

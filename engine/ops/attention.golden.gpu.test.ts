@@ -1,10 +1,12 @@
 // A whole attention layer short of its last projection, from the reference's normed input to its o_proj_in: the packed
-// projection on the host in f64, the rest in our kernels, in one run and token by token.
+// projection on the host in f64, the rest in our kernels, in one run and token by token; and through matrices, emulated.
 import { basename } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { fromPages, pagingOf, toPages, withTensors } from "../../test-fixtures/attention.ts";
 import { caseNames, loadGolden, referenceFolders, type Golden } from "../../test-fixtures/golden.ts";
+import { relative } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
+import { emulating, withMatrices } from "../../test-fixtures/matrices.ts";
 import { runOps } from "../../test-fixtures/run.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import type { Gpu } from "../gpu/adapter.ts";
@@ -15,11 +17,14 @@ import { attention, packedWidth } from "./attention.ts";
 import { PAGE } from "./kv-cache.ts";
 import { prepareQkv } from "./qkv.ts";
 
+vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
+
 let gpu: Gpu;
 beforeAll(async () => {
   gpu = await testGpu();
 });
 
+const brief = process.env["NEURON_TEST_BRIEF"] !== undefined;
 const families = /^(llama|qwen2|qwen3|qwen3_5)3?-/;
 const cases = referenceFolders()
   .filter((folder) => families.test(basename(folder)))
@@ -94,8 +99,16 @@ interface Result {
 
 const capacity = 64; // of the cache
 
-/** Runs the tokens in the given pieces; `unturned` leaves rope out, so that q and K are the norms' outputs. */
-async function run(layer: Layer, pieces: readonly number[], { unturned = false } = {}): Promise<Result> {
+interface How {
+  /** Leaves rope out, so that q and K are the norms' outputs. */
+  unturned?: boolean;
+  /** Prompts go through matrices, emulated. */
+  matrices?: boolean;
+}
+
+/** Runs the tokens in the given pieces. */
+async function run(layer: Layer, pieces: readonly number[], how: How = {}): Promise<Result> {
+  const { unturned = false, matrices = false } = how;
   const { c, T } = layer;
   const { heads, kvHeads, headDim, rope } = c;
   const still = layer.table.map((_, i) => (i % 2 ? 0 : 1));
@@ -114,7 +127,7 @@ async function run(layer: Layer, pieces: readonly number[], { unturned = false }
     let last: Pick<Result, "k" | "v"> = { k: new Float32Array(), v: new Float32Array() };
     let past = 0;
     for (const tokens of pieces) {
-      const made = await runPiece(layer, on, past, tokens);
+      const made = await runPiece(layer, on, past, tokens, matrices);
       result.y.set(made.y, past * heads * headDim);
       result.q.set(made.q, past * heads * headDim);
       const flat = (values: Float32Array) => fromPages(values, paging, kvHeads, headDim);
@@ -131,6 +144,7 @@ async function runPiece(
   on: Record<string, Tensor>,
   past: number,
   tokens: number,
+  matrices: boolean,
 ): Promise<Result> {
   const { c, T, qkv, positions } = layer;
   const { heads, kvHeads, headDim } = c;
@@ -146,7 +160,10 @@ async function runPiece(
   return withTensors(gpu, data, async (given) => {
     const cache = { format: "f32" as const, k: on["k"]!, v: on["v"]!, table: on["pages"]! };
     const shape = { heads, kvHeads, headDim };
-    const values = await runOps(gpu, { capacity: tokens, past }, (pass) => {
+    const used: string[] = [];
+    const card = withMatrices(gpu, "16x16x16", "matrices 16x16x16, 32 rows");
+    const values = await runOps(matrices ? card : gpu, { capacity: tokens, past }, (pass) => {
+      const mixing = matrices ? emulating(pass, used) : pass;
       const q = prepareQkv(pass, given["qkv"]!, {
         ...{ ...shape, gate, eps: c.eps, normOffset: c.normOffset, cache },
         ...(layer.norms ? { norms: on["norms"]! } : {}),
@@ -157,12 +174,13 @@ async function runPiece(
         positions: given["positions"]!,
       });
       return [
-        attention(pass, q, cache, { ...shape, ...(gate ? { gate: given["qkv"]! } : {}) }),
+        attention(mixing, q, cache, { ...shape, ...(gate ? { gate: given["qkv"]! } : {}) }),
         q,
         cache.k,
         cache.v,
       ];
     });
+    expect(used.includes("attention_matrix")).toBe(matrices);
     const [y, q, k, v] = values as Float32Array[];
     return { y: y!, q: q!, k: k!, v: v! };
   });
@@ -192,5 +210,17 @@ describe.each(cases)("$label", ({ folder, golden, layers }) => {
     }
     const qNorm = at(`layer.${i}.attn.q_norm_out`);
     if (qNorm) expectClose((await run(layer, [T], { unturned: true })).q, qNorm, 2e-5, "q_norm_out");
+  });
+
+  const some = brief ? [] : layers.slice(0, 1); // a software adapter compiles for seconds
+  test.each(some)("layer %d through matrices", async (i) => {
+    const checkpoint = await openCheckpoint(folder);
+    const layer = await layerOf(checkpoint, golden, i).finally(() => checkpoint.close());
+    const want = golden.tensors.get(`layer.${i}.attn.o_proj_in`)!.data as Float32Array;
+    const { y } = await run(layer, [2, layer.T - 2], { matrices: true });
+    expectClose(y, want, 5e-3, "o_proj_in");
+    expect(relative(y, want)).toBeLessThan(1e-3);
+    const still = await run(layer, [2, layer.T - 2], { matrices: true, unturned: true });
+    expect(relative(still.y, want), "without rope").toBeGreaterThan(1e-2);
   });
 });

@@ -4,6 +4,7 @@ import type { Gpu } from "../gpu/adapter.ts";
 import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/plan.ts";
 import { permanent } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
 import { attention, packedWidth, type AttentionOptions } from "./attention.ts";
 import { createKvCache, createPageTable, kvFormats, PAGE, type KvFormat } from "./kv-cache.ts";
 import { prepareQkv, type QkvOptions } from "./qkv.ts";
@@ -85,6 +86,33 @@ test.each(widths)("all variants compile at head width %d", async (headDim) => {
       const many = await record(device, of).pass.finish();
       expect(many.kernels).toEqual(["qkv_prepare", ...prefill]);
     }
+  }
+});
+
+test.each(["16x16x16", "8x16x16", "8x8x8"])("on a card that multiplies matrices of %s", async (shape) => {
+  const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
+  const config = { componentType: "f16", resultComponentType: "f32", M, N, K };
+  const card = as("hardware", 32);
+  const on = (name: string, change: Partial<Gpu> = {}): Gpu => ({
+    ...{ ...card, ...change, tuning: Tuning.only(name) },
+    report: { ...card.report, subgroupMatrixConfigs: [config] },
+  });
+  for (const headDim of widths) {
+    for (const format of kvFormats.filter((format) => format !== "q8_0" || headDim % 32 === 0)) {
+      const of = { heads: 14, headDim, gate: format === "f16", format };
+      const plan = await record(on(`matrices ${shape}, 32 rows`), of).pass.finish();
+      const ranges = format === "f16" ? [] : ["kv_ranges"];
+      expect(plan.kernels).toEqual(["qkv_prepare", ...ranges, "row_scales", "attention_matrix"]);
+    }
+  }
+  const name = `matrices ${shape}, 32 rows`;
+  const strict = { ...on(name), tuning: Object.assign(Tuning.only(name), { strict: true }) };
+  const varying = on(name, { subgroupSize: { min: 8, max: 32 } });
+  const narrow = on(name, { has: { ...card.has, f16: false } });
+  const unmeasured = { ...on(name), tuning: new Tuning() };
+  for (const device of [strict, varying, narrow, unmeasured]) {
+    const plan = await record(device, {}).pass.finish();
+    expect(plan.kernels).toEqual(["qkv_prepare", "attention_tile"]);
   }
 });
 

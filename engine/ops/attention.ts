@@ -6,6 +6,7 @@ import type { Pass } from "../gpu/plan.ts";
 import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { expectShape, type Tensor } from "../gpu/tensor.ts";
 import { promptWay, splitsOf, type PromptWay } from "./attention-ways.ts";
+import { headScales } from "./cards.ts";
 import { cacheCapacity, expectCache, slotPages, type KvCache } from "./kv-cache.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";
 
@@ -98,16 +99,38 @@ function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions)
 }
 
 function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
-  return walk(pass, q, cache, options, promptWay(pass, cache, options));
+  const way = promptWay(pass, cache, options);
+  if (way.kernel === "attention_tile") return walk(pass, q, cache, options, way);
+  const ranges = cache.format === "f16" ? undefined : kvRanges(pass, cache, options);
+  return walk(pass, q, cache, options, { ...way, ranges, scales: headScales(pass, q) });
 }
 
 function lanes(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, LANES: number): Tensor {
   return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: laneRows, constants: { LANES } });
 }
 
+/** The largest magnitudes in each page of the run's sequence → [pages, Nkv] of two, as bits (shaders/kv_ranges.wgsl). */
+function kvRanges(pass: Pass, cache: KvCache, { kvHeads, headDim: D }: Heads): Tensor {
+  const SLOT_PAGES = slotPages(cache);
+  const ranges = pass.scratch([SLOT_PAGES, kvHeads, 2], "ranges of pages", "u32");
+  pass.dispatch(
+    "kv_ranges",
+    [pass.step, undefined, cache.k, cache.v, undefined, ranges, undefined, undefined, cache.table],
+    {
+      parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, "scaled/powers"],
+      constants: { KV_HEADS: kvHeads, D, SLOT_PAGES },
+      groups: [SLOT_PAGES, kvHeads],
+    },
+  );
+  return ranges;
+}
+
 interface Walk extends Pick<PromptWay, "rows" | "constants"> {
   kernel: PromptWay["kernel"] | "attention_lanes";
   parts?: readonly string[];
+  /** What takes keys and values, and queries, into f16's range. */
+  ranges?: Tensor | undefined;
+  scales?: Tensor;
 }
 
 /** A workgroup per sequence, kv head and so many rows, each walking all keys that its rows see. */
@@ -115,7 +138,7 @@ function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, 
   const { heads, kvHeads, headDim: D, gate } = options;
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
-  pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, undefined, gate, undefined, cache.table], {
+  pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, by.ranges, gate, by.scales, cache.table], {
     parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part, ...(by.parts ?? [])],
     constants: {
       HEADS: heads,

@@ -1,7 +1,7 @@
 // The kernels of x · Wᵀ for cards (and for software without a subgroup of one width), in the ways that suit one card or
 // another: what is tuned. The first way of each is the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { DispatchOptions, Pass } from "../gpu/plan.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { fitsBytes, multipliesBytes } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";
@@ -151,11 +151,26 @@ export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
 /** Per row, the power of two that takes it into f16's range and the one that leads back.   x: [T, K]   → [T, 2]. */
 export function rowScales(pass: Pass, x: Tensor): Tensor {
   const [T, K] = dims(x, 2);
-  const s = pass.scratch([T, 2], "scales of rows");
+  return scalesOf(pass, x, [T, K], [(tokens) => Math.min(T, tokens)]);
+}
+
+/** The same for each head of x.   x: [T, Nh, D]   → [T·Nh, 2] */
+export function headScales(pass: Pass, x: Tensor): Tensor {
+  const [T, heads, D] = dims(x, 3);
+  return scalesOf(pass, x, [T * heads, D], [heads, (tokens) => tokens]);
+}
+
+function scalesOf(
+  pass: Pass,
+  x: Tensor,
+  [rows, K]: readonly [number, number],
+  groups: DispatchOptions["groups"],
+): Tensor {
+  const s = pass.scratch([rows, 2], "scales of rows");
   pass.dispatch("row_scales", [x, undefined, undefined, s], {
-    parts: ["rows/eight", rowsPart(K), "scaled/x"],
+    parts: ["rows/eight", rowsPart(K), "scaled/powers", "scaled/x"],
     constants: { K },
-    groups: [(tokens) => Math.min(T, tokens)],
+    groups,
   });
   return s;
 }
@@ -165,7 +180,7 @@ export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
   const { parts, constants } = weightParts(shard, K);
   const s = pass.scratch([shard.rows, 2], "scales of rows");
   pass.dispatch("row_scales", [undefined, shard.place, undefined, s], {
-    parts: [...parts, "scaled/weight"],
+    parts: [...parts, "scaled/powers", "scaled/weight"],
     constants: { K, ...constants },
     groups: spread(shard.rows),
     once: true,

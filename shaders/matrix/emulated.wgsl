@@ -36,6 +36,10 @@ fn rightAt(at: u32) -> Right {
   return vec3u(at, STRIDE, 1u);
 }
 
+fn rightRowsAt(at: u32, stride: u32) -> Right {
+  return vec3u(at, 1u, stride);
+}
+
 fn multiplied(left: Left, right: Right, sums: Sums, lane: u32) -> Sums {
   for (var i = lane % WIDTH; i < count(ROWS_EACH * COLUMNS_EACH); i += WIDTH) {
     let across = left + i / COLUMNS_EACH * STRIDE;
@@ -53,4 +57,11 @@ fn keepSums(sums: Sums, at: u32, lane: u32) {
   for (var i = lane % WIDTH; i < count(ROWS_EACH * COLUMNS_EACH); i += WIDTH) {
     results[at + i] = allSums[sums + i / WIDTH];
   }
+}
+
+fn sumsAt(before: Sums, at: u32, lane: u32) -> Sums {
+  for (var i = lane % WIDTH; i < count(ROWS_EACH * COLUMNS_EACH); i += WIDTH) {
+    allSums[before + i / WIDTH] = results[at + i];
+  }
+  return before;
 }

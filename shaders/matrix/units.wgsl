@@ -32,10 +32,20 @@ fn rightAt(at: u32) -> Right {
   return subgroupMatrixLoad<Right, col_major>(&operands, at, STRIDE);
 }
 
+// Of rows too, each `stride` behind the other.
+fn rightRowsAt(at: u32, stride: u32) -> Right {
+  return subgroupMatrixLoad<Right, row_major>(&operands, at, stride);
+}
+
 fn multiplied(left: Left, right: Right, sums: Sums, lane: u32) -> Sums {
   return subgroupMatrixMultiplyAccumulate(left, right, sums);
 }
 
 fn keepSums(sums: Sums, at: u32, lane: u32) {
   subgroupMatrixStore<row_major>(&results, at, sums, COLUMNS_EACH);
+}
+
+// What keepSums has left there, in place of `before`.
+fn sumsAt(before: Sums, at: u32, lane: u32) -> Sums {
+  return subgroupMatrixLoad<Sums, row_major>(&results, at, COLUMNS_EACH);
 }
