@@ -1,9 +1,10 @@
 // matmul_lanes: y[t,n] = epilogue(Σk x[t,k] · W[n,k])   for many tokens, on a software adapter
 //   x: [T, K] f32    W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
-//   one workgroup of exactly one subgroup (LANES wide) per 4·LANES columns and SPANS·SPAN tokens; a lane owns 4 columns.
+//   one workgroup of exactly one subgroup (LANES wide) per COLUMNS·LANES columns and SPANS·SPAN tokens; a lane owns COLUMNS.
 // A processor's vector unit adds and multiplies fast, but a load per lane is slow (some 50 multiply-adds), be it from
-// workgroup memory; so each lane loads one token's piece and shuffles hand it to the others. No loops over registers
-// and no arrays of them: not every driver unrolls. Uses rows/*, weights/* and epilogue/*
+// workgroup memory; so each lane loads one token's piece and shuffles hand it to the others. A shuffle takes the time of
+// a multiply-add or two, hence eight columns to one where they fit. No loops over registers and no arrays of them: not
+// every driver unrolls. Uses lanes/*, rows/*, weights/* and epilogue/*
 enable subgroups;
 
 override K: u32;
@@ -17,17 +18,25 @@ override SPANS: u32; // 2, or 1 where a run never has more tokens than one regis
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
 
-// The pieces of W of this lane's four columns.
-struct Columns {
+// The pieces of W of four columns.
+struct Four {
   a: Eight,
   b: Eight,
   c: Eight,
   d: Eight,
 }
 
-// sums + the part of token `source` of the held ones.
-fn added(sums: vec4f, w: Columns, held: Eight, source: u32) -> vec4f {
-  let token = Eight(subgroupShuffle(held.lo, source), subgroupShuffle(held.hi, source));
+fn fourOf(row: u32, piece: u32) -> Four {
+  let last = ROWS - 1u; // rows past the end read the last one and are not stored
+  return Four(
+    weight8(min(row, last), piece),
+    weight8(min(row + 1u, last), piece),
+    weight8(min(row + 2u, last), piece),
+    weight8(min(row + 3u, last), piece),
+  );
+}
+
+fn added4(sums: vec4f, w: Four, token: Eight) -> vec4f {
   return vec4f(
     dot8(sums.x, w.a, token),
     dot8(sums.y, w.b, token),
@@ -36,81 +45,75 @@ fn added(sums: vec4f, w: Columns, held: Eight, source: u32) -> vec4f {
   );
 }
 
-// What the lanes have summed, to be stored in a loop: sixteen copies of an epilogue would compile for seconds.
-var<workgroup> results: array<vec4f, SPANS * SPAN * LANES>;
+// sums + the part of token `source` of the held ones.
+fn added(sums: Sums, w: Columns, held: Eight, source: u32) -> Sums {
+  let token = Eight(subgroupShuffle(held.lo, source), subgroupShuffle(held.hi, source));
+  return addedAll(sums, w, token);
+}
 
-fn keep4(at: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {
-  results[at] = a;
-  results[at + LANES] = b;
-  results[at + 2u * LANES] = c;
-  results[at + 3u * LANES] = d;
+// Sums of a span of tokens.
+struct Span {
+  a: Sums,
+  b: Sums,
+  c: Sums,
+  d: Sums,
+  e: Sums,
+  f: Sums,
+  g: Sums,
+  h: Sums,
+}
+
+fn addedSpan(sums: Span, w: Columns, held: Eight) -> Span {
+  var s = sums;
+  s.a = added(s.a, w, held, 0u);
+  s.b = added(s.b, w, held, 1u);
+  s.c = added(s.c, w, held, 2u);
+  s.d = added(s.d, w, held, 3u);
+  if (SPAN == 8u) {
+    s.e = added(s.e, w, held, 4u);
+    s.f = added(s.f, w, held, 5u);
+    s.g = added(s.g, w, held, 6u);
+    s.h = added(s.h, w, held, 7u);
+  }
+  return s;
+}
+
+// What the lanes have summed, to be stored in a loop: as many copies of an epilogue would compile for seconds.
+var<workgroup> results: array<vec4f, COLUMNS / 4u * SPANS * SPAN * LANES>;
+
+fn keepSpan(at: u32, s: Span) {
+  keep(at, s.a);
+  keep(at + LANES, s.b);
+  keep(at + 2u * LANES, s.c);
+  keep(at + 3u * LANES, s.d);
+  if (SPAN == 8u) {
+    keep(at + 4u * LANES, s.e);
+    keep(at + 5u * LANES, s.f);
+    keep(at + 6u * LANES, s.g);
+    keep(at + 7u * LANES, s.h);
+  }
 }
 
 @compute @workgroup_size(LANES)
 fn matmul_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let row = 4u * (group.y * LANES + lane);
+  let row = COLUMNS * (group.y * LANES + lane);
   let t = SPANS * SPAN * group.x;
-  let lastRow = ROWS - 1u; // rows and tokens past the end read the last one and are not stored
-  let lastToken = step.tokens - 1u;
-  var a0 = vec4f();
-  var a1 = vec4f();
-  var a2 = vec4f();
-  var a3 = vec4f();
-  var a4 = vec4f();
-  var a5 = vec4f();
-  var a6 = vec4f();
-  var a7 = vec4f();
-  var b0 = vec4f();
-  var b1 = vec4f();
-  var b2 = vec4f();
-  var b3 = vec4f();
-  var b4 = vec4f();
-  var b5 = vec4f();
-  var b6 = vec4f();
-  var b7 = vec4f();
+  let own = t + lane % SPAN;
+  let last = step.tokens - 1u; // tokens past the end read the last one and are not stored
+  var first = Span();
+  var second = Span();
   for (var piece = 0u; piece < (K + 7u) / 8u; piece++) {
-    let w = Columns(
-      weight8(min(row, lastRow), piece),
-      weight8(min(row + 1u, lastRow), piece),
-      weight8(min(row + 2u, lastRow), piece),
-      weight8(min(row + 3u, lastRow), piece),
-    );
-    let first = x8(min(t + lane % SPAN, lastToken), piece);
-    a0 = added(a0, w, first, 0u);
-    a1 = added(a1, w, first, 1u);
-    a2 = added(a2, w, first, 2u);
-    a3 = added(a3, w, first, 3u);
-    if (SPAN == 8u) {
-      a4 = added(a4, w, first, 4u);
-      a5 = added(a5, w, first, 5u);
-      a6 = added(a6, w, first, 6u);
-      a7 = added(a7, w, first, 7u);
-    }
+    let w = columnsOf(row, piece);
+    first = addedSpan(first, w, x8(min(own, last), piece));
     if (SPANS == 2u) {
-      let second = x8(min(t + SPAN + lane % SPAN, lastToken), piece);
-      b0 = added(b0, w, second, 0u);
-      b1 = added(b1, w, second, 1u);
-      b2 = added(b2, w, second, 2u);
-      b3 = added(b3, w, second, 3u);
-      if (SPAN == 8u) {
-        b4 = added(b4, w, second, 4u);
-        b5 = added(b5, w, second, 5u);
-        b6 = added(b6, w, second, 6u);
-        b7 = added(b7, w, second, 7u);
-      }
+      second = addedSpan(second, w, x8(min(own + SPAN, last), piece));
     }
   }
-  keep4(lane, a0, a1, a2, a3);
-  if (SPAN == 8u) {
-    keep4(4u * LANES + lane, a4, a5, a6, a7);
-  }
+  keepSpan(lane, first);
   if (SPANS == 2u) {
-    keep4(SPAN * LANES + lane, b0, b1, b2, b3);
-    if (SPAN == 8u) {
-      keep4(12u * LANES + lane, b4, b5, b6, b7);
-    }
+    keepSpan(SPAN * LANES + lane, second);
   }
   for (var i = 0u; i < min(SPANS * SPAN, step.tokens - t); i++) {
-    store4(t + i, row, results[i * LANES + lane]);
+    storeOwn(t + i, row, i * LANES + lane);
   }
 }

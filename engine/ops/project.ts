@@ -3,7 +3,15 @@
 // adapter has kernels of its own (matvec_lanes, matmul_lanes; matvec_tiles for weights that are kept in tiles).
 import type { Pass } from "../gpu/plan.ts";
 import { decodes } from "../gpu/step.ts";
-import { dims, expectShape, inTiles, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import {
+  dims,
+  expectShape,
+  inTiles,
+  isBlockFormat,
+  type Shard,
+  type Tensor,
+  type Weight,
+} from "../gpu/tensor.ts";
 import { tileLayout } from "../gpu/tiles.ts";
 import { fitsBytes, productParts, quantised, sumParts, type Bytes } from "./bytes.ts";
 import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
@@ -213,12 +221,33 @@ function matmulLanes(pass: Pass, T: number, W: Weight, shard: Shard, LANES: numb
   const SPANS = T > SPAN ? 2 : 1;
   const ways = fitsBytes(pass.gpu, shard) ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
   const { name } = pass.gpu.tuning.choose({ kernel: "matmul", format: shard.format, K, N, T }, ways);
-  const shape: Pick<Kernel, "step" | "constants" | "groups"> = {
-    step: true,
-    constants: { LANES, SPAN, SPANS },
-    groups: ({ rows }) => [(tokens) => Math.ceil(tokens / (SPANS * SPAN)), Math.ceil(rows / (4 * LANES))],
+  if (name === "f32") {
+    // Of decoded blocks a processor has no room for eight columns.
+    const [part, columns] = isBlockFormat(shard.format)
+      ? (["lanes/four", 4] as const)
+      : (["lanes/eight", 8] as const);
+    return { ...laneShape(columns, { LANES, SPAN, SPANS }), name: "matmul_lanes", parts: ["step", part] };
+  }
+  return {
+    ...laneShape(8, { LANES, SPAN, SPANS }),
+    name: "matmul_bytes_lanes",
+    parts: ["step", ...productParts(shard)],
+    ...{ bytes: true, quads: true },
   };
-  if (name === "f32") return { ...shape, name: "matmul_lanes", parts: ["step"] };
-  const parts = ["step", ...productParts(shard)];
-  return { ...shape, name: "matmul_bytes_lanes", parts, bytes: true, quads: true };
+}
+
+/** `columns`: of a lane. */
+function laneShape(
+  columns: number,
+  constants: { LANES: number; SPAN: number; SPANS: number },
+): Pick<Kernel, "step" | "constants" | "groups"> {
+  const { LANES, SPAN, SPANS } = constants;
+  return {
+    step: true,
+    constants,
+    groups: ({ rows }) => [
+      (tokens) => Math.ceil(tokens / (SPANS * SPAN)),
+      Math.ceil(rows / (columns * LANES)),
+    ],
+  };
 }
