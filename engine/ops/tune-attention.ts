@@ -6,7 +6,7 @@ import { permanent } from "../gpu/tensor.ts";
 import type { AttentionQuestion } from "../gpu/tuning.ts";
 import { attention } from "./attention.ts";
 import { createKvCache, createPageTable, kvRowBytes, PAGE, type KvFormat } from "./kv-cache.ts";
-import { countOf, Made, mostBytes, runBytes, runFlops } from "./tune-trial.ts";
+import { countOf, mostBytes, runBytes, runFlops, type Made } from "./tune-trial.ts";
 
 const mostKeys = 4096;
 
@@ -29,7 +29,7 @@ export function attentionWork(question: AttentionQuestion): number {
 }
 
 /** Some layers, in the way that `gpu.tuning` says. */
-export async function prepareAttention(gpu: Gpu, question: AttentionQuestion): Promise<Trial> {
+export async function prepareAttention(made: Made, gpu: Gpu, question: AttentionQuestion): Promise<Trial> {
   const { heads, kvHeads, headDim, T } = question;
   const format = question.format as KvFormat;
   const keys = keysOf(question);
@@ -37,7 +37,6 @@ export async function prepareAttention(gpu: Gpu, question: AttentionQuestion): P
   const bytes = pages * PAGE * keyBytes(question);
   const count = countOf(T > 1 ? runFlops / (2 * attentionWork(question)) : runBytes / bytes);
   const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / bytes)); // what the card's own cache does not hold
-  const made = new Made();
   const table = made.keep(createPageTable(gpu, 1, keys));
   gpu.device.queue.writeBuffer(
     table.storage.buffer!,

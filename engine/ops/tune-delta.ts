@@ -6,7 +6,7 @@ import type { DeltaQuestion } from "../gpu/tuning.ts";
 import { deltaChunks, deltaScan } from "./delta-chunk.ts";
 import { createDeltaState, deltaWidths } from "./delta-state.ts";
 import { chunkTokens } from "./delta-ways.ts";
-import { Made } from "./tune-trial.ts";
+import type { Made } from "./tune-trial.ts";
 
 /** Multiply-adds of one layer. */
 export function deltaWork({ T, keyDim, valueHeads, valueDim }: DeltaQuestion): number {
@@ -14,11 +14,15 @@ export function deltaWork({ T, keyDim, valueHeads, valueDim }: DeltaQuestion): n
 }
 
 /** `count` layers, in the way that `gpu.tuning` says. */
-export async function prepareDelta(gpu: Gpu, question: DeltaQuestion, count: number): Promise<Trial> {
+export async function prepareDelta(
+  made: Made,
+  gpu: Gpu,
+  question: DeltaQuestion,
+  count: number,
+): Promise<Trial> {
   const { T, keyHeads, valueHeads, keyDim, valueDim } = question;
   const config = { keyHeads, valueHeads, keyDim, valueDim, conv: 4 };
   const { channels, row } = deltaWidths(config);
-  const made = new Made();
   const zeros = (...shape: number[]) => made.keep(permanent(gpu, "tuned", shape));
   const [qkv, u] = [zeros(T, channels), zeros(T, row)];
   const gates = { A_log: zeros(valueHeads), dt_bias: zeros(valueHeads) };

@@ -20,6 +20,17 @@ export function countOf(ops: number): number {
 export class Made {
   readonly #made: (Tensor | Weight)[] = [];
 
+  /** Nothing stays allocated when `prepare` throws. */
+  static async during(prepare: (made: Made) => Promise<Trial>): Promise<Trial> {
+    const made = new Made();
+    try {
+      return await prepare(made);
+    } catch (error) {
+      free(...made.#made);
+      throw error;
+    }
+  }
+
   keep<V extends Tensor | Weight>(value: V): V {
     this.#made.push(value);
     return value;

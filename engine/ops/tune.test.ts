@@ -45,6 +45,35 @@ test.each(kvFormats)("attention over a cache in %s", async (format) => {
   gpu.device.destroy();
 });
 
+test("ways that do not compile leave nothing behind", async () => {
+  const tuning = new Tuning({ autotune: true });
+  const { gpu } = await watched(tuning);
+  const { device } = gpu;
+  const [heads, kvHeads, headDim] = [6, 2, 64];
+  const table = createPageTable(gpu, 1, 700);
+  const cache = createKvCache(gpu, { pages: 11, kvHeads, headDim, table });
+  const pass = new Recording(gpu, { capacity: 48, step: createStep(gpu, false) });
+  attention(pass, permanent(gpu, "q", [48, heads, headDim]), cache, { heads, kvHeads, headDim });
+  const [live, made] = [new Set<GPUBuffer>(), device.createBuffer.bind(device)];
+  let count = 0;
+  device.createBuffer = (asked) => {
+    const buffer = made(asked);
+    const destroy = buffer.destroy.bind(buffer);
+    count += 1;
+    live.add(buffer);
+    buffer.destroy = () => {
+      live.delete(buffer);
+      return destroy();
+    };
+    return buffer;
+  };
+  device.createComputePipelineAsync = () => Promise.reject(new Error("no such kernel here"));
+  await tune(gpu);
+  expect(count).toBeGreaterThan(0);
+  expect(live.size).toBe(0);
+  device.destroy();
+});
+
 test("a strict device asks nothing and takes the guess", async () => {
   const tuning = new Tuning({ autotune: true, strict: true }, { measured: { x: "y" } });
   const { gpu, compiled } = await watched(tuning);

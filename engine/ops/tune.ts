@@ -31,12 +31,14 @@ function workOf(question: Question): number {
 }
 
 function prepare(gpu: Gpu, question: Question): Promise<Trial> {
-  if (asksAttention(question)) return prepareAttention(gpu, question);
-  if (!asksDelta(question)) return prepareProduct(gpu, question);
-  return prepareDelta(gpu, question, countOf(runFlops / (2 * deltaWork(question))));
+  return Made.during((made) => {
+    if (asksAttention(question)) return prepareAttention(made, gpu, question);
+    if (!asksDelta(question)) return prepareProduct(made, gpu, question);
+    return prepareDelta(made, gpu, question, countOf(runFlops / (2 * deltaWork(question))));
+  });
 }
 
-async function prepareProduct(gpu: Gpu, question: ProductQuestion): Promise<Trial> {
+async function prepareProduct(made: Made, gpu: Gpu, question: ProductQuestion): Promise<Trial> {
   const { kernel, K, T } = question;
   const format = question.format as WeightFormat;
   const rowBytes = weightRowBytes(format, K);
@@ -44,7 +46,6 @@ async function prepareProduct(gpu: Gpu, question: ProductQuestion): Promise<Tria
   const N = Math.min(question.N, Math.max(8, 8 * Math.floor(limit / rowBytes / 8)));
   const count = countOf(T > 1 ? runFlops / (2 * T * N * K) : runBytes / (N * rowBytes));
   const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / (N * rowBytes))); // what a cache does not hold
-  const made = new Made();
   const weights = Array.from({ length: copies }, () => made.keep(createWeight(gpu, "tuned", [N, K], format)));
   const [x, gain] = [made.keep(permanent(gpu, "x", [T, K])), made.keep(permanent(gpu, "gain", [K]))];
   const recording = made.recording(gpu, { tokens: T, past: 0 });
