@@ -1,6 +1,7 @@
 // Inputs of attention tests: seeded values, and a cache whose unused rows hold what must never be read.
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { free, permanent, type Tensor } from "../engine/gpu/tensor.ts";
+import { packedWidth } from "../engine/ops/attention.ts";
 import { PAGE } from "../engine/ops/kv-cache.ts";
 import type { AttentionShape } from "../engine/reference/attention.ts";
 
@@ -29,6 +30,32 @@ export function filledCache(shape: AttentionShape, filled: number, seed: number)
   const { kvHeads, capacity, headDim } = shape;
   const values = normals(kvHeads * capacity * headDim, seed);
   return values.map((value, i) => (Math.floor(i / headDim) % capacity < filled ? value : NaN));
+}
+
+export interface AttentionInputs {
+  shape: AttentionShape;
+  q: Float32Array;
+  k: Float32Array;
+  v: Float32Array;
+  gate?: Float32Array;
+}
+
+export function attentionInputs(
+  T: number,
+  past: number,
+  headDim: number,
+  gated: boolean,
+  heads = 6,
+  kvHeads = 2,
+): AttentionInputs {
+  const shape = { T, past, heads, kvHeads, headDim, capacity: 400 };
+  return {
+    shape,
+    q: normals(T * heads * headDim, 1, 2),
+    k: filledCache(shape, past + T, 2),
+    v: filledCache(shape, past + T, 3),
+    ...(gated ? { gate: normals(T * packedWidth(shape, true), 4, 3) } : {}),
+  };
 }
 
 /** Whose the pages of a cache are: of `slots` sequences of up to `capacity` tokens, out of order; page 0 is nobody's. */

@@ -59,6 +59,18 @@ export function columns(config: DeltaConfig) {
   return { q: 0, k: keys, v: 2 * keys, z: channels, b: channels + values, a: channels + values + valueHeads, row };
 }
 
+/** Inputs with chosen columns: `edit` gets a token's row. */
+export function editedInputs(
+  config: DeltaConfig,
+  T: number,
+  edit: (row: Float32Array, t: number, at: ReturnType<typeof columns>) => void,
+): DeltaInputs {
+  const inputs = deltaInputs(config, T, 11);
+  const at = columns(config);
+  for (let t = 0; t < T; t++) edit(inputs.u.subarray(t * at.row, (t + 1) * at.row), t, at);
+  return inputs;
+}
+
 /** What records the layer; deltaRule, or one of its paths. */
 export type DeltaOp = (
   pass: Pass,

@@ -2,12 +2,13 @@
 // masking, rescaling and rounding is run, on adapters that multiply no matrices.
 import { expect, test, vi } from "vitest";
 import {
-  filledCache,
+  attentionInputs,
   normals,
   padded,
   pagingOf,
   toPages,
   withTensors,
+  type AttentionInputs,
 } from "../../test-fixtures/attention.ts";
 import { relative } from "../../test-fixtures/dense.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
@@ -22,24 +23,12 @@ vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for secon
 
 const device = await testGpu();
 
-interface Inputs {
-  shape: reference.AttentionShape;
+interface Inputs extends AttentionInputs {
   format: KvFormat;
-  q: Float32Array;
-  k: Float32Array;
-  v: Float32Array;
-  gate?: Float32Array;
 }
 
-function inputs(T: number, past: number, headDim: number, gated: boolean, heads = 6, kvHeads = 2): Inputs {
-  const shape = { T, past, heads, kvHeads, headDim, capacity: 400 };
-  return {
-    ...{ shape, format: "f32" },
-    q: normals(T * heads * headDim, 1, 2),
-    k: filledCache(shape, past + T, 2),
-    v: filledCache(shape, past + T, 3),
-    ...(gated ? { gate: normals(T * packedWidth(shape, true), 4, 3) } : {}),
-  };
+function inputs(...of: Parameters<typeof attentionInputs>): Inputs {
+  return { ...attentionInputs(...of), format: "f32" };
 }
 
 /** Rows of a cache in its format, as words; what is nobody's is NaN in any. */

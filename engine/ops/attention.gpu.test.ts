@@ -1,12 +1,12 @@
 // Attention against its slow twin: every width, many T and past, extreme scores, and garbage where nobody may look.
 import { beforeAll, describe, expect, test } from "vitest";
 import {
-  filledCache,
-  normals,
+  attentionInputs,
   padded,
   pagingOf,
   toPages,
   withTensors,
+  type AttentionInputs,
 } from "../../test-fixtures/attention.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps } from "../../test-fixtures/run.ts";
@@ -22,25 +22,6 @@ beforeAll(async () => {
   gpu = await testGpu();
   card = { ...gpu, report: { ...gpu.report, kind: "hardware" } };
 });
-
-interface Inputs {
-  shape: reference.AttentionShape;
-  q: Float32Array;
-  k: Float32Array;
-  v: Float32Array;
-  gate?: Float32Array;
-}
-
-function inputs(T: number, past: number, headDim: number, gated: boolean, heads = 6, kvHeads = 2): Inputs {
-  const shape = { T, past, heads, kvHeads, headDim, capacity: 400 };
-  return {
-    shape,
-    q: normals(T * heads * headDim, 1, 2),
-    k: filledCache(shape, past + T, 2),
-    v: filledCache(shape, past + T, 3),
-    ...(gated ? { gate: normals(T * packedWidth(shape, true), 4, 3) } : {}),
-  };
-}
 
 /** This device as it is, and taken for a card, so that the kernels of both are run. */
 const devices = {
@@ -64,7 +45,7 @@ function deviceOf(device: Device): Gpu {
 }
 
 /** y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. */
-async function run(device: Device, given: Inputs, capacity = given.shape.T): Promise<Float32Array> {
+async function run(device: Device, given: AttentionInputs, capacity = given.shape.T): Promise<Float32Array> {
   const { shape, q, k, v, gate } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
   const width = packedWidth(shape, true);
@@ -87,7 +68,7 @@ async function run(device: Device, given: Inputs, capacity = given.shape.T): Pro
   });
 }
 
-function twin({ shape, q, k, v, gate }: Inputs): Float32Array {
+function twin({ shape, q, k, v, gate }: AttentionInputs): Float32Array {
   return reference.attention(q, { k, v }, shape, gate);
 }
 
@@ -101,7 +82,7 @@ describe.each(["itself", "as a card"] as const)("the device %s", (device) => {
     );
     const gated = headDim === 64 || headDim === 256; // one or the other: a kernel takes seconds to compile
     test.each(cases)("T=$T past=$past", async ({ T, past }) => {
-      const given = inputs(T, past, headDim, gated);
+      const given = attentionInputs(T, past, headDim, gated);
       expectClose(await run(device, given), twin(given), 2e-5);
     });
   });
@@ -110,18 +91,18 @@ describe.each(["itself", "as a card"] as const)("the device %s", (device) => {
   if (device === "itself") shapes.push([9, 3, 4], [1, 1, 32], [5, 1, 80], [4, 2, 96], [16, 2, 36]);
   test.each(shapes)("%d heads on %d, width %d", async (heads, kvHeads, headDim) => {
     for (const T of [1, 19]) {
-      const given = inputs(T, 70, headDim, true, heads, kvHeads);
+      const given = attentionInputs(T, 70, headDim, true, heads, kvHeads);
       expectClose(await run(device, given), twin(given), 2e-5);
     }
   });
 
   test.each([1, 3, 16])("%d tokens in a plan for 33", async (T) => {
-    const given = inputs(T, 90, 64, true);
+    const given = attentionInputs(T, 90, 64, true);
     expectClose(await run(device, given, 33), twin(given), 2e-5);
   });
 
   test("chunks of a prompt give what one run gives", async () => {
-    const whole = inputs(60, 0, 64, true);
+    const whole = attentionInputs(60, 0, 64, true);
     const y = await run(device, whole);
     const [row, width] = [6 * 64, packedWidth(whole.shape, true)];
     for (const [from, to] of [
@@ -138,8 +119,8 @@ describe.each(["itself", "as a card"] as const)("the device %s", (device) => {
 
   test("the same run twice gives the same bits", async () => {
     for (const T of [1, 17])
-      expect(await run(device, inputs(T, 257, 64, true))).toEqual(
-        await run(device, inputs(T, 257, 64, true)),
+      expect(await run(device, attentionInputs(T, 257, 64, true))).toEqual(
+        await run(device, attentionInputs(T, 257, 64, true)),
       );
   });
 });
@@ -150,7 +131,7 @@ test.each(ways)("a card's prompts by tiles of %s", async (way) => {
     [65, 31, 64],
     [30, 257, 256],
   ] as const) {
-    const given = inputs(T, past, headDim, headDim === 64);
+    const given = attentionInputs(T, past, headDim, headDim === 64);
     expectClose(await run(way, given, T + 3), twin(given), 2e-5, `T=${T} past=${past}`);
   }
   const rising = scored(23, 300, (key) => (1e4 * key) / 350);
@@ -159,14 +140,14 @@ test.each(ways)("a card's prompts by tiles of %s", async (way) => {
 
 test("a card's tokens in fewer splits than the guess", async () => {
   for (const past of [0, 63, 257]) {
-    const given = inputs(1, past, 64, true);
+    const given = attentionInputs(1, past, 64, true);
     expectClose(await run("4 splits", given), twin(given), 2e-5, `past=${past}`);
   }
 });
 
 /** Scores chosen, not drawn: q is 8·√D on one axis, so that score(k) is 8·K[k, 0] exactly. */
-function scored(T: number, past: number, score: (key: number) => number): Inputs {
-  const given = inputs(T, past, 64, true);
+function scored(T: number, past: number, score: (key: number) => number): AttentionInputs {
+  const given = attentionInputs(T, past, 64, true);
   given.gate!.fill(0);
   given.q = given.q.map((_, i) => (i % 64 === 0 ? 64 : 0));
   given.k = given.k.map((value, i) => (Number.isNaN(value) ? NaN : score(Math.floor(i / 64) % 400) / 8));
@@ -189,7 +170,7 @@ describe.each(both)("extreme scores, the device $device, T=$T", ({ device, T }) 
   });
 
   test("gates wide open, shut, and beyond what exp can hold", async () => {
-    const given = inputs(T, 3, 64, true);
+    const given = attentionInputs(T, 3, 64, true);
     given.gate = given.gate!.map((_, i) => [200, -200, 0, 1e30, -1e30][i % 5]!);
     expectClose(await run(device, given), twin(given), 2e-5);
   });
@@ -211,7 +192,7 @@ test.each(["itself", "as a card"] as const)(
 );
 
 describe.each(both)("the comparison notices, the device $device, T=$T,", ({ device, T }) => {
-  const given = inputs(T, 40, 64, true);
+  const given = attentionInputs(T, 40, 64, true);
   const { heads, kvHeads, headDim: D } = given.shape;
 
   async function expectApart(wrong: Float32Array) {

@@ -1,7 +1,13 @@
 // The delta rule by a device's matrices, emulated: against the twin whose operands are rounded as the kernels round them, which
 // holds the arithmetic, and against the exact one, which says what rounding costs.
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { columns, DeltaLayer, deltaInputs, type DeltaInputs } from "../../test-fixtures/delta.ts";
+import {
+  columns,
+  DeltaLayer,
+  deltaInputs,
+  editedInputs,
+  type DeltaInputs,
+} from "../../test-fixtures/delta.ts";
 import { mistakes, mistakenRule } from "../../test-fixtures/delta-mistakes.ts";
 import { asKernels, otherRoundings, roundedRule, type Rounding } from "../../test-fixtures/delta-rounding.ts";
 import { relative } from "../../test-fixtures/dense.ts";
@@ -111,13 +117,7 @@ describe("hard inputs", () => {
   const T = 140;
   const c = { shape: "16x16x16", columns: 32, config: odd } as const;
 
-  /** Inputs with chosen columns: `edit` gets a token's row. */
-  function edited(edit: (row: Float32Array, t: number, at: ReturnType<typeof columns>) => void): DeltaInputs {
-    const inputs = deltaInputs(odd, T, 11);
-    const at = columns(odd);
-    for (let t = 0; t < T; t++) edit(inputs.u.subarray(t * at.row, (t + 1) * at.row), t, at);
-    return inputs;
-  }
+  const edited = (edit: Parameters<typeof editedInputs>[2]) => editedInputs(odd, T, edit);
 
   test("near-identical keys, all of each written, nothing forgotten", async () => {
     const inputs = edited((row, _, at) => {

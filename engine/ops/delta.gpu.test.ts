@@ -6,6 +6,7 @@ import {
   columns,
   DeltaLayer,
   deltaInputs,
+  editedInputs,
   type DeltaInputs,
   type DeltaOp,
 } from "../../test-fixtures/delta.ts";
@@ -139,13 +140,7 @@ describe("hard inputs", () => {
     }
   }
 
-  /** Inputs with chosen columns: `edit` gets a token's row. */
-  function edited(edit: (row: Float32Array, t: number, at: ReturnType<typeof columns>) => void): DeltaInputs {
-    const inputs = deltaInputs(odd, T, 11);
-    const at = columns(odd);
-    for (let t = 0; t < T; t++) edit(inputs.u.subarray(t * at.row, (t + 1) * at.row), t, at);
-    return inputs;
-  }
+  const edited = (edit: Parameters<typeof editedInputs>[2]) => editedInputs(odd, T, edit);
 
   test("near-identical keys, all of each written, nothing forgotten", async () => {
     const inputs = edited((row, _, at) => {
