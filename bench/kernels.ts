@@ -6,7 +6,7 @@ import type { Gpu } from "../engine/gpu/adapter.ts";
 import { permanent, weightRowBytes, type WeightFormat } from "../engine/gpu/tensor.ts";
 import { createStep, stepValues } from "../engine/gpu/step.ts";
 import { bufferOf } from "../engine/gpu/readback.ts";
-import { Recording } from "../engine/gpu/plan.ts";
+import { Recording } from "../engine/gpu/recording.ts";
 import { Tuning } from "../engine/gpu/tuning.ts";
 import { createWeight } from "../engine/gpu/weight.ts";
 import {

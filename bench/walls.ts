@@ -3,7 +3,9 @@
 // told as a share of them.
 import { setPriority } from "node:os";
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import { Recording, type Pass, type Plan } from "../engine/gpu/plan.ts";
+import type { Pass } from "../engine/gpu/pass.ts";
+import type { Plan } from "../engine/gpu/plan.ts";
+import { Recording } from "../engine/gpu/recording.ts";
 import { createBuffer, permanent, type Tensor } from "../engine/gpu/tensor.ts";
 
 export type Unit = "GB/s" | "GFLOP/s" | "µs";

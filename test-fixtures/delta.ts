@@ -1,6 +1,6 @@
 // Inputs of the gated delta net's tests, and a layer that runs step by step on a device with its state carried.
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import type { Pass } from "../engine/gpu/plan.ts";
+import type { Pass } from "../engine/gpu/pass.ts";
 import { permanent, free, type Tensor } from "../engine/gpu/tensor.ts";
 import {
   createDeltaState,

@@ -1,7 +1,7 @@
 // A device as a card that multiplies matrices, with its matrices emulated in workgroup memory (shaders/matrix/*emulated): all
 // indexing, scaling and rounding of the kernels around them is run, on adapters that multiply none.
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import type { Pass } from "../engine/gpu/plan.ts";
+import type { Pass } from "../engine/gpu/pass.ts";
 import { Tuning } from "../engine/gpu/tuning.ts";
 import { asCard } from "./dense.ts";
 

@@ -1,6 +1,7 @@
 // Runs a few recorded ops once and reads what they made: the harness of kernel tests.
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import { Recording, type Pass } from "../engine/gpu/plan.ts";
+import type { Pass } from "../engine/gpu/pass.ts";
+import { Recording } from "../engine/gpu/recording.ts";
 import { readBytes } from "../engine/gpu/readback.ts";
 import { mostSequences, stepValues, type Place } from "../engine/gpu/step.ts";
 import { createBuffer, free, permanent, weightRowBytes, type Tensor, type Weight } from "../engine/gpu/tensor.ts";

@@ -1,7 +1,8 @@
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { testGpu } from "../../test-fixtures/gpu.ts";
-import { Recording, type Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { Recording } from "./recording.ts";
 import { calmly, hurriedly, pollFigures } from "./polls.ts";
 import { permanent } from "./tensor.ts";
 

@@ -1,7 +1,7 @@
 // What a run says of itself, in a small buffer that every kernel on a sequence's memory reads (shaders/steps): how many
 // tokens it has, and for each which sequence's memory it is to find in which slot, behind how many tokens.
 import type { Gpu } from "./adapter.ts";
-import type { Pass } from "./plan.ts";
+import type { Pass } from "./pass.ts";
 import { permanent, type Tensor } from "./tensor.ts";
 
 /** Most sequences of one run; the array in shaders/steps/batch.wgsl. */

@@ -2,7 +2,7 @@
 // added, and back. WebGPU has no other way from one device to another. A large sum goes in slices: while one is copied
 // to the host, the one before is added up, and the one before that is on its way back.
 import type { Gpu } from "./adapter.ts";
-import type { Exchange } from "./plan.ts";
+import type { Exchange } from "./pass.ts";
 import { createBuffer, elements, type Tensor } from "./tensor.ts";
 
 /** A sum over devices, behind so many dispatches. */

@@ -1,7 +1,7 @@
 // The parts that our decoder-only families share. Each takes the loader and the layer's prefix in the checkpoint,
 // binds its weights and returns a block: x [T, C] → x + f(norm(x)) [T, C].
 import * as op from "../ops/index.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import type { Tensor, Weight } from "../gpu/tensor.ts";
 import { rowsOf } from "../gpu/weight.ts";
 import { headRows, type ModelConfig } from "./config.ts";

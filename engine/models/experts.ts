@@ -1,7 +1,7 @@
 // A mixture of experts in place of an MLP: a router gives each token a few of many small MLPs, and, where the family has
 // it, one that all tokens share, behind a gate.
 import * as op from "../ops/index.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import type { Tensor, Weight } from "../gpu/tensor.ts";
 import { keptName, normOf } from "./layer.ts";
 import type { ExpertsConfig, ModelConfig } from "./config.ts";

@@ -2,7 +2,7 @@
 // whether that is prefill or decode; a network knows nothing of requests, batches or sampling.
 import type { DeltaState } from "../ops/delta.ts";
 import type { KvCache } from "../ops/kv-cache.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 
 /** What the sequences remember in one layer. */

@@ -1,7 +1,7 @@
 // Qwen3.5's vision tower: a picture's patches at their own aspect, a learned position grid stretched over them, 2-D
 // rotary positions, attention of all to all; then every 2 × 2 patches become one token of the language model.
 import * as op from "../ops/index.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import type { Tensor, Weight } from "../gpu/tensor.ts";
 import type { Loader } from "./loader.ts";
 import type { VisionConfig } from "./visionConfig.ts";

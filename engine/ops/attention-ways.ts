@@ -1,7 +1,7 @@
 // The kernels of attention for cards, in the ways that suit one card or another: what is tuned. The first way of each is
 // the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import type { Heads } from "./attention.ts";
 import { matrixShapes } from "./cards.ts";
 import { cacheCapacity, type KvCache, type KvFormat } from "./kv-cache.ts";

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Gpu } from "../gpu/adapter.ts";
 import { openGpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import { attention, packedWidth, type AttentionOptions } from "./attention.ts";

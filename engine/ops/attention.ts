@@ -2,7 +2,7 @@
 // and many tokens are tiles of queries that walk tiles of keys; a processor has a kernel of its own, for one and for
 // many. The scores never leave the chip.
 import { EngineError } from "../errors.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { expectShape, type Tensor } from "../gpu/tensor.ts";
 import { promptWay, splitsOf, type PromptWay } from "./attention-ways.ts";

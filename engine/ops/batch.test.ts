@@ -1,7 +1,7 @@
 // The mat-vec for several sequences compiles with every weight format, norm, ending and number of columns.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { createStep } from "../gpu/step.ts";
 import { isBlockFormat, permanent, weightFormats } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";

@@ -2,7 +2,7 @@
 // quarter of the data and, where the device multiplies bytes, of the work; what is lost is x's rounding, 0.4 % of a
 // block's largest value at most. Hence never in strict mode. Tokens go that way on processors alone (matvec_tiles).
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { dims, type Shard, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
 
 /** Blocks that have one scale, and one constant, for 32 values, and what multiplies their codes on a processor. */

@@ -1,7 +1,7 @@
 // The kernels of x · Wᵀ for cards (and for software without a subgroup of one width), in the ways that suit one card or
 // another: what is tuned. The first way of each is the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { DispatchOptions, Pass } from "../gpu/plan.ts";
+import type { DispatchOptions, Pass } from "../gpu/pass.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { fitsBytes, multipliesBytes } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";

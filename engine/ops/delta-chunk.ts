@@ -1,6 +1,6 @@
 // The delta rule for many tokens: chunks of 32, first what all chunks can make at once, then the state carried
 // from chunk to chunk, then the gated norm.
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaWidths, headRun, type DeltaConfig, type DeltaState } from "./delta-state.ts";

@@ -1,6 +1,6 @@
 // How the chunk kernels of the delta rule deal out their work, and which way suits a device.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { matrixShapes } from "./cards.ts";
 import type { DeltaConfig } from "./delta-state.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";

@@ -1,6 +1,6 @@
 // The gated delta net between its two projections: causal convolution, delta rule, gated norm. One token takes one
 // dispatch; a few go through the same kernel one after another; many go by chunks of 32, all of a chunk's tokens at once.
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { deltaChunks, deltaScan, gatedNorm } from "./delta-chunk.ts";

@@ -1,7 +1,7 @@
 // Every dense kernel × weight format × variant compiles and binds on the null backend, and takes the dispatches it should.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import { createWeight } from "../gpu/weight.ts";

@@ -1,5 +1,5 @@
 // Rows of a table by token id.
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { weightParts, wideLanes } from "./variants.ts";

@@ -1,5 +1,5 @@
 // y = x · Wᵀ and what is done to y before it is written. One token streams W (mat-vec), several tile it (matmul).
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { dims, expectShape, type Tensor, type Weight } from "../gpu/tensor.ts";
 import type { NormOptions } from "./norm.ts";
 import { normed, project, type Source } from "./project.ts";

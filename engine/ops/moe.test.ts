@@ -1,7 +1,7 @@
 // Every kernel of mixtures × weight format × device compiles and binds on the null backend, in the dispatches it should take.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { isBlockFormat, permanent, weightFormats } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { experts, mixExperts, routeExperts } from "./moe.ts";

@@ -1,7 +1,7 @@
 // Mixtures of experts: a router chooses a few MLPs for each token, whose results are added by their shares. Few tokens
 // or many, the same kernel multiplies (moe_matvec), in the order of one token; many are sorted by expert before, so
 // that an expert's rows are read once for several of its tokens.
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { dims, expectShape, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { isSoftware, rowLanes, weightParts, wideLanes } from "./variants.ts";
 

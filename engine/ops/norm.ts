@@ -1,5 +1,5 @@
 // Root-mean-square norm of rows.
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { floatReads, rowsPart, wideLanes } from "./variants.ts";
 

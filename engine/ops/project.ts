@@ -1,7 +1,7 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
 // tile it (matmul). One token of each of several sequences: mat-vec for several columns, in the order of one. A software
 // adapter has kernels of its own (matvec_lanes, matmul_lanes; matvec_tiles for weights that are kept in tiles).
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { decodes } from "../gpu/step.ts";
 import {
   dims,

@@ -2,7 +2,7 @@
 // values written behind those already cached.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { checkHeads, packedWidth, type Heads } from "./attention.ts";

@@ -4,7 +4,7 @@ import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
 import * as embedTwin from "../reference/embed.ts";
 import * as normTwin from "../reference/norm.ts";

@@ -1,5 +1,5 @@
 // Choosing rows of an activation.
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { dims, type Tensor } from "../gpu/tensor.ts";
 
 /** The row of the run's last token.   x: [T, C]   → [1, C]; x itself where T is 1. */

@@ -2,7 +2,7 @@
 // slot lies in four tensors (shaders/sample/slot.wgsl and adjust.wgsl); what comes back is a record of some words. Where
 // devices have columns of the logits each, every one of them weighs the blocks of its own, and one picks from all.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { bufferOf, type Range } from "../gpu/readback.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, free, permanent, type Tensor } from "../gpu/tensor.ts";

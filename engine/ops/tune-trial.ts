@@ -1,7 +1,7 @@
 // What the autotune's trials have in common: how much they compute, and what they allocate until they are over.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Trial } from "../gpu/autotune.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { createStep, stepValues } from "../gpu/step.ts";
 import { free, type Tensor, type Weight } from "../gpu/tensor.ts";
 

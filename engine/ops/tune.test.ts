@@ -1,7 +1,7 @@
 // What is open is measured in each of its ways, on what it was asked for. On the null backend, as a card.
 import { expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { createStep } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
 import { Tuning, type Answers } from "../gpu/tuning.ts";

@@ -4,7 +4,7 @@ import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/plan.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { free, permanent, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
 import * as linearTwin from "../reference/linear.ts";
 import * as reference from "../reference/vision.ts";

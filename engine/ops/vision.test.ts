@@ -1,7 +1,7 @@
 // The tower of the released shape compiles and binds on the null backend, in every weight format.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
-import { Recording } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { permanent, type WeightFormat } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { linear } from "./linear.ts";

@@ -1,6 +1,6 @@
 // The vision tower's own vocabulary; its matrices are ops/linear.ts. A pass of it carries the patches of one picture.
 import { EngineError } from "../errors.ts";
-import type { Extent, Pass } from "../gpu/plan.ts";
+import type { Extent, Pass } from "../gpu/pass.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { isSoftware, subgroupWidth, wideLanes } from "./variants.ts";
 

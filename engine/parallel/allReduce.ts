@@ -5,7 +5,7 @@
 // large enough, each rank adds up its own segment and all take it from there: N ranks would read it N times else. What is
 // gathered goes through the same areas, word by word as it is, whatever sums are sent as.
 import { EngineError } from "../errors.ts";
-import type { Exchange, SumTimes } from "../gpu/plan.ts";
+import type { Exchange, SumTimes } from "../gpu/pass.ts";
 import { waitForChange } from "./wait.ts";
 
 /** What sums are sent as: bf16 halves the bytes and rounds each rank's part. */

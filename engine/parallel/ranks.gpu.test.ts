@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { openGpu } from "../gpu/adapter.ts";
-import type { Exchange } from "../gpu/plan.ts";
+import type { Exchange } from "../gpu/pass.ts";
 import { parseConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";

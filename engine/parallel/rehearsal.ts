@@ -1,7 +1,7 @@
 // What it takes on these devices to meet, and to read: measured, since it depends on buses and drivers as much as on the
 // devices.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Exchange } from "../gpu/plan.ts";
+import type { Exchange } from "../gpu/pass.ts";
 import { Sums } from "../gpu/sums.ts";
 import { createBuffer, free, permanent } from "../gpu/tensor.ts";
 

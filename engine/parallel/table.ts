@@ -1,5 +1,5 @@
 // Where the devices of a model meet: memory that their threads share, of one kind or the other, and each one's seat.
-import type { Peers } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
 import { AllReduce, createMeeting, type Meeting, type Wire } from "./allReduce.ts";
 import { createRing, SharedRelay, type Ring } from "./relay.ts";
 import type { Split } from "./shares.ts";

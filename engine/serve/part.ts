@@ -2,7 +2,7 @@
 import { openCheckpoint, type Checkpoint, type TensorSource } from "../formats/checkpoint.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Peers } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
 import { allocating } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
 import type { ModelConfig } from "../models/config.ts";

@@ -5,7 +5,7 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { deviceMemory } from "../gpu/memory.ts";
 import { mostSequences } from "../gpu/step.ts";
-import type { Peers } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
 import { permanent } from "../gpu/tensor.ts";
 import { defaultImageLimits } from "../image/limits.ts";
 import type { ModelConfig } from "../models/config.ts";

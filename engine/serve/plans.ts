@@ -1,6 +1,8 @@
 // The plans of a model that serves: a prompt's chunk with its last row's head, and decoding for 1, 2, 4, … sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Peers, type Plan } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
+import type { Plan } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import type { Memory, Network } from "../models/network.ts";
 import * as op from "../ops/index.ts";

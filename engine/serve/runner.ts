@@ -3,7 +3,8 @@
 // ahead of each run; a plan itself never changes.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Apart, Peers, Plan } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
+import type { Apart, Plan } from "../gpu/plan.ts";
 import { calmly, hurriedly } from "../gpu/polls.ts";
 import { mostSequences } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";

@@ -2,7 +2,8 @@
 // The plans are for a number of patches and are made anew for the first picture that has more.
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Plan } from "../gpu/plan.ts";
+import type { Plan } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { bufferOf } from "../gpu/readback.ts";
 import { allocating, free, permanent, type Tensor } from "../gpu/tensor.ts";
 import { patchRows, type Grid } from "../image/patches.ts";

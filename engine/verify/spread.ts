@@ -1,6 +1,6 @@
 // A model as one device has it, or spread over several, all of which are this one: what `verify` feeds.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Peers } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
 import type { Checkpoint, TensorSource } from "../formats/checkpoint.ts";
 import type { HeadShare, ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";

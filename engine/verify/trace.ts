@@ -2,7 +2,9 @@
 // what `verify` holds against a reference; it runs the same networks and kernels as serving does, in any cut, and beside
 // other sequences.
 import type { Gpu } from "../gpu/adapter.ts";
-import { Recording, type Peers, type Plan } from "../gpu/plan.ts";
+import type { Peers } from "../gpu/pass.ts";
+import type { Plan } from "../gpu/plan.ts";
+import { Recording } from "../gpu/recording.ts";
 import { bufferOf, readAllF32 } from "../gpu/readback.ts";
 import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import type { ModelConfig } from "../models/config.ts";

@@ -2,7 +2,8 @@
 // the device that leads others, each with a part, one row of the whole for every sequence, where what they send is put
 // together.
 import type { Gpu } from "../../gpu/adapter.ts";
-import { Recording, type Plan } from "../../gpu/plan.ts";
+import type { Plan } from "../../gpu/plan.ts";
+import { Recording } from "../../gpu/recording.ts";
 import { createStep } from "../../gpu/step.ts";
 import { free, permanent, type Tensor } from "../../gpu/tensor.ts";
 import { headWidth, type HeadShare, type ModelConfig } from "../../models/config.ts";

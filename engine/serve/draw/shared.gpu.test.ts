@@ -5,7 +5,9 @@ import { generator, maskOf, randomLogits, randomSettings, startOf } from "../../
 import { guises } from "../../../test-fixtures/dense.ts";
 import { testGpu } from "../../../test-fixtures/gpu.ts";
 import type { Gpu } from "../../gpu/adapter.ts";
-import { Recording, type Exchange, type Plan } from "../../gpu/plan.ts";
+import type { Exchange } from "../../gpu/pass.ts";
+import type { Plan } from "../../gpu/plan.ts";
+import { Recording } from "../../gpu/recording.ts";
 import { bufferOf } from "../../gpu/readback.ts";
 import { createStep, stepValues } from "../../gpu/step.ts";
 import { free, permanent, type Tensor } from "../../gpu/tensor.ts";

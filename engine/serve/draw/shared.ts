@@ -11,7 +11,7 @@
 // With V = 248,320: 15.5 KB; top_k = 20 at most 41 KB more, and the whole row, which nothing but a flat tail asks for,
 // 993 KB. A token's hidden state of 5120 is 20 KB, and is summed 128 times in 64 layers.
 import type { Gpu } from "../../gpu/adapter.ts";
-import type { Exchange } from "../../gpu/plan.ts";
+import type { Exchange } from "../../gpu/pass.ts";
 import { bufferOf, readRanges, type Range } from "../../gpu/readback.ts";
 import { stepValues } from "../../gpu/step.ts";
 import {

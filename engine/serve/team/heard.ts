@@ -1,5 +1,5 @@
 // Peers whose meetings somebody hears of: where tests make them fail.
-import type { Peers } from "../../gpu/plan.ts";
+import type { Peers } from "../../gpu/pass.ts";
 
 /** `onSum` runs ahead of each take, gathering or receipt; without it the peers are as they were. */
 export function heard({ exchange, relay }: Peers, onSum: (() => Promise<void>) | undefined): Peers {
