@@ -3,16 +3,19 @@
 // guess, and is measured at the next load.
 import { keyOf, type Open, type Question } from "./tuning.ts";
 
-/** A way of a question, ready to run. */
-export interface Trial {
-  /** Runs it once, to the end. */
-  run(): Promise<void>;
+/** Runs a way of a question once, to the end. */
+export type Run = () => Promise<void>;
+
+/** The ways of a question, ready to run on what they share. */
+export interface Trials {
+  /** One a way; undefined where the device cannot compile it. */
+  readonly runs: readonly (Run | undefined)[];
   free(): void;
 }
 
 export interface Search {
-  /** Compiles and allocates; throws where the device cannot. */
-  prepare(question: Question, way: string): Promise<Trial>;
+  /** Compiles and allocates; undefined where the device has no room for it now. */
+  prepare(question: Question, ways: readonly string[]): Promise<Trials | undefined>;
   /** Time that may pass, ms. */
   limitMs: number;
   now(): number;
@@ -34,28 +37,28 @@ export async function search(open: readonly Open[], s: Search): Promise<Map<stri
   return found;
 }
 
-/** undefined: there was no time for it. */
+/** undefined: there was no time for it, or no room. */
 async function compare(
   question: Question,
   ways: readonly string[],
   s: Search,
   end: number,
 ): Promise<string | undefined> {
-  const prepared = await Promise.allSettled(ways.map((way) => s.prepare(question, way)));
-  const trials = prepared.map((trial) => (trial.status === "fulfilled" ? trial.value : undefined));
+  const trials = await s.prepare(question, ways);
+  if (!trials) return undefined;
   try {
-    const times = trials.map((): number[] => []);
+    const times = trials.runs.map((): number[] => []);
     for (let round = -1; round < rounds; round += 1) {
-      for (const [i, trial] of trials.entries()) {
+      for (const [i, run] of trials.runs.entries()) {
         if (s.now() >= end) return undefined;
         const begun = s.now();
-        await trial?.run();
-        if (round >= 0 && trial) times[i]!.push(s.now() - begun); // the first round warms up
+        await run?.();
+        if (round >= 0 && run) times[i]!.push(s.now() - begun); // the first round warms up
       }
     }
     return ways[bestOf(times.map(median))];
   } finally {
-    for (const trial of trials) trial?.free();
+    trials.free();
   }
 }
 

@@ -68,16 +68,21 @@ describe("the search", () => {
     const s: Search = {
       limitMs,
       now: () => now,
-      prepare: (_, way) => {
-        if (!(way in times)) return Promise.reject(new Error("does not compile"));
-        alive.add(way);
-        const run = () => Promise.resolve(void (now += times[way]!));
-        return Promise.resolve({ run, free: () => alive.delete(way) });
+      prepare: (question, ways) => {
+        if (question === large) return Promise.resolve(undefined);
+        alive.add(ways.join());
+        const runs = ways.map((way) => {
+          const ms = times[way];
+          return ms === undefined ? undefined : () => Promise.resolve(void (now += ms));
+        });
+        return Promise.resolve({ runs, free: () => alive.delete(ways.join()) });
       },
     };
     return { s, alive };
   }
   const open = [{ question, ways: ["a", "b", "c"] }];
+  /** For which there is no room. */
+  const large = { ...question, N: 2 ** 20 };
 
   test.each([
     [{ a: 3, b: 2, c: 4 }, "b"],
@@ -98,6 +103,13 @@ describe("the search", () => {
     expect([...found.keys()]).toEqual([key]);
     expect(alive.size).toBe(0);
     expect(s.now()).toBeLessThanOrEqual(64);
+  });
+
+  test("goes on behind what there is no room for", async () => {
+    const { s, alive } = device({ a: 3, b: 2 });
+    const found = await search([{ question: large, ways: ["a", "b"] }, ...open], s);
+    expect(found).toEqual(new Map([[key, "b"]]));
+    expect(alive.size).toBe(0);
   });
 
   test("one slow run decides nothing", () => {

@@ -1,12 +1,12 @@
 // How the autotune measures attention: over a cache of zeros, of a long conversation's length, several times as for several
 // layers.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Trial } from "../gpu/autotune.ts";
+import type { Recording } from "../gpu/recording.ts";
 import { permanent } from "../gpu/tensor.ts";
 import type { AttentionQuestion } from "../gpu/tuning.ts";
 import { attention } from "./attention.ts";
 import { createKvCache, createPageTable, kvRowBytes, PAGE, type KvFormat } from "./kv-cache.ts";
-import { countOf, mostBytes, runBytes, runFlops, type Made } from "./tune-trial.ts";
+import { countOf, mostBytes, runBytes, runFlops, type Keep, type Work } from "./tune-trial.ts";
 
 const mostKeys = 4096;
 
@@ -28,8 +28,8 @@ export function attentionWork(question: AttentionQuestion): number {
   return 2 * question.T * question.heads * question.headDim * keysOf(question);
 }
 
-/** Some layers, in the way that `gpu.tuning` says. */
-export async function prepareAttention(made: Made, gpu: Gpu, question: AttentionQuestion): Promise<Trial> {
+/** Some layers over caches of their own. */
+export function attentionTrial(gpu: Gpu, question: AttentionQuestion, keep: Keep): Work {
   const { heads, kvHeads, headDim, T } = question;
   const format = question.format as KvFormat;
   const keys = keysOf(question);
@@ -37,7 +37,7 @@ export async function prepareAttention(made: Made, gpu: Gpu, question: Attention
   const bytes = pages * PAGE * keyBytes(question);
   const count = countOf(T > 1 ? runFlops / (2 * attentionWork(question)) : runBytes / bytes);
   const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / bytes)); // what the card's own cache does not hold
-  const table = made.keep(createPageTable(gpu, 1, keys));
+  const table = keep(createPageTable(gpu, 1, keys));
   gpu.device.queue.writeBuffer(
     table.storage.buffer!,
     0,
@@ -45,14 +45,14 @@ export async function prepareAttention(made: Made, gpu: Gpu, question: Attention
   );
   const caches = Array.from({ length: copies }, () => {
     const cache = createKvCache(gpu, { format, pages, kvHeads, headDim, table });
-    made.keep(cache.k);
-    made.keep(cache.v);
+    keep(cache.k);
+    keep(cache.v);
     return cache;
   });
-  const q = made.keep(permanent(gpu, "q", [T, heads, headDim]));
-  const recording = made.recording(gpu, { tokens: T, past: keys - T });
-  const outputs = Array.from({ length: count }, (_, i) =>
-    attention(recording, q, caches[i % copies]!, { heads, kvHeads, headDim }),
-  );
-  return made.trial(gpu, recording, outputs);
+  const q = keep(permanent(gpu, "q", [T, heads, headDim]));
+  const record = (recording: Recording) =>
+    Array.from({ length: count }, (_, i) =>
+      attention(recording, q, caches[i % copies]!, { heads, kvHeads, headDim }),
+    );
+  return { tokens: T, past: keys - T, record };
 }

@@ -45,32 +45,68 @@ test.each(kvFormats)("attention over a cache in %s", async (format) => {
   gpu.device.destroy();
 });
 
-test("ways that do not compile leave nothing behind", async () => {
-  const tuning = new Tuning({ autotune: true });
+/** Buffers of a device: all that are made from now on, and those that are not destroyed yet. */
+function counted(device: GPUDevice): { made: number; live: Set<GPUBuffer> } {
+  const count = { made: 0, live: new Set<GPUBuffer>() };
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (asked) => {
+    const buffer = create(asked);
+    const destroy = buffer.destroy.bind(buffer);
+    count.made += 1;
+    count.live.add(buffer);
+    buffer.destroy = () => {
+      count.live.delete(buffer);
+      return destroy();
+    };
+    return buffer;
+  };
+  return count;
+}
+
+/** A device on which one question of attention is open. */
+async function asked(): Promise<{ gpu: Gpu; saved: Answers[] }> {
+  const saved: Answers[] = [];
+  const tuning = new Tuning({ autotune: true }, { save: (answers) => saved.push(answers) });
   const { gpu } = await watched(tuning);
-  const { device } = gpu;
   const [heads, kvHeads, headDim] = [6, 2, 64];
   const table = createPageTable(gpu, 1, 700);
   const cache = createKvCache(gpu, { pages: 11, kvHeads, headDim, table });
   const pass = new Recording(gpu, { capacity: 48, step: createStep(gpu, false) });
   attention(pass, permanent(gpu, "q", [48, heads, headDim]), cache, { heads, kvHeads, headDim });
-  const [live, made] = [new Set<GPUBuffer>(), device.createBuffer.bind(device)];
-  let count = 0;
-  device.createBuffer = (asked) => {
-    const buffer = made(asked);
-    const destroy = buffer.destroy.bind(buffer);
-    count += 1;
-    live.add(buffer);
-    buffer.destroy = () => {
-      live.delete(buffer);
-      return destroy();
-    };
-    return buffer;
-  };
-  device.createComputePipelineAsync = () => Promise.reject(new Error("no such kernel here"));
+  expect(tuning.open).toHaveLength(1);
+  return { gpu, saved };
+}
+
+test("ways that do not compile leave nothing behind", async () => {
+  const { gpu, saved } = await asked();
+  const count = counted(gpu.device);
+  gpu.device.createComputePipelineAsync = () => Promise.reject(new Error("no such kernel here"));
   await tune(gpu);
-  expect(count).toBeGreaterThan(0);
-  expect(live.size).toBe(0);
+  expect(count.made).toBeGreaterThan(0);
+  expect(count.live.size).toBe(0);
+  expect(saved).toHaveLength(1); // that it is the guess
+  gpu.device.destroy();
+});
+
+test("what there is no room for has no answer, leaves nothing behind, and is no error of the load", async () => {
+  const { gpu, saved } = await asked();
+  const { device } = gpu;
+  const count = counted(device);
+  const filters: GPUErrorFilter[] = [];
+  const [push, pop] = [device.pushErrorScope.bind(device), device.popErrorScope.bind(device)];
+  device.pushErrorScope = (filter) => {
+    filters.push(filter);
+    return push(filter);
+  };
+  device.popErrorScope = async () => {
+    const filter = filters.pop();
+    const error = await pop();
+    return filter === "out-of-memory" ? new GPUOutOfMemoryError("none left") : error;
+  };
+  await tune(gpu);
+  expect(count.made).toBeGreaterThan(0);
+  expect(count.live.size).toBe(0);
+  expect(saved.flatMap((answers) => Object.keys(answers))).toEqual([]);
   device.destroy();
 });
 
