@@ -45,6 +45,13 @@ const phasesOf: Readonly<Record<string, readonly Phase[]>> = {
   all: ["decode", "prefill"],
 };
 
+/** A setting that counts. Errors: it is no whole number from 1 on. */
+function whole<N extends string>(name: N, values: Readonly<Partial<Record<N, string>>>): number {
+  const given = Number(values[name]);
+  if (Number.isSafeInteger(given) && given > 0) return given;
+  throw new Error(`--${name} ${values[name]}: a whole number from 1 on`);
+}
+
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -63,6 +70,8 @@ async function main(): Promise<void> {
     },
   });
   const [command, first, second] = positionals;
+  const [rounds, seconds, seed] = [whole("rounds", values), whole("seconds", values), whole("seed", values)];
+  const tokens = values.tokens === undefined ? undefined : whole("tokens", values);
   if (command === "report") return report();
   if (command === "synth" && first && second) {
     console.log(`${second}: ${((await synth(first, second)) / 1e9).toFixed(2)} GB`);
@@ -73,10 +82,9 @@ async function main(): Promise<void> {
     await gateway({ peers: values.peers });
     return;
   }
-  const { seconds, faults, adapter } = values;
-  if (command === "serving") return serving({ seconds: Number(seconds), faults, adapter });
-  if (command === "parallel" && values.chaos)
-    return chaos({ seconds: Number(seconds), seed: Number(values.seed), adapter });
+  const { faults, adapter } = values;
+  if (command === "serving") return serving({ seconds, faults, adapter });
+  if (command === "parallel" && values.chaos) return chaos({ seconds, seed, adapter });
   const phases = phasesOf[command ?? ""] ?? [];
   const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
   const known = alone || phases.length > 0 || command === "kernels" || command === "profile";
@@ -84,10 +92,8 @@ async function main(): Promise<void> {
   const gpu = await openGpu({ adapter: values.adapter }, undefined, { autotune: false }); // as a neuron without measurements
   const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
   const { quant, peer } = values;
-  const rounds = Number(values.rounds);
   if (command === "kernels" && peer) await matmuls(gpu, { peer, only: values.only, rounds });
   else if (command === "kernels" || command === "all") await kernels(gpu, values.only);
-  const tokens = values.tokens === undefined ? undefined : Number(values.tokens);
   for (const model of phases.length > 0 ? wanted : [])
     await models(gpu, model, { phases, rounds, tokens, quant, peer });
   for (const model of command === "profile" ? wanted : [])

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { openCheckpoint } from "../formats/checkpoint.ts";
-import { openGpu } from "../gpu/adapter.ts";
+import { openGpu, prepareAdapter } from "../gpu/adapter.ts";
 import type { Exchange } from "../gpu/pass.ts";
 import { parseConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
@@ -27,10 +27,11 @@ async function openRanks(name: string, weights: number[], deaf = false): Promise
   const checkpoint = await openCheckpoint(folder);
   onTestFinished(() => checkpoint.close());
   const config = parseConfig(checkpoint.config, checkpoint.configFile);
+  const adapter = await prepareAdapter({ adapter: process.env["NEURON_TEST_ADAPTER"] }); // once: never two at a time
   const meeting = createMeeting({ ranks: weights.length, capacity: capacity * config.hidden, slice });
   return Promise.all(
     sharesOf(config, weights).map(async (share) => {
-      const gpu = await openGpu({ adapter: process.env["NEURON_TEST_ADAPTER"] }, () => undefined);
+      const gpu = await openGpu(adapter, () => undefined);
       const loader = new Loader(gpu, sliced(checkpoint, share));
       const network = await architectures[config.modelType](loader, share.config);
       await loader.fill();

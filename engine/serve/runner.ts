@@ -222,9 +222,11 @@ export class Runner implements TurnTaker {
     for (const one of [plan, ...(outputs ? [outputs.draw] : [])]) await one.runApart(apart);
   }
 
-  /** The same of a prompt of so many tokens, which one run takes. */
+  /** The same of a prompt of so many tokens, which one run takes. Errors: bad_request for more. */
   async promptApart(tokens: number, apart: Apart): Promise<void> {
     const { entrance, body, head } = this.#plans.prefill;
+    if (tokens > entrance.capacity)
+      throw new EngineError("bad_request", `${tokens} tokens in one run; at most ${entrance.capacity} fit`);
     const feed = createFeed(new Array<number>(tokens).fill(0), [], 0);
     writeInputs(this.#gpu, entrance, feed, { from: 0, count: tokens, past: 0, slot: 0 });
     await body.runApart(apart, tokens);
