@@ -5,7 +5,7 @@ import { beforeAll, expect, test } from "vitest";
 import { until } from "../fixtures/gateway.fixture.ts";
 import { delta, done, finish, role } from "../fixtures/mock-neuron.fixture.ts";
 import { expectCalm, hello, inBrowser, sent, tealPng } from "./browser.fixture.ts";
-import { gate, give, jpeg, screenshot, speaks } from "./page.fixture.ts";
+import { busyStorage, gate, give, jpeg, screenshot, speaks } from "./page.fixture.ts";
 
 inBrowser("conversations", (open) => {
   let png: Buffer;
@@ -139,6 +139,20 @@ inBrowser("conversations", (open) => {
     await page.reload();
     await list.getByRole("link", { name: "Mine" }).waitFor();
     expect(await list.getByRole("listitem").count()).toBe(1);
+    expectCalm(opened);
+  });
+
+  test("an answer that has ended is kept, however slow the browser's storage is", async () => {
+    const opened = await open();
+    const { page, neuron, field, answer } = opened;
+    neuron.answer = hello;
+    await page.getByText("demo is ready.").waitFor();
+    await busyStorage(page, 1000);
+    await field.fill("Hi");
+    await field.press("Enter");
+    await answer.getByText("20 tokens").waitFor();
+    await page.reload();
+    await answer.getByText("20 tokens").waitFor();
     expectCalm(opened);
   });
 

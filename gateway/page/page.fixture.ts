@@ -149,3 +149,16 @@ export async function jpeg(page: Page, width: number, height: number): Promise<B
   }`);
   return Buffer.from((url as string).split(",")[1]!, "base64");
 }
+
+/** Has a transaction of the page's database go on for that many milliseconds: what is kept meanwhile waits for it. */
+export async function busyStorage(page: Page, ms: number): Promise<void> {
+  await page.evaluate(`new Promise((resolve) => {
+    indexedDB.open("cortex").onsuccess = ({ target }) => {
+      const kept = target.result.transaction("conversations", "readwrite").objectStore("conversations");
+      const end = performance.now() + ${ms};
+      const more = () => performance.now() < end && (kept.count().onsuccess = more);
+      more();
+      resolve();
+    };
+  })`);
+}

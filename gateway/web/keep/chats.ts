@@ -63,8 +63,8 @@ export function show(conversation: Conversation): void {
   else open.value = new Map(open.value).set(conversation.id, conversation);
 }
 
-/** Changes an open conversation for good. */
-export function keep(conversation: Conversation, added: readonly Picture[] = []): void {
+/** Changes an open conversation for good: in view at once, and in the database when the promise is kept. */
+export async function keep(conversation: Conversation, added: readonly Picture[] = []): Promise<void> {
   const { id } = conversation;
   if (added.length > 0) hold(added);
   if (fresh.value.id === id && Object.keys(conversation.nodes).length > 0) {
@@ -72,12 +72,12 @@ export function keep(conversation: Conversation, added: readonly Picture[] = [])
     open.value = new Map(open.value).set(id, conversation);
     if (route.value.view === "chat" && route.value.id === undefined) go(`#/chat/${id}`, { instead: true });
   } else show(conversation);
-  if (fresh.value.id !== id) void save(conversation, added);
+  if (fresh.value.id !== id) await save(conversation, added);
 }
 
 export function setSettings(conversation: Conversation, settings: Settings): void {
   rememberSettings(settings);
-  keep({ ...conversation, settings });
+  void keep({ ...conversation, settings });
 }
 
 /** An empty conversation with the settings used last. */

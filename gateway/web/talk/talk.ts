@@ -64,7 +64,7 @@ function say(conversation: Conversation, parent: string, { text, added = [], ima
   const ids = [...images, ...added.map((picture) => picture.id)];
   const node = { id: newId(), parent, message: { role: "user" as const, text, images: ids } };
   const asked = append(conversation, node, Date.now());
-  keep(asked, added);
+  void keep(asked, added);
   void answer(asked, node.id);
 }
 
@@ -75,11 +75,12 @@ async function answer(conversation: Conversation, parent: string): Promise<void>
   const node = { id: newId(), parent, message: emptyAnswer(model) };
   const stopping = new AbortController();
   streaming.value = new Map(streaming.value).set(id, stopping);
-  keep(append({ ...conversation, settings: { ...settings, model } }, node, Date.now()));
+  void keep(append({ ...conversation, settings: { ...settings, model } }, node, Date.now()));
   const last = await received(conversation, node, stopping.signal);
-  streaming.value = new Map([...streaming.value].filter(([key]) => key !== id));
   const now = conversationCalled(id);
-  if (now) keep({ ...withMessage(now, node.id, last), updatedAt: Date.now() });
+  if (now) await keep({ ...withMessage(now, node.id, last), updatedAt: Date.now() });
+  // Only now: whoever sees that the answer has ended may close the page.
+  streaming.value = new Map([...streaming.value].filter(([key]) => key !== id));
   // A failure is shown as an alert, which is read out by itself.
   if (last.state !== "failed") spoken.value = last.state === "done" ? "The answer is complete." : "Stopped.";
 }
@@ -99,7 +100,7 @@ async function received(
   }, drawEvery);
   const save = paced(() => {
     const now = conversationCalled(conversation.id);
-    if (now) keep(withMessage(now, node.id, message));
+    if (now) void keep(withMessage(now, node.id, message));
   }, keepEvery);
   try {
     const messages = pathTo(conversation, node.parent).map((before) => before.message);

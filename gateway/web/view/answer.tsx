@@ -23,7 +23,7 @@ export interface AnswerProps {
 
 export function Answer({ conversation, node, message, busy, last, variants }: AnswerProps) {
   const { content, reasoning, calls, state } = message;
-  const coming = state === "streaming";
+  const coming = state === "streaming" || (busy && last); // until its end is kept
   const again = () => {
     const now = conversationCalled(conversation);
     if (now) regenerate(now, node);

@@ -147,7 +147,7 @@ function Variants({ conversation, node, siblings, busy }: VariantsProps) {
   const at = siblings.indexOf(node);
   const show = (index: number) => {
     const now = conversationCalled(conversation);
-    if (now) keep(choose(now, siblings[index]!));
+    if (now) void keep(choose(now, siblings[index]!));
   };
   return (
     <span class="variants" role="group" aria-label="Versions">
