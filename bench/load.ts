@@ -1,15 +1,21 @@
 // load: weights from the disk onto the device, as a share of the slower of the two: what the disk gives, and what the
-// queue takes. All three are measured in turns, on the same bytes; the disk's files may well come from the host's
-// cache, for all of them alike. On a software adapter all three take the same cores, so that there the processor's time
-// tells more: that of a load, which may be no more than disk's and upload's together. The first load also compiles,
-// beside the reading.
+// device takes. All are measured in turns, on the same bytes; the disk's files may well come from the host's cache, for
+// all of them alike. What the device takes is measured into what it keeps weights in: buffers, or on some software
+// adapters textures (gpu/tiles.ts), into which bytes go that lie as they are to lie, in the fastest way known. What
+// buffers take is told as well, since a load in tiles might have been one into buffers. On a software adapter all of
+// these take the same cores, so that there the processor's time tells more: that of a load, which may be no more than
+// disk's and upload's together. Giving memory back is in none of the times. The first load also compiles, beside the
+// reading.
 //   npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { maxChunkBytes, openCheckpoint, type Checkpoint } from "../engine/formats/checkpoint.ts";
 import { openConverter } from "../engine/formats/quantise/pool.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
+import { submitAlone } from "../engine/gpu/readback.ts";
+import { freeStages, memoryOf, sendStage, takeStage } from "../engine/gpu/stages.ts";
 import { createBuffer } from "../engine/gpu/tensor.ts";
+import { createTiles, likesTiles, texels, tileLayout } from "../engine/gpu/tiles.ts";
 import { parseConfig } from "../engine/models/config.ts";
 import { Loader } from "../engine/models/loader.ts";
 import { architectures } from "../engine/models/registry.ts";
@@ -19,6 +25,7 @@ import { originOf, saveRows } from "./results.ts";
 const rounds = 5;
 /** Reads, and uploads, under way at once. */
 const lanes = 3;
+/** Of a place, and between two waits for the queue. */
 const windowBytes = 32 << 20;
 
 /** Prints the table and the line for bench/results. */
@@ -32,11 +39,12 @@ export async function load(gpu: Gpu, path: string, quant?: string): Promise<void
     (await loadModel(gpu, path, options, { converter })).destroy();
     await converter.close();
   });
-  const spent = { disk: [] as Spent[], upload: [] as Spent[], load: [] as Spent[] };
+  const spent = { disk: [] as Spent[], buffers: [] as Spent[], tiles: [] as Spent[], load: [] as Spent[] };
   let hostBytes = 0;
   for (let round = 0; round < rounds; round += 1) {
     spent.disk.push(await spending(() => readAll(files)));
-    spent.upload.push(await spending(() => uploadAll(gpu, bytes)));
+    spent.buffers.push(await uploadAll(gpu, bytes, toBuffer));
+    if (likesTiles(gpu)) spent.tiles.push(await uploadAll(gpu, bytes, toTexture));
     const filled = await fillOnce(gpu, checkpoint);
     spent.load.push(filled.spent);
     hostBytes = Math.max(hostBytes, filled.hostBytes);
@@ -44,22 +52,27 @@ export async function load(gpu: Gpu, path: string, quant?: string): Promise<void
   await checkpoint.close();
   const rate = (name: keyof typeof spent) => bytes / 1e9 / median(spent[name].map(({ wall }) => wall));
   const processor = (name: keyof typeof spent) => median(spent[name].map((each) => each.processor));
-  const rates = { diskGBs: rate("disk"), uploadGBs: rate("upload"), loadGBs: rate("load") };
-  const share = rates.loadGBs / Math.min(rates.diskGBs, rates.uploadGBs);
-  const parts = { disk: processor("disk"), upload: processor("upload"), load: processor("load") };
-  const processorShare = (parts.disk + parts.upload) / parts.load;
-  const line = (GBs: number, seconds: number) => ({
-    "GB/s": GBs.toFixed(2),
-    "processor, s": seconds.toFixed(2),
+  const upload = likesTiles(gpu) ? "tiles" : "buffers";
+  const rates = { diskGBs: rate("disk"), uploadGBs: rate(upload), loadGBs: rate("load") };
+  const parts = { disk: processor("disk"), upload: processor(upload), load: processor("load") };
+  const shares = (to: "tiles" | "buffers") => ({
+    ofTheSlower: rates.loadGBs / Math.min(rates.diskGBs, rate(to)),
+    ofBoth: (parts.disk + processor(to)) / parts.load,
+  });
+  const line = (name: keyof typeof spent) => ({
+    "GB/s": rate(name).toFixed(2),
+    "processor, s": processor(name).toFixed(2),
+  });
+  const ofLoad = (to: "tiles" | "buffers") => ({
+    ...line(to),
+    "load, of the slower": percent(shares(to).ofTheSlower),
+    "load, of both": percent(shares(to).ofBoth),
   });
   console.table({
-    disk: line(rates.diskGBs, parts.disk),
-    upload: line(rates.uploadGBs, parts.upload),
-    load: {
-      ...line(rates.loadGBs, parts.load),
-      "of the slower": percent(share),
-      "of both": percent(processorShare),
-    },
+    disk: line("disk"),
+    "upload to buffers": ofLoad("buffers"),
+    ...(upload === "tiles" ? { "upload to textures": ofLoad("tiles") } : {}),
+    load: line("load"),
   });
   console.log(
     `${(bytes / 1e9).toFixed(2)} GB; at most ${(hostBytes / 2 ** 20).toFixed(0)} MiB of host buffers; the first load, with kernels compiled beside it, ${first.toFixed(1)} s`,
@@ -71,6 +84,7 @@ export async function load(gpu: Gpu, path: string, quant?: string): Promise<void
     hostBytes,
     firstLoadSeconds: first,
   };
+  const { ofTheSlower: share, ofBoth: processorShare } = shares(upload);
   const times = { share, ...rates, processorSeconds: parts, processorShare };
   console.log(saveRows(originOf(gpu, "load"), [{ ...row, ...times }]));
 }
@@ -93,28 +107,60 @@ async function readAll(files: readonly string[]): Promise<void> {
   }
 }
 
-/** So many bytes into buffers of the device, each written once, as the loader hands them over. */
-async function uploadAll(gpu: Gpu, bytes: number): Promise<void> {
+/** Makes a place of so many bytes, which `write` fills from a chunk. */
+type Destination = (gpu: Gpu, bytes: number) => { place: GPUBuffer | GPUTexture; write: Write };
+/** Hands bytes `at` … to the queue. */
+type Write = (chunk: Uint8Array<ArrayBuffer>, at: number) => void;
+
+const toBuffer: Destination = (gpu, bytes) => {
+  const place = createBuffer(gpu, "upload", bytes);
+  return { place, write: (chunk, at) => gpu.device.queue.writeBuffer(place, at, chunk) };
+};
+
+/** As tiles are that take their bytes at once. */
+const toTexture: Destination = (gpu, bytes) => {
+  const K = texels * 4;
+  const place = createTiles(gpu, "upload", tileLayout("f32", K, Math.floor(bytes / (4 * K))));
+  const stage = takeStage(gpu, bytes);
+  const write: Write = (chunk, at) => {
+    memoryOf(stage, at, chunk.length)!.set(new Uint32Array(chunk.buffer, 0, chunk.length / 4));
+    if (at + chunk.length < bytes) return;
+    sendStage(gpu, stage, (encoder) =>
+      encoder.copyBufferToTexture({ buffer: stage, bytesPerRow: 4 * K }, { texture: place }, [
+        place.width,
+        place.height,
+      ]),
+    );
+  };
+  return { place, write };
+};
+
+/** So many bytes, in whole chunks, to places of the device, each written once, as the loader hands them over. */
+async function uploadAll(gpu: Gpu, bytes: number, make: Destination): Promise<Spent> {
   const chunk = new Uint8Array(maxChunkBytes).fill(1);
-  const largest = Math.min(gpu.limits.maxBufferSize, 128 << 20);
-  const buffers: GPUBuffer[] = [];
-  let queued = 0;
-  let before: Promise<unknown> = Promise.resolve();
-  for (let left = bytes; left > 0; left -= largest) {
-    const buffer = createBuffer(gpu, "upload", Math.min(largest, left));
-    buffers.push(buffer);
-    for (let at = 0; at + 4 <= buffer.size; at += chunk.length) {
-      const part = chunk.subarray(0, Math.min(chunk.length, buffer.size - at));
-      gpu.device.queue.writeBuffer(buffer, at, part);
-      queued += part.length;
-      if (queued < windowBytes) continue;
-      queued = 0;
+  const places: (GPUBuffer | GPUTexture)[] = [];
+  const spent = await spending(async () => {
+    let before: Promise<unknown> = Promise.resolve();
+    for (let left = bytes; left > 0; left -= windowBytes) {
+      const size = Math.ceil(Math.min(windowBytes, left) / chunk.length) * chunk.length;
+      const { place, write } = make(gpu, size);
+      places.push(place);
+      for (let at = 0; at < size; at += chunk.length) write(chunk, at);
       await before;
       before = gpu.device.queue.onSubmittedWorkDone();
     }
-  }
+    await gpu.device.queue.onSubmittedWorkDone();
+  });
+  for (const place of places) place.destroy();
+  freeStages(gpu);
+  await givenBack(gpu);
+  return spent;
+}
+
+/** Dawn gives memory back when what was submitted later is done. */
+async function givenBack(gpu: Gpu): Promise<void> {
+  submitAlone(gpu, () => undefined);
   await gpu.device.queue.onSubmittedWorkDone();
-  for (const buffer of buffers) buffer.destroy();
 }
 
 /** The weights alone, with nothing to compile; and how far the host's own buffers grew meanwhile. */
@@ -132,6 +178,7 @@ async function fillOnce(gpu: Gpu, checkpoint: Checkpoint): Promise<{ spent: Spen
   });
   loader.dispose();
   await converter.close();
+  await givenBack(gpu);
   return { spent, hostBytes: most - before };
 }
 

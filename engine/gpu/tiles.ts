@@ -8,9 +8,9 @@ import type { Gpu } from "./adapter.ts";
 import { isBlockFormat, weightRowBytes, type WeightFormat } from "./tensor.ts";
 
 /** Of a quad of words; a row is whole quads. */
-const quadBytes = 16;
+export const quadBytes = 16;
 /** Quads of a texture's row: its rows lie end to end. */
-const texels = 4096;
+export const texels = 4096;
 const heights = [512, 256, 128, 64] as const;
 const leastHeight = 32;
 /** Tiles that every core has at least, where there are enough rows. */
@@ -34,6 +34,8 @@ export interface Stretch {
 
 /** How rows of K values lie in tiles. */
 export interface TileLayout {
+  /** Of the shard. */
+  readonly rows: number;
   readonly rowBytes: number;
   /** Rows of a tile. */
   readonly height: number;
@@ -54,6 +56,7 @@ export function tileLayout(format: WeightFormat, K: number, rows: number, spread
     return tiles >= tilesPerCore * spreadOver && 16 * (tiles * height - rows) <= rows;
   };
   return {
+    rows,
     rowBytes,
     height: heights.find(fits) ?? leastHeight,
     stretches: [
@@ -79,18 +82,17 @@ export function fitsTiles(rowBytes: number): boolean {
   return rowBytes % quadBytes === 0;
 }
 
-export function createTiles(
-  gpu: Gpu,
-  label: string,
-  rows: number,
-  { rowBytes, height }: TileLayout,
-): GPUTexture {
+export function createTiles(gpu: Gpu, label: string, { rows, rowBytes, height }: TileLayout): GPUTexture {
   const count = Math.ceil(rows / height) * height * (rowBytes / quadBytes);
   return gpu.device.createTexture({
     label,
     size: [texels, Math.ceil(count / texels)],
     format: "rgba32uint",
-    usage: GPUTextureUsage.STORAGE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.COPY_SRC,
+    usage:
+      GPUTextureUsage.STORAGE_BINDING |
+      GPUTextureUsage.COPY_DST |
+      GPUTextureUsage.COPY_SRC |
+      GPUTextureUsage.RENDER_ATTACHMENT,
   });
 }
 
@@ -99,50 +101,45 @@ export function mostTileBytes(gpu: Gpu): number {
   return texels * quadBytes * gpu.limits.maxTextureDimension2D;
 }
 
-/** Whole rows, from row `first` on. */
-export function writeTiles(
-  gpu: Gpu,
-  tiles: GPUTexture,
-  first: number,
-  rows: Uint8Array,
-  layout: TileLayout,
-): void {
-  const { rowBytes, height } = layout;
-  const end = first + rows.byteLength / rowBytes;
-  for (let row = first; row < end;) {
-    const whole = row % height === 0 ? Math.floor((end - row) / height) : 0;
-    const count = whole > 0 ? whole * height : Math.min(end, row - (row % height) + height) - row;
-    const part = rows.subarray((row - first) * rowBytes, (row - first + count) * rowBytes);
-    if (whole > 0) writeQuads(gpu, tiles, (row * rowBytes) / quadBytes, tiled(part, layout));
-    else writePart(gpu, tiles, row, part, layout);
-    row += count;
-  }
+/** One run of some rows, as it lies in rows that are one behind another, in words. */
+interface Runs {
+  readonly from: number;
+  readonly stride: number;
+  readonly count: number;
+  readonly words: number;
 }
 
-/**
- * What is written next, in the order of tiles. The queue copies it at once, and it is used again: a new one for each
- * chunk of a checkpoint took a load as long as copying its rows, in garbage and page faults.
- */
-let scratch = new Uint8Array(0);
-
-/** Rows of whole tiles, in the order in which tiles hold them; good until the next call. */
-export function tiled(rows: Uint8Array, layout: TileLayout): Uint8Array<ArrayBuffer> {
-  const tile = layout.height * layout.rowBytes;
-  return ordered(rows, (copy) => {
-    for (let from = 0; from < rows.byteLength; from += tile)
-      for (const run of runsOf(layout)) copy(from, layout, layout.height, run);
-  });
+/** Quads `at` … of a texture, and what makes them, in order. */
+export interface Region {
+  readonly at: number;
+  quads: number;
+  readonly runs: Runs[];
 }
 
-/** Some rows of one tile: a part of each run's. */
-function writePart(gpu: Gpu, tiles: GPUTexture, row: number, rows: Uint8Array, layout: TileLayout): void {
+/** Where `count` rows from row `first` on lie in tiles; what lies side by side is one region. */
+export function regionsOf(first: number, count: number, layout: TileLayout): Region[] {
   const { rowBytes, height } = layout;
-  const within = row % height;
-  const tile = (row - within) * rowBytes;
-  for (const run of runsOf(layout)) {
-    const part = ordered(rows, (copy) => copy(0, layout, rows.byteLength / rowBytes, run));
-    writeQuads(gpu, tiles, (tile + height * run.at + within * run.width) / quadBytes, part);
+  const stride = rowBytes / 4;
+  const runs = runsOf(layout);
+  const regions: Region[] = [];
+  for (let row = first, rows = 0; row < first + count; row += rows) {
+    const within = row % height;
+    rows = Math.min(first + count - row, height - within);
+    const tile = (row - within) * rowBytes;
+    for (const { at, width } of runs) {
+      const part = { from: (row - first) * stride + at / 4, stride, count: rows, words: width / 4 };
+      append(regions, (tile + height * at + within * width) / quadBytes, (rows * width) / quadBytes, part);
+    }
   }
+  return regions;
+}
+
+function append(regions: Region[], at: number, quads: number, runs: Runs): void {
+  const last = regions.at(-1);
+  if (last?.at !== undefined && last.at + last.quads === at) {
+    last.quads += quads;
+    last.runs.push(runs);
+  } else regions.push({ at, quads, runs: [runs] });
 }
 
 /** Bytes at … at + width − 1 of each row. */
@@ -158,69 +155,4 @@ function runsOf({ stretches }: TileLayout): Run[] {
       width: quadBytes * Math.min(run, end - from - i * run),
     })),
   );
-}
-
-type CopyRun = (from: number, layout: TileLayout, count: number, run: Run) => void;
-
-/**
- * What `order` copies, piece by piece, of rows; good until the next call. Quads are copied as words: a call for 16 bytes
- * takes longer.
- */
-function ordered(rows: Uint8Array, order: (copy: CopyRun) => void): Uint8Array<ArrayBuffer> {
-  if (scratch.byteLength < rows.byteLength) scratch = new Uint8Array(rows.byteLength);
-  const aligned = rows.byteOffset % 4 === 0 ? rows : rows.slice();
-  const source = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
-  const target = new Uint32Array(scratch.buffer);
-  let to = 0;
-  order((from, { rowBytes }, count, { at, width }) => {
-    to = copyRuns(source, target, {
-      from: (from + at) / 4,
-      stride: rowBytes / 4,
-      count,
-      words: width / 4,
-      to,
-    });
-  });
-  return scratch.subarray(0, 4 * to);
-}
-
-interface Copied {
-  from: number;
-  stride: number;
-  count: number;
-  words: number;
-  to: number;
-}
-
-/** → where the next one goes. */
-function copyRuns(
-  source: Uint32Array,
-  target: Uint32Array,
-  { from, stride, count, words, to }: Copied,
-): number {
-  for (let row = 0; row < count; row += 1) {
-    const at = from + row * stride;
-    if (words > 64) target.set(source.subarray(at, at + words), to);
-    else for (let i = 0; i < words; i += 1) target[to + i] = source[at + i]!;
-    to += words;
-  }
-  return to;
-}
-
-/** Quads from `at` on: what is left of a texture's row, whole rows, and a beginning of one. */
-function writeQuads(gpu: Gpu, texture: GPUTexture, at: number, bytes: Uint8Array<ArrayBuffer>): void {
-  const quads = bytes.byteLength / quadBytes;
-  for (let done = 0; done < quads;) {
-    const x = (at + done) % texels;
-    const y = Math.floor((at + done) / texels);
-    const height = x === 0 ? Math.max(1, Math.floor((quads - done) / texels)) : 1;
-    const width = Math.min(texels - x, quads - done);
-    gpu.device.queue.writeTexture(
-      { texture, origin: [x, y] },
-      bytes,
-      { offset: done * quadBytes, bytesPerRow: texels * quadBytes },
-      [width, height],
-    );
-    done += width * height;
-  }
 }

@@ -11,7 +11,8 @@ import {
   type Weight,
   type WeightFormat,
 } from "./tensor.ts";
-import { createTiles, fitsTiles, likesTiles, tileLayout, writeTiles } from "./tiles.ts";
+import { createTiles, fitsTiles, likesTiles, tileLayout } from "./tiles.ts";
+import { writeTiles } from "./tileWriter.ts";
 
 const rowGroup = 8;
 
@@ -66,7 +67,7 @@ function sectionShards(
     const count = Math.min(most, rows - i * most);
     const name = `${label}[${firstRow}]`;
     const place = inTiles
-      ? allocated(createTiles(gpu, name, count, tileLayout(format, K, count)))
+      ? allocated(createTiles(gpu, name, tileLayout(format, K, count)))
       : createBuffer(gpu, name, count * rowBytes);
     return { firstRow, rows: count, format, place };
   });

@@ -19,6 +19,7 @@ import {
   type Weight,
   type WeightFormat,
 } from "../gpu/tensor.ts";
+import { finishTiles } from "../gpu/tileWriter.ts";
 import { createWeight, writeRows, type Section } from "../gpu/weight.ts";
 import { alternating, bytesOf, placeOf, sectionsOf, type Part, type Rows } from "./parts.ts";
 import { formatOf, keptAs } from "./quantRule.ts";
@@ -232,6 +233,7 @@ export class Loader {
   async #drain(): Promise<void> {
     await Promise.all(Array.from({ length: lanes }, () => this.#work()));
     await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
+    finishTiles(this.gpu);
     if (this.#failure) throw this.#failure.error;
     weightsWritten(this.gpu);
     await calmly(this.gpu.device.queue.onSubmittedWorkDone());

@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import { demoModel, referenceFolders } from "../../test-fixtures/golden.ts";
 import { openCheckpoint, type Checkpoint } from "../formats/checkpoint.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
+import { finishTiles } from "../gpu/tileWriter.ts";
+import { createWeight, writeRows } from "../gpu/weight.ts";
 import { parseConfig, supportedModelTypes, type ModelConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { createMemory } from "../models/memory.ts";
@@ -12,6 +14,7 @@ import { visionTower } from "../models/vision.ts";
 import { visionConfig } from "../models/visionConfig.ts";
 import { pageBytes, stateBytes } from "./memoryPlan.ts";
 import { PAGE } from "./pages.ts";
+import { countingGpu } from "./counting.ts";
 import { weigh } from "./weigh.ts";
 
 const folders = [demoModel, ...referenceFolders()];
@@ -91,4 +94,21 @@ test("a checkpoint that cannot be loaded cannot be weighed", async () => {
     code: "bad_checkpoint",
   });
   await checkpoint.close();
+});
+
+test("what is written to tiles passes through memory that is not counted", async () => {
+  const { limits } = await openGpu({ backend: "null" }, () => undefined);
+  const { gpu, counted } = countingGpu({
+    limits,
+    report: { kind: "software", name: "llvmpipe" },
+    has: { subgroups: true },
+    subgroupSize: { min: 8, max: 8 },
+  } as unknown as Gpu);
+  const weight = createWeight(gpu, "W", [64, 512], "bf16");
+  const before = { ...counted };
+  expect(before).toEqual({ bytes: 64 * 1024, buffers: 1 }); // a row of the texture
+  writeRows(gpu, weight, 0, new Uint8Array(20 * 1024));
+  finishTiles(gpu);
+  writeRows(gpu, weight, 20, new Uint8Array(44 * 1024));
+  expect(counted).toEqual(before);
 });
