@@ -1,13 +1,10 @@
 // quantise_rows: rows of x in bytes, by blocks of 32 values: code = round(x / d), d = max |x| / 127
-//   x: [T, K] f32    codes: [T, K / 32, 2] vec4u, four to a word: the first four values of each piece, then the others
-//   factors: [T, K / 32] vec2f: d, and d · Σ code, which is what a constant beside the other codes is multiplied by
-//   one invocation a block; uses rows/planes
+//   x: [T, K] f32    of each block the codes, two vec4u, four to a word: the first four values of each piece, then the others
+//   and two factors: d, and d · Σ code, which is what a constant beside the other codes is multiplied by
+//   one invocation a block; uses rows/planes, and bytes/put_* for where they go
 override K: u32;
 
 const LANES = 64u;
-
-@group(0) @binding(1) var<storage, read_write> codes: array<vec4u>;
-@group(0) @binding(3) var<storage, read_write> factors: array<vec2f>;
 
 // Of finite values the order of the bits is that of the magnitudes; what is not finite is larger.
 fn magnitude8(v: Eight) -> u32 {
@@ -46,8 +43,5 @@ fn quantise_rows(@builtin(global_invocation_id) id: vec3u) {
     lo = select(lo, vec4u(pack4xI8(first)), here);
     hi = select(hi, vec4u(pack4xI8(second)), here);
   }
-  let at = t * blocks + block;
-  codes[2u * at] = lo;
-  codes[2u * at + 1u] = hi;
-  factors[at] = vec2f(d, d * f32(sums.x + sums.y + sums.z + sums.w));
+  putBlock(t, block, lo, hi, vec2f(d, d * f32(sums.x + sums.y + sums.z + sums.w)));
 }

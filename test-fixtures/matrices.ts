@@ -29,6 +29,7 @@ export function emulating(pass: Pass, used: string[]): Pass {
   return {
     ...{ gpu, capacity, batch, step, rank },
     scratch: (...given) => pass.scratch(...given),
+    sheet: (...given) => pass.sheet(...given),
     sum: (part) => pass.sum(part),
     send: (...given) => pass.send(...given),
     receive: (...given) => pass.receive(...given),

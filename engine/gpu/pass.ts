@@ -1,7 +1,7 @@
 // What a model file and the ops behind it write on, and whom they meet on the way.
 import type { Gpu } from "./adapter.ts";
 import type { Relay } from "./handovers.ts";
-import type { Format, Tensor } from "./tensor.ts";
+import type { Format, Sheet, Tensor } from "./tensor.ts";
 
 /** A number that may depend on how many tokens the run carries. */
 export type Extent = number | ((tokens: number) => number);
@@ -17,7 +17,7 @@ export interface DispatchOptions {
   once?: true;
 }
 
-export type Binding = Tensor | GPUBuffer | GPUTexture;
+export type Binding = Tensor | Sheet | GPUBuffer | GPUTexture;
 
 /** What ops write on. */
 export interface Pass {
@@ -30,6 +30,8 @@ export interface Pass {
   readonly step: Tensor;
   /** A tensor that lives from its first to its last use in the plan. */
   scratch(shape: readonly number[], label?: string, format?: Format): Tensor;
+  /** The same in rows of texels, where the device has textures so wide and high (`fitsSheet`). */
+  sheet(texels: number, rows: number, label?: string): Sheet;
   /** Notes one dispatch; binding i is bindings[i], holes are left out. */
   dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void;
   /** This device's number among those that share the model; 0 where it is alone. */

@@ -2,6 +2,7 @@
 // recording is finished (recording.ts), and every step only walks the list.
 import type { Gpu } from "./adapter.ts";
 import type { Extent } from "./pass.ts";
+import { placeBytes, type Place } from "./scratch.ts";
 import type { Tensor } from "./tensor.ts";
 
 export interface Step {
@@ -28,7 +29,7 @@ export interface PlanParts {
   capacity: number;
   once: readonly Step[];
   steps: readonly Step[];
-  buffers: readonly GPUBuffer[];
+  scratch: readonly Place[];
   kept: ReadonlyMap<string, Tensor>;
   crossings: Crossings | undefined;
 }
@@ -61,19 +62,19 @@ export class Plan {
   readonly #gpu: Gpu;
   readonly #once: readonly Step[];
   readonly #steps: readonly Step[];
-  readonly #buffers: readonly GPUBuffer[];
+  readonly #scratch: readonly Place[];
   readonly #crossings: Crossings | undefined;
   /** The steps, cut at the crossings. */
   readonly #pieces: readonly (readonly Step[])[];
 
-  constructor({ gpu, capacity, once, steps, buffers, kept, crossings }: PlanParts) {
+  constructor({ gpu, capacity, once, steps, scratch, kept, crossings }: PlanParts) {
     this.capacity = capacity;
     this.kept = kept;
-    this.scratchBytes = buffers.reduce((sum, buffer) => sum + buffer.size, 0);
+    this.scratchBytes = scratch.reduce((sum, place) => sum + placeBytes(place), 0);
     this.#gpu = gpu;
     this.#once = once;
     this.#steps = steps;
-    this.#buffers = buffers;
+    this.#scratch = scratch;
     this.#crossings = crossings;
     const ends = [...(crossings?.list.map(({ after }) => after) ?? []), steps.length];
     this.#pieces = ends.map((end, i) => steps.slice(ends[i - 1] ?? 0, end));
@@ -135,7 +136,7 @@ export class Plan {
 
   destroy(): void {
     waiting.get(this.#gpu.device)?.delete(this);
-    for (const buffer of this.#buffers) buffer.destroy();
+    for (const place of this.#scratch) place.destroy();
     this.#crossings?.destroy();
   }
 

@@ -8,7 +8,8 @@ import { kernelsOf, type KernelRequest } from "./kernel.ts";
 import type { Binding, DispatchOptions, Exchange, Extent, Pass, Peers } from "./pass.ts";
 import { Plan, type Crossings, type Step } from "./plan.ts";
 import { Sums, type Sum } from "./sums.ts";
-import { createBuffer, elements, isTexture, type Format, type Storage, type Tensor } from "./tensor.ts";
+import { allocateScratch, isSheet, type Life, type Scratch } from "./scratch.ts";
+import { elements, isTexture, type Format, type Sheet, type Storage, type Tensor } from "./tensor.ts";
 
 interface Recorded {
   readonly request: KernelRequest;
@@ -34,7 +35,7 @@ export class Recording implements Pass {
   readonly #keep: boolean;
   readonly #dispatches: Recorded[] = [];
   readonly #once: Recorded[] = [];
-  readonly #scratch = new Map<Storage, { first: number; last: number }>();
+  readonly #scratch = new Map<Scratch, Life>();
   readonly #kept = new Map<string, Tensor>();
   readonly #exchange: Exchange | undefined;
   readonly #relay: Relay | undefined;
@@ -90,11 +91,17 @@ export class Recording implements Pass {
     return { shape: [...shape], format, storage };
   }
 
+  sheet(texels: number, rows: number, label = "sheet"): Sheet {
+    const sheet: Sheet = { label, size: [texels, rows], texture: undefined };
+    this.#scratch.set(sheet, { first: Infinity, last: -1 });
+    return sheet;
+  }
+
   dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void {
     const { once } = options;
     const index = this.#dispatches.length;
     for (const binding of bindings) {
-      const life = binding && "storage" in binding ? this.#scratch.get(binding.storage) : undefined;
+      const life = binding && this.#lifeOf(binding);
       if (life) {
         life.first = once ? -1 : Math.min(life.first, index); // before all that a run writes
         life.last = once ? Infinity : Math.max(life.last, index);
@@ -108,6 +115,11 @@ export class Recording implements Pass {
     });
   }
 
+  #lifeOf(binding: Binding): Life | undefined {
+    if ("storage" in binding) return this.#scratch.get(binding.storage);
+    return isSheet(binding) ? this.#scratch.get(binding) : undefined;
+  }
+
   keep(name: string, tensor: Tensor): Tensor {
     if (this.#keep) this.#kept.set(name, tensor);
     return tensor;
@@ -118,7 +130,11 @@ export class Recording implements Pass {
     const recorded = [...this.#once, ...this.#dispatches];
     const compiling = recorded.map(({ request }) => kernelsOf(this.gpu).pipeline(request));
     const pipelines = await Promise.all(compiling);
-    const buffers = this.#allocate([...outputs, ...this.#kept.values()]);
+    for (const { storage } of [...outputs, ...this.#kept.values()]) {
+      const life = this.#scratch.get(storage);
+      if (life) life.last = Infinity;
+    }
+    const scratch = allocateScratch(this.gpu, this.#scratch);
     const all = recorded.map((one, i): Step => ({
       pipeline: pipelines[i]!,
       bindGroup: this.#bind(one, pipelines[i]!),
@@ -129,7 +145,7 @@ export class Recording implements Pass {
     }));
     const [once, steps] = [all.slice(0, this.#once.length), all.slice(this.#once.length)];
     const { gpu, capacity } = this;
-    return new Plan({ gpu, capacity, once, steps, buffers, kept: this.#kept, crossings: this.#crossings() });
+    return new Plan({ gpu, capacity, once, steps, scratch, kept: this.#kept, crossings: this.#crossings() });
   }
 
   #crossings(): Crossings | undefined {
@@ -137,34 +153,10 @@ export class Recording implements Pass {
     return this.#relay && new Handovers(this.gpu, this.capacity, this.#relay, this.#handovers);
   }
 
-  /** One buffer serves several scratch tensors whose lives do not overlap; kept ones live to the end. */
-  #allocate(pinned: readonly Tensor[]): GPUBuffer[] {
-    for (const { storage } of pinned) {
-      const life = this.#scratch.get(storage);
-      if (life) life.last = Infinity;
-    }
-    const made: { buffer: GPUBuffer; until: number }[] = [];
-    const byFirst = [...this.#scratch].sort(([, a], [, b]) => a.first - b.first);
-    for (const [storage, life] of byFirst) {
-      if (life.last < 0) continue;
-      const first = Math.min(life.first, life.last);
-      const fits = made.filter(({ buffer, until }) => until < first && buffer.size >= storage.bytes);
-      fits.sort((a, b) => a.buffer.size - b.buffer.size);
-      let slot = fits[0];
-      // A buffer more than twice too large is better kept for the tensor that needs it.
-      if (!slot || slot.buffer.size > 2 * storage.bytes + 4096) {
-        slot = { buffer: createBuffer(this.gpu, storage.label, storage.bytes), until: -1 };
-        made.push(slot);
-      }
-      slot.until = life.last;
-      storage.buffer = slot.buffer;
-    }
-    return made.map(({ buffer }) => buffer);
-  }
-
   #bind({ request, bindings }: Recorded, pipeline: GPUComputePipeline): GPUBindGroup {
     const entries = bindings.flatMap((binding, i): GPUBindGroupEntry[] => {
       if (!binding) return [];
+      if (isSheet(binding)) return [{ binding: i, resource: binding.texture!.createView() }];
       if (!("storage" in binding))
         return [{ binding: i, resource: isTexture(binding) ? binding.createView() : { buffer: binding } }];
       const { buffer, bytes, label } = binding.storage;

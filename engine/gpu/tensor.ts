@@ -21,6 +21,17 @@ export interface Tensor {
   readonly storage: Storage;
 }
 
+/**
+ * Rows of texels of 16 bytes that live from their first to their last use in a plan, for a device that reads textures
+ * faster than buffers. It gets its texture when its plan is finished.
+ */
+export interface Sheet {
+  readonly label: string;
+  /** Texels of a row, and rows. */
+  readonly size: readonly [number, number];
+  texture: GPUTexture | undefined;
+}
+
 /** How a weight's rows are stored: floats, or GGUF's block types repacked into planes (formats/blocks/planes.ts). */
 export type WeightFormat = FloatFormat | BlockFormat;
 export type FloatFormat = "f32" | "f16" | "bf16";

@@ -2,8 +2,10 @@
 // quarter of the data and, where the device multiplies bytes, of the work; what is lost is x's rounding, 0.4 % of a
 // block's largest value at most. Hence never in strict mode. Tokens go that way on processors alone (matvec_tiles).
 import type { Gpu } from "../gpu/adapter.ts";
-import type { Pass } from "../gpu/pass.ts";
+import type { Binding, Pass } from "../gpu/pass.ts";
+import { fitsSheet } from "../gpu/scratch.ts";
 import { dims, type Shard, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
+import { likesTiles } from "../gpu/tiles.ts";
 
 /** Blocks that have one scale, and one constant, for 32 values, and what multiplies their codes on a processor. */
 const products: Partial<Record<WeightFormat, string>> = {
@@ -41,23 +43,26 @@ export function sumParts({ tuning }: Gpu, format: WeightFormat): readonly string
   return tuning.strict || part === undefined ? undefined : ["products/words", `products/${part}`];
 }
 
-/** Rows in bytes (shaders/quantise_rows.wgsl). */
+/** Rows in bytes, as shaders/quantise_rows.wgsl leaves them. */
 export interface Bytes {
-  /** [T, K / 4], four codes to a word. */
-  readonly codes: Tensor;
-  /** [T, K / 32, 2] */
-  readonly factors: Tensor;
+  /** Where they are: bindings from 8 on of what reads them. */
+  readonly places: readonly Binding[];
+  /** Reads them there in a kernel of software adapters. */
+  readonly part: "bytes/take_buffers" | "bytes/take_texels";
 }
 
-/** x: [T, K], K in whole blocks of 32. */
-export function quantised(pass: Pass, x: Tensor): Bytes {
+/** x: [T, K], K in whole blocks of 32. In texels where the device reads textures faster, if `texels` will do. */
+export function quantised(pass: Pass, x: Tensor, texels: boolean): Bytes {
   const [T, K] = dims(x, 2);
-  const codes = pass.scratch([T, K / 4], "codes of rows", "u32");
-  const factors = pass.scratch([T, K / 32, 2], "factors of rows");
-  pass.dispatch("quantise_rows", [x, codes, undefined, factors], {
-    parts: ["rows/eight", "rows/whole"],
+  const blocks = K / 32;
+  const sheet = texels && likesTiles(pass.gpu) && fitsSheet(pass.gpu, 3 * blocks, T);
+  const places = sheet
+    ? [pass.sheet(3 * blocks, T, "rows in bytes")]
+    : [pass.scratch([T, K / 4], "codes of rows", "u32"), pass.scratch([T, blocks, 2], "factors of rows")];
+  pass.dispatch("quantise_rows", [x, places[0], undefined, places[1]], {
+    parts: ["rows/eight", "rows/whole", sheet ? "bytes/put_texels" : "bytes/put_buffers"],
     constants: { K },
-    groups: [Math.ceil(K / 32 / 64), (tokens) => Math.min(T, tokens)],
+    groups: [Math.ceil(blocks / 64), (tokens) => Math.min(T, tokens)],
   });
-  return { codes, factors };
+  return { places, part: sheet ? "bytes/take_texels" : "bytes/take_buffers" };
 }

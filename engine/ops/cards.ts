@@ -142,7 +142,7 @@ export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
     constants,
     step: true,
     ...(kernel === "matmul_matrix" ? { scaled: true } : {}),
-    ...(kernel === "matmul_bytes" ? { bytes: true, quads: true } : {}),
+    ...(kernel === "matmul_bytes" ? { bytes: "buffers", quads: true } : {}),
     ...(splits > 1 ? { splits } : {}),
     groups: ({ rows }) => [Math.ceil(rows / side), (tokens) => Math.ceil(tokens / side), splits],
   };

@@ -73,8 +73,8 @@ export interface Kernel {
   readonly quads?: true;
   /** Takes rows of x and W by their scales into f16. */
   readonly scaled?: true;
-  /** Takes x in bytes. */
-  readonly bytes?: true;
+  /** Takes x in bytes, from buffers or, where the device likes them better, from texels. */
+  readonly bytes?: "buffers" | "texels";
   /** Leaves so many partial sums of each result. */
   readonly splits?: number;
   /** Reads how many tokens there are. */
@@ -97,9 +97,10 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
     const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
     const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
     if (kernel.scaled) xScales ??= rowScales(pass, x);
-    if (kernel.bytes) bytes ??= quantised(pass, x);
+    if (kernel.bytes) bytes ??= quantised(pass, x, kernel.bytes === "texels");
+    const taking = kernel.bytes === "texels" ? [bytes!.part] : [];
     const scales = kernel.scaled ? [xScales, shardScales(pass, shard, K)] : [];
-    const beside = kernel.bytes ? [bytes!.codes, bytes!.factors] : scales;
+    const beside = kernel.bytes ? bytes!.places : scales;
     const { splits } = kernel;
     const split = splits === undefined ? undefined : partial(pass, T, shard, splits);
     const end = split ?? ending;
@@ -108,7 +109,7 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
       kernel.name,
       [given, shard.place, end.y, step, end.bias, end.add, norm?.w, quads, ...beside],
       {
-        parts: [...parts, ...kernel.parts, ...end.parts],
+        parts: [...parts, ...kernel.parts, ...taking, ...end.parts],
         constants: { K, N, ...placeOf(shard), ...constants, ...kernel.constants, ...split?.constants },
         groups: kernel.groups(shard),
         flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
@@ -218,36 +219,30 @@ function inputPart(T: number, norm: Source["norm"]): string {
 function matmulLanes(pass: Pass, T: number, W: Weight, shard: Shard, LANES: number): Kernel {
   const [N, K] = W.shape;
   const SPAN = Math.min(LANES, 8);
-  const SPANS = T > SPAN ? 2 : 1;
   const ways = fitsBytes(pass.gpu, shard) ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
   const { name } = pass.gpu.tuning.choose({ kernel: "matmul", format: shard.format, K, N, T }, ways);
-  if (name === "f32") {
-    // Of decoded blocks a processor has no room for eight columns.
-    const [part, columns] = isBlockFormat(shard.format)
-      ? (["lanes/four", 4] as const)
-      : (["lanes/eight", 8] as const);
-    return { ...laneShape(columns, { LANES, SPAN, SPANS }), name: "matmul_lanes", parts: ["step", part] };
+  if (name === "bytes") {
+    const parts = ["step", ...productParts(shard)];
+    const shape = laneShape({ columns: 4 * LANES, tokens: SPAN }, { LANES, SPAN });
+    return { ...shape, name: "matmul_bytes_lanes", parts, bytes: "texels", quads: true };
   }
-  return {
-    ...laneShape(8, { LANES, SPAN, SPANS }),
-    name: "matmul_bytes_lanes",
-    parts: ["step", ...productParts(shard)],
-    ...{ bytes: true, quads: true },
-  };
+  const SPANS = T > SPAN ? 2 : 1;
+  // Of decoded blocks a processor has no room for eight columns.
+  const [part, columns] = isBlockFormat(shard.format)
+    ? (["lanes/four", 4] as const)
+    : (["lanes/eight", 8] as const);
+  const shape = laneShape({ columns: columns * LANES, tokens: SPANS * SPAN }, { LANES, SPAN, SPANS });
+  return { ...shape, name: "matmul_lanes", parts: ["step", part] };
 }
 
-/** `columns`: of a lane. */
+/** `each`: what a workgroup computes. */
 function laneShape(
-  columns: number,
-  constants: { LANES: number; SPAN: number; SPANS: number },
+  each: { columns: number; tokens: number },
+  constants: Kernel["constants"],
 ): Pick<Kernel, "step" | "constants" | "groups"> {
-  const { LANES, SPAN, SPANS } = constants;
   return {
     step: true,
     constants,
-    groups: ({ rows }) => [
-      (tokens) => Math.ceil(tokens / (SPANS * SPAN)),
-      Math.ceil(rows / (columns * LANES)),
-    ],
+    groups: ({ rows }) => [(tokens) => Math.ceil(tokens / each.tokens), Math.ceil(rows / each.columns)],
   };
 }

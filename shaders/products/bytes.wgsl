@@ -10,6 +10,10 @@ fn upper(w: vec4u, x: vec4u) -> vec4i {
   return bitcast<vec4i>(w * x) >> vec4u(16u);
 }
 
-fn product32(w: Pairs, x: Pairs) -> f32 {
-  return f32(sum4(upper(w.a, x.a) + upper(w.b, x.b)) - sum4(upper(w.c, x.c) + upper(w.d, x.d)));
+fn first16(w: Pairs, x: Pairs) -> i32 {
+  return sum4(upper(w.a, x.a) + upper(w.b, x.b));
+}
+
+fn second16(w: Pairs, x: Pairs) -> i32 {
+  return -sum4(upper(w.c, x.c) + upper(w.d, x.d));
 }

@@ -4,8 +4,14 @@ fn factorsOf(w: Coded) -> Pairs {
   return Pairs(evenBytes(w.lo), oddBytes(w.lo), evenBytes(w.hi), oddBytes(w.hi));
 }
 
-fn product32(w: Pairs, x: Pairs) -> f32 {
-  let first = sum4(bitcast<vec4i>(w.a * x.a + w.b * x.b));
-  let second = sum4(bitcast<vec4i>(w.c * x.c + w.d * x.d));
-  return f32(((first + 0x8000) >> 16u) + ((second + 0x8000) >> 16u));
+fn cut(sums: vec4u) -> i32 {
+  return (sum4(bitcast<vec4i>(sums)) + 0x8000) >> 16u;
+}
+
+fn first16(w: Pairs, x: Pairs) -> i32 {
+  return cut(w.a * x.a + w.b * x.b);
+}
+
+fn second16(w: Pairs, x: Pairs) -> i32 {
+  return cut(w.c * x.c + w.d * x.d);
 }
