@@ -1,10 +1,11 @@
 // attention_lanes: attention on a software adapter, for one token or many:
 //   y[t,h] = Σ_k softmax_k(q[t,h]·K_k · D^-½) · V_k,   k = 0 … past + t
 //   q: [T, Nh, D]    K, V: the cache    y: [T, Nh·D]    past: of the token's own sequence
-//   one workgroup of exactly one subgroup (LANES wide) per four rows of a sequence's kv head, a row being a (token, query head of
+//   one workgroup of exactly one subgroup (LANES wide) per ROWS rows of a sequence's kv head, a row being a (token, query head of
 //   the group) pair, token-major. For scores a lane takes a key, for values four dims.
 // A processor's vector unit multiplies fast, but a load per lane costs some 50 multiply-adds, and barriers make it switch
-// between invocations: so there are none, and what a lane has loaded goes to the others by shuffles. Inner loops are
+// between invocations: so there are none, and what a lane has loaded goes to the others by shuffles, and serves eight rows
+// where there are as many (a prompt's), which is what a lane's registers are for. Inner loops are
 // bounded by the subgroup's size, which no compiler knows: unrolled they take eight times as long to compile and run a
 // tenth faster. Uses steps/*, kv_cache, kv_read/* and attention_gate or attention_plain
 enable subgroups;
@@ -13,12 +14,12 @@ override HEADS: u32;
 override KV_HEADS: u32;
 override D: u32;
 override LANES: u32;     // 4 to 64
+override ROWS: u32;      // 4 or 8
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 const LOWEST = -3.4e38;
-const ROWS = 4u;
 const GROUPS = 8u;                          // of LANES keys of a page, whose weights a lane remembers
 const SPAN = 4u;                            // vec4s of head width that the lanes hold of each row
 override D4: u32 = D / 4u;
@@ -45,12 +46,29 @@ fn from_lane(held: mat4x4f, lane: u32) -> mat4x4f {
   );
 }
 
-fn outer(p: vec4f, v: vec4f) -> mat4x4f {
-  return mat4x4f(p.x * v, p.y * v, p.z * v, p.w * v);
+// sums + weights · v, of four rows
+fn outer(sums: mat4x4f, p: vec4f, v: vec4f) -> mat4x4f {
+  return sums + mat4x4f(p.x * v, p.y * v, p.z * v, p.w * v);
 }
 
 fn scale_rows(sums: mat4x4f, by: vec4f) -> mat4x4f {
   return mat4x4f(sums[0] * by.x, sums[1] * by.y, sums[2] * by.z, sums[3] * by.w);
+}
+
+// A component a row: of the first four rows, and of the others, which stay unused where there are none.
+struct Each {
+  a: vec4f,
+  b: vec4f,
+}
+
+// A column a row.
+struct Sums {
+  a: mat4x4f,
+  b: mat4x4f,
+}
+
+fn lowest() -> Each {
+  return Each(vec4f(LOWEST), vec4f(LOWEST));
 }
 
 @compute @workgroup_size(LANES)
@@ -69,59 +87,90 @@ fn attention_lanes(
   let kv_head = group.y;
   let span = SPAN * width / LANES;                         // SPAN
   let start = starts(first, row, last_row, kv_head);
-  let horizon = row_of(first) + vec4u(row, row + 1u, row + 2u, row + 3u) / GROUP;   // the last key that a row sees
+  let others = starts(first, row + 4u, last_row, kv_head);
+  let quad = vec4u(0u, 1u, 2u, 3u);
+  let horizon = row_of(first) + (row + quad) / GROUP;      // the last key that a row sees
+  let horizons = row_of(first) + (row + 4u + quad) / GROUP;
 
-  var m = vec4f(LOWEST);                                   // a component a row
-  var l = vec4f(0.0);                                      // of this lane's keys
-  var p: array<vec4f, GROUPS>;                             // this lane's scores, then weights
-  var sums: array<mat4x4f, 16>;                            // dims 4·(lane + LANES·j), a column a row
+  var m = lowest();
+  var l = Each();                                          // of this lane's keys
+  var p: array<Each, GROUPS>;                              // this lane's scores, then weights
+  var sums: array<Sums, 16>;                               // dims 4·(lane + LANES·j)
   for (var base = 0u; base <= last_key; base += GROUPS * width) {
     let keys = min(GROUPS * width, last_key - base + 1u);
     var top = m;
     for (var g = 0u; g * LANES < keys; g++) {
       let group_key = base + g * LANES;
-      let key = group_key + lane;
+      let key = vec4u(group_key + lane);
       let at = cache_row(slot, kv_head, group_key) + min(lane, last_key - group_key);   // rows past the last may hold anything
-      var s = vec4f(0.0);
+      var s = Each();
       for (var d4 = 0u; d4 < D4; d4 += SPAN) {
-        let held = hold(start, d4 + lane % SPAN);
+        let own = d4 + lane % SPAN;
+        let held = hold(start, own);
+        var held_too = mat4x4f();
+        if (ROWS == 8u) { held_too = hold(others, own); }
         for (var j = 0u; j < span; j++) {
-          s += key4(at, min(d4 + j, D4 - 1u)) * from_lane(held, j);
+          let four = key4(at, min(d4 + j, D4 - 1u));
+          s.a += four * from_lane(held, j);
+          if (ROWS == 8u) { s.b += four * from_lane(held_too, j); }
         }
       }
-      p[g] = select(vec4f(LOWEST), s / sqrt(f32(D)), vec4u(key) <= horizon);
-      top = max(top, p[g]);
+      p[g].a = select(vec4f(LOWEST), s.a / sqrt(f32(D)), key <= horizon);
+      top.a = max(top.a, p[g].a);
+      if (ROWS == 8u) {
+        p[g].b = select(vec4f(LOWEST), s.b / sqrt(f32(D)), key <= horizons);
+        top.b = max(top.b, p[g].b);
+      }
     }
-    top = subgroupMax(top);
-    let shrink = exp(m - top);
+    top.a = subgroupMax(top.a);
+    let shrink = exp(m.a - top.a);
+    l.a *= shrink;
+    var shrinks = vec4f();
+    if (ROWS == 8u) {
+      top.b = subgroupMax(top.b);
+      shrinks = exp(m.b - top.b);
+      l.b *= shrinks;
+    }
     m = top;
-    l *= shrink;
     for (var g = 0u; g * LANES < keys; g++) {
-      p[g] = exp(p[g] - m);
-      l += p[g];
+      p[g].a = exp(p[g].a - m.a);
+      l.a += p[g].a;
+      if (ROWS == 8u) {
+        p[g].b = exp(p[g].b - m.b);
+        l.b += p[g].b;
+      }
     }
     for (var column = 0u; column < D4; column += LANES) {
       let d4 = min(column + lane, D4 - 1u);
-      var o = scale_rows(sums[column / LANES], shrink);
+      var o = scale_rows(sums[column / LANES].a, shrink);
+      var o_too = mat4x4f();
+      if (ROWS == 8u) { o_too = scale_rows(sums[column / LANES].b, shrinks); }
       for (var g = 0u; g * LANES < keys; g++) {
         let weights = p[g];
         let group_key = base + g * LANES;
         let row = cache_row(slot, kv_head, group_key);
         for (var j = 0u; j < width; j++) {
-          o += outer(subgroupShuffle(weights, j), value4(row + min(j, last_key - group_key), d4));
+          let four = value4(row + min(j, last_key - group_key), d4);
+          o = outer(o, subgroupShuffle(weights.a, j), four);
+          if (ROWS == 8u) { o_too = outer(o_too, subgroupShuffle(weights.b, j), four); }
         }
       }
-      sums[column / LANES] = o;
+      sums[column / LANES].a = o;
+      if (ROWS == 8u) { sums[column / LANES].b = o_too; }
     }
   }
 
-  l = subgroupAdd(l);
+  l.a = subgroupAdd(l.a);
+  l.b = subgroupAdd(l.b);
   for (var d4 = lane; d4 < D4; d4 += LANES) {
-    let o = scale_rows(sums[d4 / LANES], 1.0 / l);
+    let o = scale_rows(sums[d4 / LANES].a, 1.0 / l.a);
+    var o_too = mat4x4f();
+    if (ROWS == 8u) { o_too = scale_rows(sums[d4 / LANES].b, 1.0 / l.b); }
     for (var j = 0u; row + j <= last_row; j++) {
       let t = first + (row + j) / GROUP;
       let head = kv_head * GROUP + (row + j) % GROUP;
-      y[(t * HEADS + head) * D4 + d4] = gated(o[j], t, head, d4);
+      let value = select(o_too[j % 4u], o[j % 4u], j < 4u);
+      y[(t * HEADS + head) * D4 + d4] = gated(value, t, head, d4);
     }
   }
 }

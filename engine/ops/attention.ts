@@ -23,7 +23,7 @@ export interface AttentionOptions extends Heads {
 }
 
 const widest = 256; // what a tile's registers are laid out for
-const laneRows = 4; // (token, head) rows of an attention_lanes workgroup
+const laneRows = [4, 8] as const; // (token, head) rows of an attention_lanes workgroup, of a token and of a prompt
 const blockHeads = 4; // most query heads of one attention_split workgroup
 
 /**
@@ -106,7 +106,10 @@ function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions)
 }
 
 function lanes(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, LANES: number): Tensor {
-  return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: laneRows, constants: { LANES } });
+  const many = !decodes(pass) && pass.capacity * (options.heads / options.kvHeads) > laneRows[0];
+  const ROWS = laneRows[many ? 1 : 0];
+  const constants = { LANES, ROWS };
+  return walk(pass, q, cache, options, { kernel: "attention_lanes", rows: ROWS, constants });
 }
 
 /** The largest magnitudes in each page of the run's sequence → [pages, Nkv] of two, as bits (shaders/kv_ranges.wgsl). */
