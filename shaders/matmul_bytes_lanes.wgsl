@@ -18,13 +18,14 @@ override SPAN: u32; // min(LANES, 8), tokens that one shuffled register serves
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
 
-// A block of this lane's four columns.
+// A block of this lane's four columns: codes, scales (of the second 16 codes, if HALVES), and what is added, if PLUS.
 struct Four {
   a: Pairs,
   b: Pairs,
   c: Pairs,
   d: Pairs,
   scale: vec4f,
+  second: vec4f,
   plus: vec4f,
 }
 
@@ -35,8 +36,9 @@ fn fourOf(row: u32, block: u32) -> Four {
   let c = block32(min(row + 2u, last), block);
   let d = block32(min(row + 3u, last), block);
   let scale = vec4f(a.scale.x, b.scale.x, c.scale.x, d.scale.x);
+  let second = vec4f(a.scale.y, b.scale.y, c.scale.y, d.scale.y);
   let plus = vec4f(a.plus.x, b.plus.x, c.plus.x, d.plus.x);
-  return Four(factorsOf(a), factorsOf(b), factorsOf(c), factorsOf(d), scale, plus);
+  return Four(factorsOf(a), factorsOf(b), factorsOf(c), factorsOf(d), scale, second, plus);
 }
 
 // A block of a token.
@@ -49,6 +51,18 @@ struct Held {
 struct Two {
   s: vec4f,
   t: vec4f,
+}
+
+// sums + what the products of a token's codes are worth.
+fn weighed(sums: vec4f, first: vec4i, second: vec4i, w: Four, factor: vec2f) -> vec4f {
+  var products = vec4f(first + second) * w.scale;
+  if (HALVES) {
+    products = vec4f(first) * w.scale + vec4f(second) * w.second;
+  }
+  if (PLUS) {
+    return sums + (products * factor.x + w.plus * factor.y);
+  }
+  return sums + products * factor.x;
 }
 
 // sums + the parts of tokens `source` and `source` + 1 of the held ones: two, so that a word of W is read once for both,
@@ -72,13 +86,11 @@ fn addedTwo(sums: Two, w: Four, held: Held, source: u32) -> Two {
   let yc2 = second16(w.c, y);
   let xd2 = second16(w.d, x);
   let yd2 = second16(w.d, y);
-  let px = vec4f(f32(xa + xa2), f32(xb + xb2), f32(xc + xc2), f32(xd + xd2));
-  let py = vec4f(f32(ya + ya2), f32(yb + yb2), f32(yc + yc2), f32(yd + yd2));
   let fx = subgroupShuffle(held.factor, source);
   let fy = subgroupShuffle(held.factor, source + 1u);
   return Two(
-    sums.s + (px * w.scale * fx.x + w.plus * fx.y),
-    sums.t + (py * w.scale * fy.x + w.plus * fy.y),
+    weighed(sums.s, vec4i(xa, xb, xc, xd), vec4i(xa2, xb2, xc2, xd2), w, fx),
+    weighed(sums.t, vec4i(ya, yb, yc, yd), vec4i(ya2, yb2, yc2, yd2), w, fy),
   );
 }
 

@@ -5,10 +5,12 @@ import type { DeviceReport } from "./report.ts";
 import { isBlockFormat, weightFormats } from "./tensor.ts";
 import type { Answers } from "./tuning.ts";
 
+const blocks = weightFormats.filter(isBlockFormat);
+
 /** Of f32's time a prompt takes 0.55 to 0.74 in bytes, a token 0.65 to 0.8 (bench/LOG.md). */
 const llvmpipe: Answers = Object.fromEntries([
-  ...["q8_0", "q4_0", "q4_1", "q4_k"].map((format) => [`matmul ${format} *`, "bytes"]),
-  ...weightFormats.filter(isBlockFormat).map((format) => [`matvec ${format} *`, "bytes"]),
+  ...blocks.filter((format) => format !== "q2_k").map((format) => [`matmul ${format} *`, "bytes"]),
+  ...blocks.map((format) => [`matvec ${format} *`, "bytes"]),
 ]);
 
 const tables: readonly { adapter: RegExp; answers: Answers }[] = [

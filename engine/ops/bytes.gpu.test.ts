@@ -56,8 +56,10 @@ async function run(gpu: Gpu, { T, K, N, format, ending }: Case, x = noise(T * K,
 }
 
 describe.each(guises)("%s", (guise, gpu) => {
-  test.each<WeightFormat>(["q8_0", "q4_k"])("%s", async (format) => {
-    const { y, want, exact } = await run(gpu, { T: 19, K: format === "q4_k" ? 512 : 160, N: 70, format });
+  const onProcessors = ["q5_0", "q5_1", "q5_k", "q6_k", "q3_k"] as const;
+  const more = guise.startsWith("lanes") ? onProcessors : [];
+  test.each<WeightFormat>(["q8_0", "q4_k", ...more])("%s", async (format) => {
+    const { y, want, exact } = await run(gpu, { T: 19, K: format.endsWith("k") ? 512 : 160, N: 70, format });
     const cut = guise.startsWith("lanes") && format === "q8_0"; // products/bytes
     expect(relative(y, want)).toBeLessThan(cut ? 1e-3 : 1e-6);
     const lost = relative(y, exact);

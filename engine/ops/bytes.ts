@@ -7,27 +7,31 @@ import { fitsSheet } from "../gpu/scratch.ts";
 import { dims, type Shard, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
 import { likesTiles } from "../gpu/tiles.ts";
 
-/** Blocks that have one scale, and one constant, for 32 values, and what multiplies their codes on a processor. */
+/** What multiplies a format's codes of a prompt on a processor (shaders/products); q2_k has two constants beside 32 codes. */
 const products: Partial<Record<WeightFormat, string>> = {
-  ...{ q4_0: "products/nibbles", q4_1: "products/nibbles", q4_k: "products/nibbles" },
-  q8_0: "products/bytes",
+  ...{ q4_0: "nibbles", q4_1: "nibbles", q4_k: "nibbles", q8_0: "bytes" },
+  ...{ q5_0: "wider", q5_1: "wider", q5_k: "wider", q6_k: "wider", q3_k: "wider" },
 };
 
-/** Whether a shard may be multiplied in bytes. */
+/** Blocks that have one scale, and one constant, for 32 values, as matmul_bytes takes them. */
+const whole: readonly WeightFormat[] = ["q4_0", "q4_1", "q4_k", "q8_0"];
+
+/** Whether a shard of a prompt's product may be multiplied in bytes by a processor. */
 export function fitsBytes({ tuning }: Gpu, { format }: Shard): boolean {
   return !tuning.strict && products[format] !== undefined;
 }
 
-/** Whether the device's compiler knows dot4I8Packed. */
-export function multipliesBytes({ report }: Gpu): boolean {
-  return report.wgslFeatures.includes("packed_4x8_integer_dot_product");
+/** The same by a card: its compiler has to know dot4I8Packed. */
+export function fitsCardBytes({ tuning, report }: Gpu, { format }: Shard): boolean {
+  const knows = report.wgslFeatures.includes("packed_4x8_integer_dot_product");
+  return !tuning.strict && knows && whole.includes(format);
 }
 
 /** The parts of matmul_bytes_lanes that multiply a shard's codes. */
 export function productParts({ format }: Shard): string[] {
   const part = products[format];
   if (part === undefined) throw new Error(`${format} in bytes`);
-  return ["products/pairs", part];
+  return ["products/pairs", `products/${part}`];
 }
 
 /** The same for a mat-vec: by how many products stay exact before they are cut (shaders/products). */

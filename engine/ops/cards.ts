@@ -3,7 +3,7 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import type { DispatchOptions, Pass } from "../gpu/pass.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { fitsBytes, multipliesBytes } from "./bytes.ts";
+import { fitsCardBytes } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";
 import { isSoftware, rowsPart, spread, subgroupWidth, weightParts } from "./variants.ts";
 
@@ -88,7 +88,7 @@ function matmulWays(gpu: Gpu, T: number, [N, K]: Weight["shape"], shard: Shard):
   });
   const enough = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128;
   const sides = enough ? ([64, 32] as const) : ([32, 64] as const);
-  const inBytes = fitsBytes(gpu, shard) && multipliesBytes(gpu) ? sides : [];
+  const inBytes = fitsCardBytes(gpu, shard) ? sides : [];
   return [
     ...sides.map((side) => tiles(side, "matmul")),
     ...splitsFor(T, N, K).map((splits) => ({

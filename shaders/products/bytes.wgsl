@@ -1,6 +1,8 @@
 // products/bytes: Σ w x of 32 codes, w any signed byte. Products are cut one by one, which takes 1 from those whose lower half
 // is negative; half of them are of −w and are taken off, so that this goes both ways: 2 of some 10,000 a block, where
 // what x's rounding costs is 60.   uses products/pairs
+const PLUS = false;
+
 fn factorsOf(w: Coded) -> Pairs {
   let pairs = leftOf(w.lo, w.hi);
   return Pairs(pairs.a, pairs.b, vec4u() - pairs.c, vec4u() - pairs.d);

@@ -1,5 +1,7 @@
 // products/nibbles: Σ w x of 32 codes, w from 0 to 15. Of eight products the upper halves add up to 30,480 at most and the
 // lower ones to 15,240, so eight are added before the lower half is rounded away: the sum is exact.   uses products/pairs
+const PLUS = true;
+
 fn factorsOf(w: Coded) -> Pairs {
   return Pairs(evenBytes(w.lo), oddBytes(w.lo), evenBytes(w.hi), oddBytes(w.hi));
 }
