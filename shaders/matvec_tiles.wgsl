@@ -23,10 +23,33 @@ const LANES = 8u;
 var<workgroup> sums: array<f32, COLUMNS * LOT>;
 var<workgroup> scales: array<f32, COLUMNS>;
 
+// Of eight rows a lane's parts of the products, token by token. An array that is read somewhere by an index that is not known
+// (below) is kept in memory by llvmpipe's compiler, and what is stored in it is made before it is: else all products are put
+// off until they are added up, and everything that was read for them goes to the stack and back.
+var<private> parts: array<f32, 32>;
+
+fn parts_of(first: u32) -> Eight {
+  return Eight(
+    vec4f(parts[first], parts[first + 1u], parts[first + 2u], parts[first + 3u]),
+    vec4f(parts[first + 4u], parts[first + 5u], parts[first + 6u], parts[first + 7u]),
+  );
+}
+
+// The value of the lane whose number differs in `bit`: 1, 2 or 4. A swap within four lanes is no more than that.
+fn of_partner(value: f32, bit: u32) -> f32 {
+  if (bit == 1u) {
+    return quadSwapX(value);
+  }
+  if (bit == 2u) {
+    return quadSwapY(value);
+  }
+  return subgroupShuffleXor(value, 4u);
+}
+
 // Of two values in every lane, half of the sum over two lanes: a's in lanes whose bit is not set, b's in the others.
 fn folded(a: f32, b: f32, lane: u32, bit: u32) -> f32 {
   let upper = (lane & bit) != 0u;
-  return select(a, b, upper) + subgroupShuffleXor(select(b, a, upper), bit);
+  return select(a, b, upper) + of_partner(select(b, a, upper), bit);
 }
 
 // In lane i: the sum of value i over the lanes.
@@ -59,6 +82,9 @@ fn matvec_tiles(
     for (var eight = 0u; eight < eights; eight++) {
       add_eight(8u * eight, first, chunk, lane, x);
     }
+  }
+  if (step.tokens == 0u) { // never
+    sums[lane] = parts[lane];
   }
   workgroupBarrier(); // a lane stores what four have summed
   let count = select(min(COLUMNS, step.tokens - t0), 1u, COLUMNS == 1u);

@@ -189,9 +189,9 @@ function matvecTiles(
   const products = inBytes(pass, W, format);
   return {
     name: "matvec_tiles",
-    parts: ["step", "reduce/subgroup", inputPart(T, norm), T === 1 ? "columns/one" : "columns/several"],
+    parts: ["step", "reduce/subgroup", inputPart(T, norm)],
     constants: { LOT, COLUMNS, ...(norm ? { EPS: norm.eps, OFFSET: norm.offset } : {}) },
-    reading: (shard, K) => octetParts(shard, K, products),
+    reading: (shard, K) => octetParts(shard, K, T > 1, products),
     step: true,
     groups: () => [...spread(Math.ceil(rows / LOT)), T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS)],
   };

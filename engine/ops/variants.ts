@@ -53,16 +53,23 @@ export function spanParts(shard: Shard, K: number): Reading {
   return { parts: [...parts, "rows/span", spans, "inputs/piece"], constants };
 }
 
-/** The same for a kernel that takes eight rows at a time by such spans; `products`: what multiplies them in bytes. */
-export function octetParts(shard: Shard, K: number, products?: readonly string[]): Reading {
-  if (!isBlockFormat(shard.format)) {
+/**
+ * The same for a kernel that takes eight rows at a time by such spans, for one token or for several; `products`: what
+ * multiplies them in bytes.
+ */
+export function octetParts(shard: Shard, K: number, several: boolean, products?: readonly string[]): Reading {
+  const inBlocks = isBlockFormat(shard.format);
+  const columns = !several
+    ? ["columns/one"]
+    : ["columns/several", inBlocks ? "columns/by_rows" : "columns/by_pieces"];
+  if (!inBlocks) {
     const { parts, constants } = spanParts(shard, K);
-    return { parts: [...parts, "octets/floats"], constants };
+    return { parts: [...parts, ...columns, "octets/floats"], constants };
   }
   const { parts, constants } = weightParts(shard, K);
   const way = products ? [...products, "spans/bytes"] : ["spans/blocks"];
   const octets = ["octets/factors", products ? "octets/bytes" : "octets/blocks"];
-  return { parts: [...parts, "rows/span", ...way, "inputs/piece", ...octets], constants };
+  return { parts: [...parts, "rows/span", ...way, "inputs/piece", ...columns, ...octets], constants };
 }
 
 export interface Lanes {

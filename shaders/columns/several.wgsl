@@ -1,4 +1,4 @@
-// columns/several: matvec_tiles for 2 or 4 tokens: a row in a turn of the loop, the tokens' sums made together.
+// columns/several: matvec_tiles for 2 or 4 tokens, which share what is read of W.   uses columns/by_pieces or columns/by_rows
 struct Columns {
   a: Held,
   b: Held,
@@ -28,34 +28,24 @@ fn columns(t0: u32, last: u32, chunk: u32, lane: u32) -> Columns {
   return x;
 }
 
-// Adds the chunk's part to every token's sums of eight rows, `at` … of the workgroup's, which begin at row `first`.
-fn add_eight(at: u32, first: u32, chunk: u32, lane: u32, x: Columns) {
-  var all = octet(first + at, chunk, lane);
-  let rows = opaque(8u);
-  for (var j = 0u; j < rows; j++) {
-    let w = span_of(first + at + j, chunk, lane);
-    var each = vec4f();
-    each.x = product(w, all, 0u, x.a);
-    each.y = product(w, all, 0u, x.b);
-    if (COLUMNS > 2u) {
-      each.z = product(w, all, 0u, x.c);
-      each.w = product(w, all, 0u, x.d);
-    }
-    let total = total_of_columns(each, lane);
-    if (lane < COLUMNS) {
-      sums[lane * LOT + at + j] += total;
-    }
-    all = moved_on(all);
+// A lane's part of every token's product of row j of eight.
+fn multiply(w: Row, all: Octet, j: u32, x: Columns) {
+  let each = products(w, all, j, x);
+  parts[j] = each.x;
+  parts[8u + j] = each.y;
+  if (COLUMNS > 2u) {
+    parts[16u + j] = each.z;
+    parts[24u + j] = each.w;
   }
 }
 
-// In lane i: the sum of column i % COLUMNS over the lanes, in total8's order.
-fn total_of_columns(v: vec4f, lane: u32) -> f32 {
-  var sum = folded(v.x, v.y, lane, 1u);
-  if (COLUMNS == 4u) {
-    sum = folded(sum, folded(v.z, v.w, lane, 1u), lane, 2u);
-  } else {
-    sum += subgroupShuffleXor(sum, 2u);
+// Adds the chunk's part to every token's sums of eight rows, `at` … of the workgroup's, which begin at row `first`.
+fn add_eight(at: u32, first: u32, chunk: u32, lane: u32, x: Columns) {
+  multiply_eight(first + at, chunk, lane, x);
+  sums[at + lane] += total8(parts_of(0u), lane);
+  sums[LOT + at + lane] += total8(parts_of(8u), lane);
+  if (COLUMNS > 2u) {
+    sums[2u * LOT + at + lane] += total8(parts_of(16u), lane);
+    sums[3u * LOT + at + lane] += total8(parts_of(24u), lane);
   }
-  return sum + subgroupShuffleXor(sum, 4u);
 }

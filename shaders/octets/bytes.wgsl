@@ -1,11 +1,12 @@
 // octets/bytes: codes of W times x in bytes, as integers.   uses octets/factors, spans/bytes and products/halves, pieces or each
 
-// Past the row's end it is the last block again, which meets an input of 0.
-fn span_of(row: u32, chunk: u32, lane: u32) -> Pairs {
-  let codes = block32(row, min(chunk * LANES + lane, K / 32u - 1u));
+fn span_of(w: Row) -> Pairs {
+  let codes = codes32(w);
   return pairs_of(raised(codes.lo), raised(codes.hi));
 }
 
 fn product(w: Pairs, all: Octet, j: u32, x: Held) -> f32 {
-  return weighed(vec2f(sums_of(w, x.codes, x.start)) * x.d, x.sums, all, j);
+  let halves = sums_of(w, x.codes, x.start);
+  let sums = select(vec2i(halves.x + halves.y, 0), halves, HALVES);
+  return weighed(vec2f(sums) * x.d, x.sums, all, j);
 }

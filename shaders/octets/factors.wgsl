@@ -1,6 +1,34 @@
 // octets/factors: eight rows of planes. Each lane reads the factors of one row's eight blocks; they are then handed on, so
-// that each has those of its own block in all eight rows.
+// that each has those of its own block in all eight rows.   uses columns/*
 alias Octet = Factors;
+
+alias Row = Words32;
+
+// Past the row's end it is the last block again, which meets an input of 0.
+fn row_of(row: u32, chunk: u32, lane: u32) -> Row {
+  return words32(row, min(chunk * LANES + lane, K / 32u - 1u));
+}
+
+// All rows are read before the first one is multiplied.
+fn multiply_eight(row: u32, chunk: u32, lane: u32, x: Columns) {
+  let all = octet(row, chunk, lane);
+  let a = row_of(row, chunk, lane);
+  let b = row_of(row + 1u, chunk, lane);
+  let c = row_of(row + 2u, chunk, lane);
+  let d = row_of(row + 3u, chunk, lane);
+  let e = row_of(row + 4u, chunk, lane);
+  let f = row_of(row + 5u, chunk, lane);
+  let g = row_of(row + 6u, chunk, lane);
+  let h = row_of(row + 7u, chunk, lane);
+  multiply(a, all, 0u, x);
+  multiply(b, all, 1u, x);
+  multiply(c, all, 2u, x);
+  multiply(d, all, 3u, x);
+  multiply(e, all, 4u, x);
+  multiply(f, all, 5u, x);
+  multiply(g, all, 6u, x);
+  multiply(h, all, 7u, x);
+}
 
 fn octet(row: u32, chunk: u32, lane: u32) -> Octet {
   let rows = factors256(row + lane, chunk);
@@ -29,15 +57,6 @@ fn handed_on(v: Eight, chunk: u32, lane: u32) -> Eight {
   return transposed8(Eight(lo, hi), lane);
 }
 
-// The second row as the first one, for loops: an index that is not known costs more.
-fn moved_on(all: Octet) -> Octet {
-  return Factors(second(all.first), second(all.second), second(all.firstPlus), second(all.secondPlus));
-}
-
-fn second(v: Eight) -> Eight {
-  return Eight(vec4f(v.lo.yzw, v.hi.x), vec4f(v.hi.yzw, v.lo.x));
-}
-
 fn of_row(values: Eight, j: u32) -> f32 {
   return select(values.lo, values.hi, j > 3u)[j % 4u];
 }
@@ -46,7 +65,7 @@ fn of_row(values: Eight, j: u32) -> f32 {
 // both first ones. `bit` is 1, 2 or 4.
 fn swapped(a: f32, b: f32, lane: u32, bit: u32) -> vec2f {
   let upper = (lane & bit) != 0u;
-  let got = subgroupShuffleXor(select(b, a, upper), bit);
+  let got = of_partner(select(b, a, upper), bit);
   return vec2f(select(a, got, upper), select(got, b, upper));
 }
 
@@ -68,7 +87,7 @@ fn transposed8(v: Eight, lane: u32) -> Eight {
 }
 
 // What a block adds to row j's sum: codes times x of its first and second 16 values, weighed, and the constants beside
-// the codes times Σ x, which is all in .x unless HALVES. Multiply-adds are named, or each place that this is inlined in
+// the codes times Σ x; both all in .x unless HALVES. Multiply-adds are named, or each place that this is inlined in
 // would choose its own.
 fn weighed(sums: vec2f, x: vec2f, all: Octet, j: u32) -> f32 {
   if (HALVES && MINIMA) {
@@ -79,7 +98,7 @@ fn weighed(sums: vec2f, x: vec2f, all: Octet, j: u32) -> f32 {
     return fma(of_row(all.first, j), sums.x, of_row(all.second, j) * sums.y);
   }
   if (MINIMA) {
-    return fma(of_row(all.first, j), sums.x + sums.y, of_row(all.firstPlus, j) * x.x);
+    return fma(of_row(all.first, j), sums.x, of_row(all.firstPlus, j) * x.x);
   }
-  return of_row(all.first, j) * (sums.x + sums.y);
+  return of_row(all.first, j) * sums.x;
 }

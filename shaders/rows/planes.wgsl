@@ -85,40 +85,38 @@ struct Coded {
   plus: vec2f,
 }
 
-// Of a plane of signed bytes, from quad `at` on.
-fn bytes32(row: u32, at: u32, scale: f32) -> Coded {
-  let first = low_quad(row, at);
-  let second = low_quad(row, at + 1u);
-  let lo = vec4u(first.x, first.z, second.x, second.z);
-  let hi = vec4u(first.y, first.w, second.y, second.w);
-  return Coded(lo, hi, vec2f(scale), vec2f());
+fn coded(codes: Bytes32, scale: vec2f, plus: vec2f) -> Coded {
+  return Coded(codes.lo, codes.hi, scale, plus);
 }
 
-// Of a plane of four-bit codes, and what each has above them: the two bits of high.lo[i] and high.hi[i], or one of them.
-fn nibbles32(row: u32, at: u32, high: Bits32, scale: vec2f, plus: vec2f) -> Coded {
-  let words = low_quad(row, at);
-  let lo = (words & vec4u(0x0f0f0f0fu)) | (high.lo << vec4u(4u));
-  let hi = ((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu)) | (high.hi << vec4u(4u));
-  return Coded(lo, hi, scale, plus);
-}
-
-// One or two bits of each of 32 codes, in bytes.
-struct Bits32 {
+// 32 codes, or some bits of each, in bytes.
+struct Bytes32 {
   lo: vec4u,
   hi: vec4u,
 }
 
-// Of a plane of single bits, from word `at` on.
-fn bits32(row: u32, at: u32) -> Bits32 {
-  let words = vec4u(word(row, at)) >> vec4u(0u, 2u, 4u, 6u);
-  return Bits32(words & vec4u(0x01010101u), (words >> vec4u(1u)) & vec4u(0x01010101u));
+// Of two quads of a plane of signed bytes.
+fn bytes32(first: vec4u, second: vec4u) -> Bytes32 {
+  return Bytes32(vec4u(first.x, first.z, second.x, second.z), vec4u(first.y, first.w, second.y, second.w));
 }
 
-// Of a plane of two-bit codes, from word `at` on, an even one.
-fn pairs32(row: u32, at: u32) -> Bits32 {
-  let both = words2(row, at);
+// Of a quad of a plane of four-bit codes, and what each has above them: the two bits of high.lo[i] and high.hi[i], or one.
+fn nibbles32(words: vec4u, high: Bytes32) -> Bytes32 {
+  let lo = (words & vec4u(0x0f0f0f0fu)) | (high.lo << vec4u(4u));
+  let hi = ((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu)) | (high.hi << vec4u(4u));
+  return Bytes32(lo, hi);
+}
+
+// Of a word of a plane of single bits.
+fn bits32(bits: u32) -> Bytes32 {
+  let words = vec4u(bits) >> vec4u(0u, 2u, 4u, 6u);
+  return Bytes32(words & vec4u(0x01010101u), (words >> vec4u(1u)) & vec4u(0x01010101u));
+}
+
+// Of two words of a plane of two-bit codes.
+fn pairs32(both: vec2u) -> Bytes32 {
   let words = vec4u(both.x, both.x >> 4u, both.y, both.y >> 4u);
-  return Bits32(words & vec4u(0x03030303u), (words >> vec4u(2u)) & vec4u(0x03030303u));
+  return Bytes32(words & vec4u(0x03030303u), (words >> vec4u(2u)) & vec4u(0x03030303u));
 }
 
 // The pair of bytes at index i of a plane.

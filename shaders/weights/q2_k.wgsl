@@ -11,11 +11,21 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return valuesOf(pairs(row, 0u, piece), dm.x * f32(both & 15u), -dm.y * f32(both >> 4u));
 }
 
+alias Words32 = vec2u;
+
+fn words32(row: u32, block: u32) -> Words32 {
+  return words2(row, 2u * block);
+}
+
+fn codes32(w: Words32) -> Bytes32 {
+  return pairs32(w);
+}
+
 fn block32(row: u32, block: u32) -> Coded {
   let both = unpack4xU8(bytePair(row, K / 16u, block)).xy;
   let dm = halves(row, K / 16u + K / 64u, block / 8u);
-  let codes = pairs32(row, 2u * block);
-  return Coded(codes.lo, codes.hi, dm.x * vec2f(both & vec2u(15u)), -dm.y * vec2f(both >> vec2u(4u)));
+  let scale = dm.x * vec2f(both & vec2u(15u));
+  return coded(codes32(words32(row, block)), scale, -dm.y * vec2f(both >> vec2u(4u)));
 }
 
 fn factors256(row: u32, chunk: u32) -> Factors {

@@ -12,13 +12,26 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return valuesOf(joined(pairs(row, 0u, piece), bits(row, high, piece), 2u), scale, -ZERO * scale);
 }
 
+struct Words32 {
+  low: vec2u,
+  high: u32,
+}
+
+fn words32(row: u32, block: u32) -> Words32 {
+  return Words32(words2(row, 2u * block), word(row, K / 16u + block));
+}
+
+fn codes32(w: Words32) -> Bytes32 {
+  let low = pairs32(w.low);
+  let high = bits32(w.high);
+  return Bytes32(low.lo | (high.lo << vec4u(2u)), low.hi | (high.hi << vec4u(2u)));
+}
+
 fn block32(row: u32, block: u32) -> Coded {
   let high = K / 16u;
   let scales = high + K / 32u;
   let both = vec2f(unpack4xI8(bytePair(row, scales, block)).xy) * half(row, scales + K / 64u, block / 8u);
-  let low = pairs32(row, 2u * block);
-  let above = bits32(row, high + block);
-  return Coded(low.lo | (above.lo << vec4u(2u)), low.hi | (above.hi << vec4u(2u)), both, -ZERO * both);
+  return coded(codes32(words32(row, block)), both, -ZERO * both);
 }
 
 fn factors256(row: u32, chunk: u32) -> Factors {

@@ -12,11 +12,24 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return valuesOf(joined(nibbles(row, 0u, piece), pairs(row, high, piece), 4u), scale, -ZERO * scale);
 }
 
+struct Words32 {
+  low: vec4u,
+  high: vec2u,
+}
+
+fn words32(row: u32, block: u32) -> Words32 {
+  return Words32(low_quad(row, block), words2(row, K / 8u + 2u * block));
+}
+
+fn codes32(w: Words32) -> Bytes32 {
+  return nibbles32(w.low, pairs32(w.high));
+}
+
 fn block32(row: u32, block: u32) -> Coded {
   let high = K / 8u;
   let scales = high + K / 16u;
   let both = vec2f(unpack4xI8(bytePair(row, scales, block)).xy) * half(row, scales + K / 64u, block / 8u);
-  return nibbles32(row, block, pairs32(row, high + 2u * block), both, -ZERO * both);
+  return coded(codes32(words32(row, block)), both, -ZERO * both);
 }
 
 fn factors256(row: u32, chunk: u32) -> Factors {

@@ -10,8 +10,22 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return Eight(vec4f(unpack4xI8(codes.x)) * d, vec4f(unpack4xI8(codes.y)) * d);
 }
 
+struct Words32 {
+  first: vec4u,
+  second: vec4u,
+}
+
+fn words32(row: u32, block: u32) -> Words32 {
+  return Words32(low_quad(row, 2u * block), low_quad(row, 2u * block + 1u));
+}
+
+fn codes32(w: Words32) -> Bytes32 {
+  return bytes32(w.first, w.second);
+}
+
 fn block32(row: u32, block: u32) -> Coded {
-  return bytes32(row, 2u * block, half(row, K / 4u, block));
+  let d = half(row, K / 4u, block);
+  return coded(codes32(words32(row, block)), vec2f(d), vec2f());
 }
 
 fn factors256(row: u32, chunk: u32) -> Factors {
