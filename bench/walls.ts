@@ -52,13 +52,13 @@ export async function readCase(gpu: Gpu): Promise<Case> {
 export async function fmaCase(gpu: Gpu): Promise<Case> {
   const card = isCard(gpu);
   const groups = card ? 65_535 : 8192;
-  const ROUNDS = card ? 4096 : 256;
+  const ROUNDS = card ? 1024 : 128;
   const plan = await record(gpu, 1, 1, (pass) => {
     const y = pass.scratch([groups * 64]);
     pass.dispatch("bench_fma", [y], { constants: { ROUNDS }, groups: [groups] });
     return y;
   });
-  const work = groups * 64 * ROUNDS * 16 * 2;
+  const work = groups * 64 * ROUNDS * 72 * 2;
   return { name: "wall: multiply-add", unit: "GFLOP/s", work, plan, tokens: 1, repeats: 1 };
 }
 

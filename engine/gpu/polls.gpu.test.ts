@@ -14,7 +14,7 @@ beforeAll(async () => {
   const step = permanent(gpu, "step", [4], Uint32Array.of(1, 0, 0, 0));
   const recording = new Recording(gpu, { capacity: 1, step });
   const y = recording.scratch([512 * 64]);
-  recording.dispatch("bench_fma", [y], { constants: { ROUNDS: 512 }, groups: [512] });
+  recording.dispatch("bench_fma", [y], { constants: { ROUNDS: 128 }, groups: [512] });
   const plan: Plan = await recording.finish([y]);
   work = async () => {
     plan.submit(1);
