@@ -94,40 +94,32 @@ fn addedTwo(sums: Two, w: Four, held: Held, source: u32) -> Two {
   );
 }
 
-// What the lanes have summed, to be stored in a loop: as many copies of an epilogue would compile for seconds.
-var<workgroup> results: array<vec4f, SPAN * LANES>;
-
-fn keep(at: u32, sums: Two) {
-  results[at] = sums.s;
-  results[at + LANES] = sums.t;
-}
-
 @compute @workgroup_size(LANES)
 fn matmul_bytes_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let row = 4u * (group.y * LANES + lane);
   let t = SPAN * group.x;
   let own = t + lane % SPAN;
-  var a = Two();
-  var b = Two();
-  var c = Two();
-  var d = Two();
+  var sums: array<vec4f, 8>;
   for (var block = 0u; block < K / 32u; block++) {
     let held = takeBlock(min(own, step.tokens - 1u), block); // tokens past the end read the last one and are not stored
     let w = fourOf(row, block);
-    a = addedTwo(a, w, held, 0u);
-    b = addedTwo(b, w, held, 2u);
+    let a = addedTwo(Two(sums[0], sums[1]), w, held, 0u);
+    sums[0] = a.s;
+    sums[1] = a.t;
+    let b = addedTwo(Two(sums[2], sums[3]), w, held, 2u);
+    sums[2] = b.s;
+    sums[3] = b.t;
     if (SPAN == 8u) {
-      c = addedTwo(c, w, held, 4u);
-      d = addedTwo(d, w, held, 6u);
+      let c = addedTwo(Two(sums[4], sums[5]), w, held, 4u);
+      sums[4] = c.s;
+      sums[5] = c.t;
+      let d = addedTwo(Two(sums[6], sums[7]), w, held, 6u);
+      sums[6] = d.s;
+      sums[7] = d.t;
     }
   }
-  keep(lane, a);
-  keep(2u * LANES + lane, b);
-  if (SPAN == 8u) {
-    keep(4u * LANES + lane, c);
-    keep(6u * LANES + lane, d);
-  }
+  // Stored in a loop: as many copies of an epilogue would compile for seconds.
   for (var i = 0u; i < min(SPAN, step.tokens - t); i++) {
-    store4(t + i, row, results[i * LANES + lane]);
+    store4(t + i, row, sums[i]);
   }
 }
