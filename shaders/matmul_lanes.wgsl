@@ -45,52 +45,26 @@ fn added4(sums: vec4f, w: Four, token: Eight) -> vec4f {
   );
 }
 
-// sums + the part of token `source` of the held ones.
-fn added(sums: Sums, w: Columns, held: Eight, source: u32) -> Sums {
+// What this lane has summed, token by token. An array that is read by an index, in the end, has the compiler add in this
+// order, and spill to an aligned stack; and as many copies of an epilogue would compile for seconds.
+var<private> sums: array<Sums, 16>;
+
+// sums[i] + the part of token `source` of the held ones.
+fn addToken(i: u32, w: Columns, held: Eight, source: u32) {
   let token = Eight(subgroupShuffle(held.lo, source), subgroupShuffle(held.hi, source));
-  return addedAll(sums, w, token);
+  sums[i] = addedAll(sums[i], w, token);
 }
 
-// Sums of a span of tokens.
-struct Span {
-  a: Sums,
-  b: Sums,
-  c: Sums,
-  d: Sums,
-  e: Sums,
-  f: Sums,
-  g: Sums,
-  h: Sums,
-}
-
-fn addedSpan(sums: Span, w: Columns, held: Eight) -> Span {
-  var s = sums;
-  s.a = added(s.a, w, held, 0u);
-  s.b = added(s.b, w, held, 1u);
-  s.c = added(s.c, w, held, 2u);
-  s.d = added(s.d, w, held, 3u);
+fn addSpan(first: u32, w: Columns, held: Eight) {
+  addToken(first, w, held, 0u);
+  addToken(first + 1u, w, held, 1u);
+  addToken(first + 2u, w, held, 2u);
+  addToken(first + 3u, w, held, 3u);
   if (SPAN == 8u) {
-    s.e = added(s.e, w, held, 4u);
-    s.f = added(s.f, w, held, 5u);
-    s.g = added(s.g, w, held, 6u);
-    s.h = added(s.h, w, held, 7u);
-  }
-  return s;
-}
-
-// What the lanes have summed, to be stored in a loop: as many copies of an epilogue would compile for seconds.
-var<workgroup> results: array<vec4f, COLUMNS / 4u * SPANS * SPAN * LANES>;
-
-fn keepSpan(at: u32, s: Span) {
-  keep(at, s.a);
-  keep(at + LANES, s.b);
-  keep(at + 2u * LANES, s.c);
-  keep(at + 3u * LANES, s.d);
-  if (SPAN == 8u) {
-    keep(at + 4u * LANES, s.e);
-    keep(at + 5u * LANES, s.f);
-    keep(at + 6u * LANES, s.g);
-    keep(at + 7u * LANES, s.h);
+    addToken(first + 4u, w, held, 4u);
+    addToken(first + 5u, w, held, 5u);
+    addToken(first + 6u, w, held, 6u);
+    addToken(first + 7u, w, held, 7u);
   }
 }
 
@@ -100,20 +74,14 @@ fn matmul_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocatio
   let t = SPANS * SPAN * group.x;
   let own = t + lane % SPAN;
   let last = step.tokens - 1u; // tokens past the end read the last one and are not stored
-  var first = Span();
-  var second = Span();
   for (var piece = 0u; piece < (K + 7u) / 8u; piece++) {
     let w = columnsOf(row, piece);
-    first = addedSpan(first, w, x8(min(own, last), piece));
+    addSpan(0u, w, x8(min(own, last), piece));
     if (SPANS == 2u) {
-      second = addedSpan(second, w, x8(min(own + SPAN, last), piece));
+      addSpan(SPAN, w, x8(min(own + SPAN, last), piece));
     }
   }
-  keepSpan(lane, first);
-  if (SPANS == 2u) {
-    keepSpan(SPAN * LANES + lane, second);
-  }
   for (var i = 0u; i < min(SPANS * SPAN, step.tokens - t); i++) {
-    storeOwn(t + i, row, i * LANES + lane);
+    storeOwn(t + i, row, sums[i]);
   }
 }

@@ -19,12 +19,7 @@ fn addedAll(sums: Sums, w: Columns, token: Eight) -> Sums {
   return Sums(added4(sums.left, w.left, token), added4(sums.right, w.right, token));
 }
 
-fn keep(at: u32, sums: Sums) {
-  results[at] = sums.left;
-  results[SPANS * SPAN * LANES + at] = sums.right;
-}
-
-fn storeOwn(t: u32, row: u32, at: u32) {
-  store4(t, row, results[at]);
-  store4(t, row + 4u, results[SPANS * SPAN * LANES + at]);
+fn storeOwn(t: u32, row: u32, sums: Sums) {
+  store4(t, row, sums.left);
+  store4(t, row + 4u, sums.right);
 }

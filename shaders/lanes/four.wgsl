@@ -11,10 +11,6 @@ fn addedAll(sums: Sums, w: Columns, token: Eight) -> Sums {
   return added4(sums, w, token);
 }
 
-fn keep(at: u32, sums: Sums) {
-  results[at] = sums;
-}
-
-fn storeOwn(t: u32, row: u32, at: u32) {
-  store4(t, row, results[at]);
+fn storeOwn(t: u32, row: u32, sums: Sums) {
+  store4(t, row, sums);
 }
