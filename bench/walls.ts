@@ -1,5 +1,5 @@
 // The adapter's own ceilings, measured through plain WGSL: memory read and copied 16 bytes a load, multiply-adds of f32
-// and f16 and four-fold products of bytes in sixteen independent chains, and the price of a dispatch. Everything else is
+// and f16 and four-fold products of bytes in independent chains, and the price of a dispatch. Everything else is
 // told as a share of them.
 import { setPriority } from "node:os";
 import type { Gpu } from "../engine/gpu/adapter.ts";

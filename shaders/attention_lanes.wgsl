@@ -67,10 +67,6 @@ struct Sums {
   b: mat4x4f,
 }
 
-fn lowest() -> Each {
-  return Each(vec4f(LOWEST), vec4f(LOWEST));
-}
-
 @compute @workgroup_size(LANES)
 fn attention_lanes(
   @builtin(workgroup_id) group: vec3u,
@@ -92,7 +88,7 @@ fn attention_lanes(
   let horizon = row_of(first) + (row + quad) / GROUP;      // the last key that a row sees
   let horizons = row_of(first) + (row + 4u + quad) / GROUP;
 
-  var m = lowest();
+  var m = Each(vec4f(LOWEST), vec4f(LOWEST));
   var l = Each();                                          // of this lane's keys
   var p: array<Each, GROUPS>;                              // this lane's scores, then weights
   var sums: array<Sums, 16>;                               // dims 4·(lane + LANES·j)

@@ -47,27 +47,24 @@ struct Held {
   factor: vec2f,
 }
 
-// This lane's sums for two tokens.
-struct Two {
-  s: vec4f,
-  t: vec4f,
-}
+// What this lane has summed, token by token: an array for the reasons that matmul_lanes has.
+var<private> sums: array<vec4f, 8>;
 
-// sums + what the products of a token's codes are worth.
-fn weighed(sums: vec4f, first: vec4i, second: vec4i, w: Four, factor: vec2f) -> vec4f {
+// sum + what the products of a token's codes are worth.
+fn weighed(sum: vec4f, first: vec4i, second: vec4i, w: Four, factor: vec2f) -> vec4f {
   var products = vec4f(first + second) * w.scale;
   if (HALVES) {
     products = vec4f(first) * w.scale + vec4f(second) * w.second;
   }
   if (PLUS) {
-    return sums + (products * factor.x + w.plus * factor.y);
+    return sum + (products * factor.x + w.plus * factor.y);
   }
-  return sums + products * factor.x;
+  return sum + products * factor.x;
 }
 
-// sums + the parts of tokens `source` and `source` + 1 of the held ones: two, so that a word of W is read once for both,
-// and half a block at a time, since there are 32 registers.
-fn addedTwo(sums: Two, w: Four, held: Held, source: u32) -> Two {
+// Adds the parts of tokens `source` and `source` + 1 of the held ones: two, so that a word of W is read once for both, and
+// half a block at a time, which is what registers hold of their words.
+fn addTwo(source: u32, w: Four, held: Held) {
   let x = fromLane(held.x, source);
   let y = fromLane(held.x, source + 1u);
   let xa = first16(w.a, x);
@@ -88,10 +85,10 @@ fn addedTwo(sums: Two, w: Four, held: Held, source: u32) -> Two {
   let yd2 = second16(w.d, y);
   let fx = subgroupShuffle(held.factor, source);
   let fy = subgroupShuffle(held.factor, source + 1u);
-  return Two(
-    weighed(sums.s, vec4i(xa, xb, xc, xd), vec4i(xa2, xb2, xc2, xd2), w, fx),
-    weighed(sums.t, vec4i(ya, yb, yc, yd), vec4i(ya2, yb2, yc2, yd2), w, fy),
-  );
+  let first = weighed(sums[source], vec4i(xa, xb, xc, xd), vec4i(xa2, xb2, xc2, xd2), w, fx);
+  let second = weighed(sums[source + 1u], vec4i(ya, yb, yc, yd), vec4i(ya2, yb2, yc2, yd2), w, fy);
+  sums[source] = first;
+  sums[source + 1u] = second;
 }
 
 @compute @workgroup_size(LANES)
@@ -99,23 +96,14 @@ fn matmul_bytes_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_inv
   let row = 4u * (group.y * LANES + lane);
   let t = SPAN * group.x;
   let own = t + lane % SPAN;
-  var sums: array<vec4f, 8>;
   for (var block = 0u; block < K / 32u; block++) {
     let held = takeBlock(min(own, step.tokens - 1u), block); // tokens past the end read the last one and are not stored
     let w = fourOf(row, block);
-    let a = addedTwo(Two(sums[0], sums[1]), w, held, 0u);
-    sums[0] = a.s;
-    sums[1] = a.t;
-    let b = addedTwo(Two(sums[2], sums[3]), w, held, 2u);
-    sums[2] = b.s;
-    sums[3] = b.t;
+    addTwo(0u, w, held);
+    addTwo(2u, w, held);
     if (SPAN == 8u) {
-      let c = addedTwo(Two(sums[4], sums[5]), w, held, 4u);
-      sums[4] = c.s;
-      sums[5] = c.t;
-      let d = addedTwo(Two(sums[6], sums[7]), w, held, 6u);
-      sums[6] = d.s;
-      sums[7] = d.t;
+      addTwo(4u, w, held);
+      addTwo(6u, w, held);
     }
   }
   // Stored in a loop: as many copies of an epilogue would compile for seconds.

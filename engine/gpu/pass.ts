@@ -31,7 +31,7 @@ export interface Pass {
   /** A tensor that lives from its first to its last use in the plan. */
   scratch(shape: readonly number[], label?: string, format?: Format): Tensor;
   /** The same in rows of texels, where the device has textures so wide and high (`fitsSheet`). */
-  sheet(texels: number, rows: number, label?: string): Sheet;
+  sheet(texels: number, rows: number, label: string): Sheet;
   /** Notes one dispatch; binding i is bindings[i], holes are left out. */
   dispatch(kernel: string, bindings: readonly (Binding | undefined)[], options: DispatchOptions): void;
   /** This device's number among those that share the model; 0 where it is alone. */

@@ -91,7 +91,7 @@ export class Recording implements Pass {
     return { shape: [...shape], format, storage };
   }
 
-  sheet(texels: number, rows: number, label = "sheet"): Sheet {
+  sheet(texels: number, rows: number, label: string): Sheet {
     const sheet: Sheet = { label, size: [texels, rows], texture: undefined };
     this.#scratch.set(sheet, { first: Infinity, last: -1 });
     return sheet;

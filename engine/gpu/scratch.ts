@@ -18,7 +18,7 @@ interface Slot {
   until: number;
 }
 
-const texelBytes = 16;
+export const texelBytes = 16;
 
 export function isSheet(scratch: object): scratch is Sheet {
   return "texture" in scratch;

@@ -7,7 +7,7 @@ import type { Answers } from "./tuning.ts";
 
 const blocks = weightFormats.filter(isBlockFormat);
 
-/** Of f32's time a prompt takes 0.55 to 0.74 in bytes, a token 0.65 to 0.8 (bench/LOG.md). */
+/** Of f32's time a prompt takes 0.5 to 0.62 in bytes, a token 0.65 to 0.8 (bench/LOG.md). */
 const llvmpipe: Answers = Object.fromEntries([
   ...blocks.filter((format) => format !== "q2_k").map((format) => [`matmul ${format} *`, "bytes"]),
   ...blocks.map((format) => [`matvec ${format} *`, "bytes"]),

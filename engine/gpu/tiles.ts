@@ -136,7 +136,7 @@ export function regionsOf(first: number, count: number, layout: TileLayout): Reg
 
 function append(regions: Region[], at: number, quads: number, runs: Runs): void {
   const last = regions.at(-1);
-  if (last?.at !== undefined && last.at + last.quads === at) {
+  if (last && last.at + last.quads === at) {
     last.quads += quads;
     last.runs.push(runs);
   } else regions.push({ at, quads, runs: [runs] });

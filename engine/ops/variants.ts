@@ -1,6 +1,6 @@
 // Which variant of a dense kernel suits a row width and a device; those for software adapters are measured (bench/LOG.md).
 import type { Gpu } from "../gpu/adapter.ts";
-import { inTiles, isBlockFormat, type Shard } from "../gpu/tensor.ts";
+import { inTiles, isBlockFormat, type Shard, type WeightFormat } from "../gpu/tensor.ts";
 import { tileLayout } from "../gpu/tiles.ts";
 
 /** How rows of K values are moved: 16 bytes at a time where every piece of 8 is whole. */
@@ -19,6 +19,12 @@ export interface Reading {
   readonly constants: Readonly<Record<string, number>>;
 }
 
+/** Of formats that have the codes of their blocks in common. */
+const codes: Partial<Record<WeightFormat, readonly string[]>> = {
+  ...{ q4_0: ["codes/four"], q4_1: ["codes/four"], q4_k: ["codes/four"] },
+  ...{ q5_0: ["codes/five"], q5_1: ["codes/five"], q5_k: ["codes/five"] },
+};
+
 /** What reads rows of a shard, and moves rows as long as those. */
 export function weightParts(shard: Shard, K: number): Reading {
   const { format } = shard;
@@ -26,10 +32,8 @@ export function weightParts(shard: Shard, K: number): Reading {
     ? ["rows/planes", "reads/planes"]
     : [rowsPart(K), floatReads(K)];
   const constants: Reading["constants"] = inTiles(shard) ? tileConstants(shard, K) : {};
-  return {
-    parts: ["rows/eight", inTiles(shard) ? "reads/tiles" : reads, rows, `weights/${format}`],
-    constants,
-  };
+  const read = inTiles(shard) ? "reads/tiles" : reads;
+  return { parts: ["rows/eight", read, rows, ...(codes[format] ?? []), `weights/${format}`], constants };
 }
 
 /** What shaders/reads/tiles.wgsl has to know of gpu/tiles.ts. */

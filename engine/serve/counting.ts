@@ -1,9 +1,7 @@
 // A device that only counts. What is loaded, allocated and recorded on it is what a real device of the same limits would
 // be asked for, buffer for buffer; nothing is computed, compiled or kept.
 import type { Gpu } from "../gpu/adapter.ts";
-
-/** Of the textures that weights are kept in (gpu/tiles.ts). */
-const texelBytes = 16;
+import { texelBytes } from "../gpu/scratch.ts";
 
 const computePass = {
   setPipeline: () => undefined,

@@ -9,16 +9,6 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return valuesOf(nibbles(row, 0u, piece), d, -ZERO * d);
 }
 
-alias Words32 = vec4u;
-
-fn words32(row: u32, block: u32) -> Words32 {
-  return low_quad(row, block);
-}
-
-fn codes32(w: Words32) -> Bytes32 {
-  return nibbles32(w, Bytes32());
-}
-
 fn block32(row: u32, block: u32) -> Coded {
   let d = half(row, K / 8u, block);
   return coded(codes32(words32(row, block)), vec2f(d), vec2f(-ZERO * d));

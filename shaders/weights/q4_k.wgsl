@@ -12,16 +12,6 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return valuesOf(nibbles(row, 0u, piece), dm.x * f32(both & 255u), -dm.y * f32(both >> 8u));
 }
 
-alias Words32 = vec4u;
-
-fn words32(row: u32, block: u32) -> Words32 {
-  return low_quad(row, block);
-}
-
-fn codes32(w: Words32) -> Bytes32 {
-  return nibbles32(w, Bytes32());
-}
-
 fn block32(row: u32, block: u32) -> Coded {
   let scales = K / 8u;
   let both = bytePair(row, scales, block);

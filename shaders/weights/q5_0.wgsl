@@ -10,19 +10,6 @@ fn weight8(row: u32, piece: u32) -> Eight {
   return valuesOf(joined(nibbles(row, 0u, piece), bits(row, high, piece), 4u), d, -ZERO * d);
 }
 
-struct Words32 {
-  low: vec4u,
-  high: u32,
-}
-
-fn words32(row: u32, block: u32) -> Words32 {
-  return Words32(low_quad(row, block), word(row, K / 8u + block));
-}
-
-fn codes32(w: Words32) -> Bytes32 {
-  return nibbles32(w.low, bits32(w.high));
-}
-
 fn block32(row: u32, block: u32) -> Coded {
   let high = K / 8u;
   let d = half(row, high + K / 32u, block);
