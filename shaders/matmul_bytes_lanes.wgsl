@@ -37,7 +37,7 @@ fn fourOf(row: u32, block: u32) -> Four {
   let d = block32(min(row + 3u, last), block);
   let scale = vec4f(a.scale.x, b.scale.x, c.scale.x, d.scale.x);
   let second = vec4f(a.scale.y, b.scale.y, c.scale.y, d.scale.y);
-  let plus = vec4f(a.plus.x, b.plus.x, c.plus.x, d.plus.x);
+  let plus = vec4f(a.plus.x, b.plus.x, c.plus.x, d.plus.x) + MIDDLE * scale;
   return Four(factorsOf(a), factorsOf(b), factorsOf(c), factorsOf(d), scale, second, plus);
 }
 
@@ -50,11 +50,12 @@ struct Held {
 // What this lane has summed, token by token: an array for the reasons that matmul_lanes has.
 var<private> sums: array<vec4f, 8>;
 
-// sum + what the products of a token's codes are worth.
-fn weighed(sum: vec4f, first: vec4i, second: vec4i, w: Four, factor: vec2f) -> vec4f {
-  var products = vec4f(first + second) * w.scale;
+// sum + what the products of a token's codes are worth, of which `start` is the part that depends on x alone.
+fn weighed(sum: vec4f, first: vec4i, second: vec4i, start: Start, w: Four, factor: vec2f) -> vec4f {
+  let each = halvesOf(first, second, start);
+  var products = vec4f(each.first + each.second) * w.scale;
   if (HALVES) {
-    products = vec4f(first) * w.scale + vec4f(second) * w.second;
+    products = vec4f(each.first) * w.scale + vec4f(each.second) * w.second;
   }
   if (PLUS) {
     return sum + (products * factor.x + w.plus * factor.y);
@@ -64,7 +65,7 @@ fn weighed(sum: vec4f, first: vec4i, second: vec4i, w: Four, factor: vec2f) -> v
 
 // Adds the parts of tokens `source` and `source` + 1 of the held ones: two, so that a word of W is read once for both, and
 // half a block at a time, which is what registers hold of their words.
-fn addTwo(source: u32, w: Four, held: Held) {
+fn addTwo(source: u32, w: Four, held: Held, start: Start) {
   let x = fromLane(held.x, source);
   let y = fromLane(held.x, source + 1u);
   let xa = first16(w.a, x);
@@ -85,8 +86,10 @@ fn addTwo(source: u32, w: Four, held: Held) {
   let yd2 = second16(w.d, y);
   let fx = subgroupShuffle(held.factor, source);
   let fy = subgroupShuffle(held.factor, source + 1u);
-  let first = weighed(sums[source], vec4i(xa, xb, xc, xd), vec4i(xa2, xb2, xc2, xd2), w, fx);
-  let second = weighed(sums[source + 1u], vec4i(ya, yb, yc, yd), vec4i(ya2, yb2, yc2, yd2), w, fy);
+  let sx = subgroupShuffle(start, source);
+  let sy = subgroupShuffle(start, source + 1u);
+  let first = weighed(sums[source], vec4i(xa, xb, xc, xd), vec4i(xa2, xb2, xc2, xd2), sx, w, fx);
+  let second = weighed(sums[source + 1u], vec4i(ya, yb, yc, yd), vec4i(ya2, yb2, yc2, yd2), sy, w, fy);
   sums[source] = first;
   sums[source + 1u] = second;
 }
@@ -98,12 +101,13 @@ fn matmul_bytes_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_inv
   let own = t + lane % SPAN;
   for (var block = 0u; block < K / 32u; block++) {
     let held = takeBlock(min(own, step.tokens - 1u), block); // tokens past the end read the last one and are not stored
+    let start = startOf(held.x);
     let w = fourOf(row, block);
-    addTwo(0u, w, held);
-    addTwo(2u, w, held);
+    addTwo(0u, w, held, start);
+    addTwo(2u, w, held, start);
     if (SPAN == 8u) {
-      addTwo(4u, w, held);
-      addTwo(6u, w, held);
+      addTwo(4u, w, held, start);
+      addTwo(6u, w, held, start);
     }
   }
   // Stored in a loop: as many copies of an epilogue would compile for seconds.

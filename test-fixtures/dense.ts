@@ -1,6 +1,6 @@
 // For tests of the dense kernels: seeded values, weights packed in a format, and the devices whose variants to force.
-import type { BlockType } from "../engine/formats/blocks/format.ts";
-import { dequantisePlanes } from "../engine/formats/blocks/planes.ts";
+import { blockFormats, emptyBlock, writeBlock, type BlockType } from "../engine/formats/blocks/format.ts";
+import { dequantisePlanes, packPlanes } from "../engine/formats/blocks/planes.ts";
 import { quantiseToPlanes } from "../engine/formats/quantise/quantise.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../engine/formats/halves.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
@@ -31,6 +31,31 @@ export function pack(
   const bits = format === "f16" ? f32ToF16(values) : f32ToBf16(values);
   const kept = format === "f16" ? f16ToF32(bits) : bf16ToF32(bits);
   return { bytes: new Uint8Array(bits.buffer), values: kept };
+}
+
+/** Two rows of a block each: all of its codes as large, and as small, as they can be. */
+export function largestCodes(format: WeightFormat): {
+  K: number;
+  bytes: Uint8Array<ArrayBuffer>;
+  values: Float32Array<ArrayBuffer>;
+} {
+  const type = format.toUpperCase() as BlockType;
+  const { signed, bits, values: K } = blockFormats[type];
+  const rows = (signed ? [127, -128] : [2 ** bits - 1, 0]).map((code) => blockOf(type, code));
+  const bytes = packPlanes(type, K, Buffer.concat(rows));
+  return { K, bytes, values: dequantisePlanes(type, K, bytes) };
+}
+
+/** Of one code, with all scales 1 and minima as small as they can be. */
+function blockOf(type: BlockType, code: number): Uint8Array {
+  const format = blockFormats[type];
+  const block = emptyBlock();
+  block.codes.fill(code & 255);
+  block.d = 0x3c00; // 1 as f16
+  block.dmin = format.min ? 0x3c00 : 0;
+  const bytes = new Uint8Array(format.bytes);
+  writeBlock(format, block, new DataView(bytes.buffer), 0);
+  return bytes;
 }
 
 /** The same device as it is, and as if it were a card without subgroups: the variants that an op chooses between. */

@@ -1,6 +1,14 @@
 // Products in bytes against their twin, x rounded as it is rounded there; and that they are these products, not others.
 import { afterAll, describe, expect, test, vi } from "vitest";
-import { asCard, noise, pack, poisoned, relative, withoutSubgroups } from "../../test-fixtures/dense.ts";
+import {
+  asCard,
+  largestCodes,
+  noise,
+  pack,
+  poisoned,
+  relative,
+  withoutSubgroups,
+} from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
@@ -58,14 +66,31 @@ async function run(gpu: Gpu, { T, K, N, format, ending }: Case, x = noise(T * K,
 describe.each(guises)("%s", (guise, gpu) => {
   const onProcessors = ["q5_0", "q5_1", "q5_k", "q6_k", "q3_k"] as const;
   const more = guise.startsWith("lanes") ? onProcessors : [];
+  const cutEach = (format: WeightFormat) => guise.startsWith("lanes") && format === "q8_0"; // products/bytes
   test.each<WeightFormat>(["q8_0", "q4_k", ...more])("%s", async (format) => {
     const { y, want, exact } = await run(gpu, { T: 19, K: format.endsWith("k") ? 512 : 160, N: 70, format });
-    const cut = guise.startsWith("lanes") && format === "q8_0"; // products/bytes
-    expect(relative(y, want)).toBeLessThan(cut ? 1e-3 : 1e-6);
+    expect(relative(y, want)).toBeLessThan(cutEach(format) ? 1e-3 : 1e-6);
     const lost = relative(y, exact);
     expect(lost, "x is rounded").toBeGreaterThan(2e-3);
     expect(lost, "but not more").toBeLessThan(1.5e-2);
   });
+
+  // Every code as far from zero as it can be, every x at ±127: what is added before a lower half is cut off must fit.
+  test.each<WeightFormat>(["q4_0", "q4_1", "q8_0", "q4_k", ...more])(
+    "%s: the largest sums",
+    async (format) => {
+      const { K, bytes, values } = largestCodes(format);
+      const weight = kept(weightOf(gpu, [2, K], format, bytes));
+      const x = Float32Array.from(
+        { length: 4 * K },
+        (_, i) => [1, -1, (-1) ** i, (-1) ** (i >> 1)][Math.floor(i / K)]!,
+      );
+      const xs = kept(permanent(gpu, "x", [4, K], x));
+      const [y] = await runOps(gpu, { capacity: 4, tokens: 4 }, (pass) => [linear(pass, xs, weight)]);
+      const want = reference.linear(x, values, { T: 4, K, N: 2 });
+      expect(relative(y as Float32Array, want)).toBeLessThan(cutEach(format) ? 1e-3 : 1e-6);
+    },
+  );
 
   test("an ending, fewer tokens than a tile has, and what is not finite", async () => {
     const [T, K, N] = [5, 96, 46];

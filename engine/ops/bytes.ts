@@ -10,7 +10,7 @@ import { likesTiles } from "../gpu/tiles.ts";
 /** What multiplies a format's codes of a prompt on a processor (shaders/products); q2_k has two constants beside 32 codes. */
 const products: Partial<Record<WeightFormat, string>> = {
   ...{ q4_0: "nibbles", q4_1: "nibbles", q4_k: "nibbles", q8_0: "bytes" },
-  ...{ q5_0: "wider", q5_1: "wider", q5_k: "wider", q6_k: "wider", q3_k: "wider" },
+  ...{ q5_0: "fives", q5_1: "fives", q5_k: "fives", q3_k: "fives", q6_k: "wider" },
 };
 
 /** Blocks that have one scale, and one constant, for 32 values, as matmul_bytes takes them. */

@@ -2,11 +2,10 @@
 // one that has them.
 import { availableParallelism } from "node:os";
 import { afterAll, describe, expect, test, vi } from "vitest";
-import { noise, pack, poisoned, relative } from "../../test-fixtures/dense.ts";
+import { largestCodes, noise, pack, poisoned, relative } from "../../test-fixtures/dense.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
-import { writeBlock, emptyBlock, blockFormats, type BlockType } from "../formats/blocks/format.ts";
-import { dequantisePlanes, packPlanes } from "../formats/blocks/planes.ts";
+import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { free, isBlockFormat, permanent, weightFormats, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { likesTiles, tileLayout } from "../gpu/tiles.ts";
@@ -79,13 +78,7 @@ describe.runIf(likesTiles(device))("in tiles", () => {
 
   // Every code as far from zero as it can be, every x at 127: what is added before the lower half is cut off must fit.
   test.each(formats)("%s: the largest sums there are", async (format) => {
-    const type = typeOf(format);
-    const { signed, bits } = blockFormats[type];
-    const extremes = signed ? [127, -128] : [2 ** bits - 1, 0];
-    const K = blockFormats[type].values;
-    const rows = extremes.map((code) => rowOf(type, code));
-    const bytes = packPlanes(type, K, Buffer.concat(rows));
-    const values = dequantisePlanes(type, K, bytes);
+    const { K, bytes, values } = largestCodes(format);
     const W = kept(weightOf(inBytes, [2, K], format, bytes));
     for (const sign of [1, -1]) {
       const x = new Float32Array(K).fill(sign);
@@ -140,15 +133,3 @@ describe.runIf(likesTiles(device))("in tiles", () => {
     }
   });
 });
-
-/** One block of one code, all scales 1 and minima as small as they can be. */
-function rowOf(type: BlockType, code: number): Uint8Array {
-  const format = blockFormats[type];
-  const block = emptyBlock();
-  block.codes.fill(code & 255);
-  block.d = 0x3c00; // 1 as f16
-  block.dmin = format.min ? 0x3c00 : 0;
-  const bytes = new Uint8Array(format.bytes);
-  writeBlock(format, block, new DataView(bytes.buffer), 0);
-  return bytes;
-}

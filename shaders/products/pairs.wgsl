@@ -62,3 +62,9 @@ fn fromLane(x: Pairs, source: u32) -> Pairs {
 fn sum4(v: vec4i) -> i32 {
   return (v.x + v.y) + (v.z + v.w);
 }
+
+// Sums of four columns: of the first and of the second 16 codes. Only both together are right where they were cut as one.
+struct Halves {
+  first: vec4i,
+  second: vec4i,
+}

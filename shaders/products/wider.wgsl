@@ -1,7 +1,9 @@
 // products/wider: Σ (w − ZERO) x of the first and of the second 16 codes, |w − ZERO| ≤ 32. Of four words, a piece of 8, the
 // upper halves add up to 32,512 at most and the lower ones to 16,256, so four are added before the lower half is rounded
 // away: the sum is exact.   uses products/pairs
+alias Start = i32;
 const PLUS = MINIMA; // what ZERO is too much is off already
+const MIDDLE = 0.0;
 
 fn factorsOf(w: Coded) -> Pairs {
   let zero = vec4u(u32(ZERO) * 0x10001u);
@@ -19,4 +21,12 @@ fn first16(w: Pairs, x: Pairs) -> i32 {
 
 fn second16(w: Pairs, x: Pairs) -> i32 {
   return cut(w.a.zw * x.a.zw + w.b.zw * x.b.zw + w.c.zw * x.c.zw + w.d.zw * x.d.zw);
+}
+
+fn startOf(_x: Pairs) -> Start {
+  return 0; // each is whole already
+}
+
+fn halvesOf(first: vec4i, second: vec4i, _start: Start) -> Halves {
+  return Halves(first, second);
 }
