@@ -154,8 +154,11 @@ function tuningFor(report: DeviceReport, options: TuningOptions | undefined): Tu
   const autotune = options.autotune ?? report.kind === "hardware";
   if (!autotune || options.strict) return new Tuning({ ...options, autotune: false }, { shipped });
   const file = TuningFile.of(report);
-  const save = (answers: Answers) => void file.add(answers);
-  return new Tuning({ autotune }, { measured: file.read(), shipped, save });
+  const keep = {
+    save: (answers: Answers) => void file.add(answers),
+    attempt: (attempts: readonly string[]) => file.attempt(attempts),
+  };
+  return new Tuning({ autotune }, { measured: file.read(), deadly: file.deadly(), shipped, ...keep });
 }
 
 /** The environment is made ready for it. */

@@ -1,6 +1,6 @@
 // The search behind Tuning: every way of every open question is run, in turn with the others so that whatever else the
-// machine does falls on all alike, and the median decides. It takes seconds at most: what it does not get to keeps its
-// guess, and is measured at the next load.
+// machine does falls on all alike, and the median decides among those that compute what the guess computes: a driver may
+// be wrong in one of them. It takes seconds: what it does not get to keeps its guess, and is measured at the next load.
 import { keyOf, type Open, type Question } from "./tuning.ts";
 
 /** Runs a way of a question once, to the end. */
@@ -10,13 +10,19 @@ export type Run = () => Promise<void>;
 export interface Trials {
   /** One a way; undefined where the device cannot compile it. */
   readonly runs: readonly (Run | undefined)[];
+  /** What a way has computed, or the beginning of it. Errors: the device is gone, which a run does not tell. */
+  result(way: number): Promise<Float32Array>;
   free(): void;
 }
 
 export interface Search {
   /** Compiles and allocates; undefined where the device has no room for it now. */
   prepare(question: Question, ways: readonly string[]): Promise<Trials | undefined>;
-  /** Time that may pass, ms. */
+  /** Says which ways are compiled or run next for the first time, and so what it was should the device not survive it. */
+  trying(question: Question, ways: readonly string[]): void;
+  /** Hears of a way that computes something else than the guess. */
+  wrong(question: Question, way: string): void;
+  /** Time after which no question is begun, ms. One that was begun is answered, or a slow device would never be. */
   limitMs: number;
   now(): number;
 }
@@ -24,8 +30,10 @@ export interface Search {
 const rounds = 5;
 /** By how much a way must beat the guess, which is also what other hosts take. */
 const margin = 0.97;
+/** Of the root mean square: rounding x to bytes costs a hundredth, a row of a tile that is missing an eighth. */
+const tolerance = 0.1;
 
-/** The best way by the keys of the questions that there was time for. */
+/** The best way by the keys of the questions that there was time for. Errors: the device is gone; then nothing is known. */
 export async function search(open: readonly Open[], s: Search): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const end = s.now() + s.limitMs;
@@ -37,29 +45,62 @@ export async function search(open: readonly Open[], s: Search): Promise<Map<stri
   return found;
 }
 
-/** undefined: there was no time for it, or no room. */
+/** undefined: there was no room. */
 async function compare(
   question: Question,
   ways: readonly string[],
   s: Search,
   end: number,
 ): Promise<string | undefined> {
+  s.trying(question, ways.slice(1)); // should none of them but the guess compile, it is the guess
   const trials = await s.prepare(question, ways);
+  s.trying(question, []);
   if (!trials) return undefined;
   try {
+    const right = await rightOnes(question, ways, trials, s);
     const times = trials.runs.map((): number[] => []);
-    for (let round = -1; round < rounds; round += 1) {
+    for (let round = 0; round < rounds && (round === 0 || s.now() < end); round += 1) {
       for (const [i, run] of trials.runs.entries()) {
-        if (s.now() >= end) return undefined;
+        if (!run || !right[i]) continue;
         const begun = s.now();
-        await run?.();
-        if (round >= 0 && run) times[i]!.push(s.now() - begun); // the first round warms up
+        await run();
+        times[i]!.push(s.now() - begun);
       }
     }
+    const known = trials.runs.findIndex((run) => run !== undefined);
+    if (known >= 0) await trials.result(known); // a device that is gone takes no time for anything
     return ways[bestOf(times.map(median))];
   } finally {
     trials.free();
   }
+}
+
+/** Which ways compute what the guess computes. Each has run twice then: what it keeps from run to run is as it will be. */
+async function rightOnes(
+  question: Question,
+  ways: readonly string[],
+  { runs, result }: Trials,
+  s: Search,
+): Promise<boolean[]> {
+  let want: Float32Array | undefined;
+  const right: boolean[] = [];
+  for (const [i, run] of runs.entries()) {
+    if (i > 0) s.trying(question, [ways[i]!]);
+    await run?.();
+    await run?.();
+    const got = run && (await result(i));
+    if (i === 0) want = got;
+    right.push(!got || !want || agree(got, want));
+    if (!right[i]) s.wrong(question, ways[i]!);
+  }
+  s.trying(question, []);
+  return right;
+}
+
+function agree(got: Float32Array, want: Float32Array): boolean {
+  const square = (sum: number, value: number) => sum + value * value;
+  const error = got.reduce((sum, value, i) => square(sum, value - want[i]!), 0);
+  return error <= tolerance ** 2 * want.reduce(square, 0); // not where one is no number
 }
 
 /** The least, or the first if nothing beats it clearly; a way that cannot run has no median. */

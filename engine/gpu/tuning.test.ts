@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { openGpu } from "./adapter.ts";
 import { bestOf, search, type Search } from "./autotune.ts";
-import { keyOf, Tuning, type Question } from "./tuning.ts";
+import { attemptOf, keyOf, Tuning, type Question } from "./tuning.ts";
 import { TuningFile } from "./tuningFile.ts";
 
 const question: Question = { kernel: "matvec", format: "q4_0", K: 96, N: 40, T: 1 };
@@ -50,6 +50,16 @@ describe("an answer", () => {
     expect(saved).toEqual([{ [key]: "b" }]);
   });
 
+  test("is never a way that the device did not survive, unless it is the guess", () => {
+    const deadly = new Set(["a", "b"].map((way) => attemptOf(question, way)));
+    const tuning = new Tuning({ autotune: true }, { measured: { [key]: "b" }, deadly });
+    expect(tuning.choose(question, ways).name).toBe("a");
+    expect(tuning.open).toEqual([{ question, ways: ["a", "c"] }]);
+    const attempts: (readonly string[])[] = [];
+    new Tuning({ autotune: true }, { attempt: (them) => attempts.push(them) }).trying(question, ["b"]);
+    expect(attempts).toEqual([[attemptOf(question, "b")]]);
+  });
+
   test("of a device that is opened without asking for it is never a measurement", async () => {
     const quiet = await openGpu({ backend: "null" });
     expect(quiet.tuning).toMatchObject({ searching: false, strict: false });
@@ -61,24 +71,46 @@ describe("an answer", () => {
 });
 
 describe("the search", () => {
+  /** What each way computes, where it is not what the guess does; and when the device is lost. */
+  interface Mishaps {
+    results?: Record<string, number[]>;
+    /** As this way runs. */
+    lostBy?: string;
+  }
+
   /** A device whose ways take so many ms, and some that it cannot run. */
-  function device(times: Record<string, number>, limitMs = 1000) {
+  function device(times: Record<string, number>, limitMs = 1000, { results = {}, lostBy }: Mishaps = {}) {
     let now = 0;
+    let lost = false;
     const alive = new Set<string>();
+    const wrong: string[] = [];
+    /** All that was told, one after another. */
+    const tried: string[] = [];
     const s: Search = {
       limitMs,
       now: () => now,
+      trying: (_, ways) => void tried.push(ways.join()),
+      wrong: (_, way) => void wrong.push(way),
       prepare: (question, ways) => {
         if (question === large) return Promise.resolve(undefined);
         alive.add(ways.join());
         const runs = ways.map((way) => {
           const ms = times[way];
-          return ms === undefined ? undefined : () => Promise.resolve(void (now += ms));
+          if (ms === undefined) return undefined;
+          return () => {
+            lost ||= way === lostBy;
+            now += lost ? 0 : ms; // as onSubmittedWorkDone does then
+            return Promise.resolve();
+          };
         });
-        return Promise.resolve({ runs, free: () => alive.delete(ways.join()) });
+        const result = (i: number) =>
+          lost
+            ? Promise.reject(new Error("the device is gone"))
+            : Promise.resolve(Float32Array.from(results[ways[i]!] ?? [1, -2, 3]));
+        return Promise.resolve({ runs, result, free: () => alive.delete(ways.join()) });
       },
     };
-    return { s, alive };
+    return { s, alive, wrong, tried };
   }
   const open = [{ question, ways: ["a", "b", "c"] }];
   /** For which there is no room. */
@@ -90,19 +122,51 @@ describe("the search", () => {
     [{ a: 3, b: 2.95, c: 2.5 }, "c"],
     [{ b: 5, c: 4 }, "c"],
     [{ a: 5 }, "a"],
+    [{}, "a"],
   ])("of %o finds %s", async (times, want) => {
     const { s, alive } = device(times as Record<string, number>);
     expect(await search(open, s)).toEqual(new Map([[key, want]]));
     expect(alive.size).toBe(0);
   });
 
-  test("ends in time, and says nothing of what it did not get to", async () => {
-    const { s, alive } = device({ a: 3, b: 2, c: 4 }, 60); // a question takes 54
-    const second = { ...question, N: 64 };
-    const found = await search([...open, { question: second, ways: ["a", "b"] }], s);
-    expect([...found.keys()]).toEqual([key]);
+  test("begins nothing when time is up, but answers what it has begun", async () => {
+    const { s, alive } = device({ a: 3, b: 2, c: 4 }, 66); // a question takes 63
+    const [second, third] = [64, 72].map((N) => ({ ...question, N }));
+    const found = await search(
+      [...open, { question: second!, ways: ["a", "b"] }, { question: third!, ways: ["a", "b"] }],
+      s,
+    );
+    expect([...found]).toEqual([
+      [key, "b"],
+      [keyOf(second!), "b"],
+    ]);
     expect(alive.size).toBe(0);
-    expect(s.now()).toBeLessThanOrEqual(64);
+    expect(s.now()).toBe(63 + 3 * 5); // each way twice as it is checked, and one round
+  });
+
+  test("comes forward where one question takes longer than there is time", async () => {
+    const { s } = device({ a: 300, b: 200, c: 400 }, 60);
+    expect(await search(open, s)).toEqual(new Map([[key, "b"]]));
+  });
+
+  test.each([
+    ["zeros", [0, 0, 0]],
+    ["no numbers", [1, NaN, 3]],
+    ["another sign", [1, 2, 3]],
+  ])("takes no way that computes %s", async (_, result) => {
+    const { s, wrong } = device({ a: 3, b: 1, c: 2 }, 1000, { results: { b: result, c: [1.01, -2, 3.02] } });
+    expect(await search(open, s)).toEqual(new Map([[key, "c"]]));
+    expect(wrong).toEqual(["b"]);
+  });
+
+  test("a device that is lost answers nothing, however fast it is then", async () => {
+    const { s, alive, tried } = device({ a: 3, b: 2, c: 4 }, 1000, { lostBy: "b" });
+    await expect(search(open, s)).rejects.toThrow("gone");
+    expect(alive.size).toBe(0);
+    expect(tried.at(-1)).toBe("b"); // who reads it afterwards knows why
+    const survived = device({ a: 3, b: 2, c: 4 });
+    await search(open, survived.s);
+    expect(survived.tried).toEqual(["b,c", "", "b", "c", ""]);
   });
 
   test("goes on behind what there is no room for", async () => {
@@ -130,6 +194,26 @@ describe("the file", () => {
     expect(other.add({ y: "b" })).toBe(true);
     expect(one.read()).toEqual({ x: "a", y: "b" });
     expect(readdirSync(join(folder, "some"))).toEqual(["card.json"]); // nothing half-written is left
+  });
+
+  test("knows what did not survive twice, and lets be what did", () => {
+    const path = join(folder, "deadly.json");
+    const start = () => new TuningFile(path, "k1");
+    start().add({ x: "a" });
+    start().attempt(["q: b", "q: c"]); // and no more is heard
+    expect(start().deadly()).toEqual(new Set());
+    const second = start();
+    second.attempt(["q: b", "q: c"]);
+    second.attempt([]); // they compile
+    second.attempt(["q: c"]);
+    second.attempt(["q: b"]); // and no more is heard
+    expect(start().deadly()).toEqual(new Set(["q: b"]));
+    expect(start().read()).toEqual({ x: "a" });
+    const other = new TuningFile(path, "k2");
+    expect(other.deadly()).toEqual(new Set());
+    other.attempt(["q: d"]);
+    other.attempt([]);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual({ kernels: "k2", answers: {} });
   });
 
   test("of other kernels is ignored and written anew", () => {

@@ -57,6 +57,17 @@ export interface TuningOptions {
 /** Names of ways, by the keys of questions. */
 export type Answers = Readonly<Record<string, string>>;
 
+/** What is known of a device before, and where what is found out goes. */
+export interface Known {
+  measured?: Answers;
+  shipped?: Answers;
+  /** Ways that the device has not survived, by attemptOf: they are neither taken nor measured. */
+  deadly?: ReadonlySet<string>;
+  save?: (answers: Answers) => void;
+  /** Keeps which ways are being tried, by attemptOf, in case that this is the last that is heard. */
+  attempt?: (attempts: readonly string[]) => void;
+}
+
 export class Tuning {
   readonly strict: boolean;
   /** Whether questions without an answer are to be measured. */
@@ -64,22 +75,23 @@ export class Tuning {
   readonly #answers: Map<string, string>;
   readonly #shipped: Answers;
   readonly #open = new Map<string, Open>();
-  readonly #save: (answers: Answers) => void;
+  readonly #known: Known;
 
-  constructor(
-    { strict = false, autotune = false }: TuningOptions = {},
-    known: { measured?: Answers; shipped?: Answers; save?: (answers: Answers) => void } = {},
-  ) {
+  constructor({ strict = false, autotune = false }: TuningOptions = {}, known: Known = {}) {
     this.strict = strict;
     this.searching = autotune && !strict;
     this.#answers = new Map(this.searching ? Object.entries(known.measured ?? {}) : []);
     this.#shipped = strict ? {} : (known.shipped ?? {});
-    this.#save = known.save ?? (() => undefined);
+    this.#known = known;
   }
 
   /** The way to take; the first of `ways` where nothing is known. */
-  choose<W extends { readonly name: string }>(question: Question, ways: readonly W[]): W {
+  choose<W extends { readonly name: string }>(question: Question, all: readonly W[]): W {
     const key = keyOf(question);
+    const { deadly } = this.#known;
+    const ways = deadly
+      ? all.filter(({ name }, i) => i === 0 || !deadly.has(attemptOf(question, name)))
+      : all;
     const named = (name: string | undefined) => ways.find((way) => way.name === name);
     const measured = named(this.#answers.get(key));
     if (!measured && this.searching && ways.length > 1)
@@ -96,7 +108,12 @@ export class Tuning {
   learn(found: ReadonlyMap<string, string>): void {
     this.#open.clear();
     for (const [key, way] of found) this.#answers.set(key, way);
-    if (found.size > 0) this.#save(Object.fromEntries(found));
+    if (found.size > 0) this.#known.save?.(Object.fromEntries(found));
+  }
+
+  /** Notes which ways of a question are tried next for the first time. */
+  trying(question: Question, ways: readonly string[]): void {
+    this.#known.attempt?.(ways.map((way) => attemptOf(question, way)));
   }
 
   /** A tuning that answers everything with one way: how that way is measured. */
@@ -110,6 +127,10 @@ export class Tuning {
 export function keyOf(question: Question): string {
   const { kernel, format, T } = question;
   return `${kernel} ${format} ${shapeOf(question)}${T > 1 ? ` ${T} tokens` : ""}`;
+}
+
+export function attemptOf(question: Question, way: string): string {
+  return `${keyOf(question)}: ${way}`;
 }
 
 function shapeOf(question: Question): string {

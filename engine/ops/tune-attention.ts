@@ -1,4 +1,4 @@
-// How the autotune measures attention: over a cache of zeros, of a long conversation's length, several times as for several
+// How the autotune measures attention: over a cache of a long conversation's length, several times as for several
 // layers.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Recording } from "../gpu/recording.ts";
@@ -6,7 +6,7 @@ import { permanent } from "../gpu/tensor.ts";
 import type { AttentionQuestion } from "../gpu/tuning.ts";
 import { attention } from "./attention.ts";
 import { createKvCache, createPageTable, kvRowBytes, PAGE, type KvFormat } from "./kv-cache.ts";
-import { countOf, mostBytes, runBytes, runFlops, type Keep, type Work } from "./tune-trial.ts";
+import { countOf, fill, mostBytes, runBytes, runFlops, type Keep, type Work } from "./tune-trial.ts";
 
 const mostKeys = 4096;
 
@@ -36,7 +36,7 @@ export function attentionTrial(gpu: Gpu, question: AttentionQuestion, keep: Keep
   const pages = Math.ceil(keys / PAGE);
   const bytes = pages * PAGE * keyBytes(question);
   const count = countOf(T > 1 ? runFlops / (2 * attentionWork(question)) : runBytes / bytes);
-  const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / bytes)); // what the card's own cache does not hold
+  const copies = T > 1 ? 1 : count; // more than the card's own cache holds
   const table = keep(createPageTable(gpu, 1, keys));
   gpu.device.queue.writeBuffer(
     table.storage.buffer!,
@@ -50,6 +50,8 @@ export function attentionTrial(gpu: Gpu, question: AttentionQuestion, keep: Keep
     return cache;
   });
   const q = keep(permanent(gpu, "q", [T, heads, headDim]));
+  const { k, v } = caches[(count - 1) % copies]!;
+  fill(gpu, q, k, v);
   const record = (recording: Recording) =>
     Array.from({ length: count }, (_, i) =>
       attention(recording, q, caches[i % copies]!, { heads, kvHeads, headDim }),

@@ -1,4 +1,4 @@
-// How the autotune measures the delta rule: chunks and scan over a prompt of zeros, several times as for several layers.
+// How the autotune measures the delta rule: chunks and scan over a prompt, several times as for several layers.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Recording } from "../gpu/recording.ts";
 import { permanent } from "../gpu/tensor.ts";
@@ -6,7 +6,7 @@ import type { DeltaQuestion } from "../gpu/tuning.ts";
 import { deltaChunks, deltaScan } from "./delta-chunk.ts";
 import { createDeltaState, deltaWidths } from "./delta-state.ts";
 import { chunkTokens } from "./delta-ways.ts";
-import { countOf, runFlops, type Keep, type Work } from "./tune-trial.ts";
+import { countOf, fill, runFlops, type Keep, type Work } from "./tune-trial.ts";
 
 /** Multiply-adds of one layer. */
 export function deltaWork({ T, keyDim, valueHeads, valueDim }: DeltaQuestion): number {
@@ -22,6 +22,7 @@ export function deltaTrial(gpu: Gpu, question: DeltaQuestion, keep: Keep): Work 
   const zeros = (...shape: number[]) => keep(permanent(gpu, "tuned", shape));
   const [qkv, u] = [zeros(T, channels), zeros(T, row)];
   const gates = { A_log: zeros(valueHeads), dt_bias: zeros(valueHeads) };
+  fill(gpu, qkv, u, gates.A_log, gates.dt_bias);
   const state = createDeltaState(gpu, config);
   keep(state.memory);
   const record = (recording: Recording) =>

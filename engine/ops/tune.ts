@@ -3,26 +3,46 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import { search } from "../gpu/autotune.ts";
 import { permanent, weightRowBytes, type WeightFormat } from "../gpu/tensor.ts";
-import { asksAttention, asksDelta, type ProductQuestion, type Question } from "../gpu/tuning.ts";
+import { asksAttention, asksDelta, keyOf, type ProductQuestion, type Question } from "../gpu/tuning.ts";
 import type { Recording } from "../gpu/recording.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { linear, normLinear } from "./linear.ts";
 import { attentionTrial, attentionWork } from "./tune-attention.ts";
 import { deltaTrial, deltaWork } from "./tune-delta.ts";
-import { countOf, mostBytes, runBytes, runFlops, trialsOf, type Keep, type Work } from "./tune-trial.ts";
+import {
+  countOf,
+  fill,
+  mostBytes,
+  runBytes,
+  runFlops,
+  trialsOf,
+  type Keep,
+  type Work,
+} from "./tune-trial.ts";
 
-/** How long a load may take longer, ms. */
+/** About how long a load may take longer, ms. */
 export const tuneLimitMs = 5000;
 
-/** Measures what `gpu.tuning` has open, by what takes longest first, and lets it learn. */
+/**
+ * Measures what `gpu.tuning` has open, by what takes longest first, and lets it learn. Errors: the device is gone; then
+ * nothing is learned.
+ */
 export async function tune(gpu: Gpu, limitMs = tuneLimitMs): Promise<void> {
   const open = [...gpu.tuning.open].sort((a, b) => workOf(b.question) - workOf(a.question));
   const found = await search(open, {
     prepare: (question, ways) => trialsOf(gpu, ways, (keep) => workFor(gpu, question, keep)),
+    trying: (question, ways) => gpu.tuning.trying(question, ways),
+    wrong: (question, way) => tellWrong(gpu, question, way),
     limitMs,
     now: () => performance.now(),
   });
   gpu.tuning.learn(found);
+}
+
+/** The null backend computes nothing. */
+function tellWrong({ report }: Gpu, question: Question, way: string): void {
+  if (report.backend === "null") return;
+  console.error(`${report.name} computes something else by "${way}" of ${keyOf(question)}: it is not used`);
 }
 
 /** Multiply-adds. */
@@ -44,9 +64,10 @@ function productTrial(gpu: Gpu, question: ProductQuestion, keep: Keep): Work {
   const limit = Math.min(mostBytes, gpu.limits.maxStorageBufferBindingSize);
   const N = Math.min(question.N, Math.max(8, 8 * Math.floor(limit / rowBytes / 8)));
   const count = countOf(T > 1 ? runFlops / (2 * T * N * K) : runBytes / (N * rowBytes));
-  const copies = Math.min(count, T > 1 ? 1 : Math.ceil(mostBytes / (N * rowBytes))); // what a cache does not hold
+  const copies = T > 1 ? 1 : count; // a card's cache holds up to a hundred megabytes
   const weights = Array.from({ length: copies }, () => keep(createWeight(gpu, "tuned", [N, K], format)));
   const [x, gain] = [keep(permanent(gpu, "x", [T, K])), keep(permanent(gpu, "gain", [K]))];
+  fill(gpu, x, gain, weights[(count - 1) % copies]!);
   const record = (recording: Recording) =>
     Array.from({ length: count }, (_, i) => {
       const W = weights[i % copies]!;
