@@ -22,7 +22,10 @@ export interface Search {
   trying(question: Question, ways: readonly string[]): void;
   /** Hears of a way that computes something else than the guess. */
   wrong(question: Question, way: string): void;
-  /** Time after which no question is begun, ms. One that was begun is answered, or a slow device would never be. */
+  /**
+   * Time after which no question is begun, ms. One that was begun is answered, or a slow device would never come to an
+   * answer; unless it would take several times as long.
+   */
   limitMs: number;
   now(): number;
 }
@@ -45,7 +48,7 @@ export async function search(open: readonly Open[], s: Search): Promise<Map<stri
   return found;
 }
 
-/** undefined: there was no room. */
+/** undefined: there was no room, or it would take too long. */
 async function compare(
   question: Question,
   ways: readonly string[],
@@ -57,6 +60,7 @@ async function compare(
   s.trying(question, []);
   if (!trials) return undefined;
   try {
+    if (await isSlow(trials, s)) return undefined;
     const right = await rightOnes(question, ways, trials, s);
     const times = trials.runs.map((): number[] => []);
     for (let round = 0; round < rounds && (round === 0 || s.now() < end); round += 1) {
@@ -73,6 +77,13 @@ async function compare(
   } finally {
     trials.free();
   }
+}
+
+/** Whether a run of each way alone, if all take as long as the guess, takes all the time that there is. */
+async function isSlow({ runs: [guess, ...others] }: Trials, s: Search): Promise<boolean> {
+  const begun = s.now();
+  await guess?.();
+  return (s.now() - begun) * (1 + others.length) > s.limitMs;
 }
 
 /** Which ways compute what the guess computes. Each has run twice then: what it keeps from run to run is as it will be. */
