@@ -3,7 +3,7 @@
 // take turns, so that another load on the machine falls on all alike; compare the shares, not the figures.
 //   npm run bench -- kernels [--adapter NAME] [--only PART]
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import { permanent, weightRowBytes, type WeightFormat } from "../engine/gpu/tensor.ts";
+import { permanent, weightRowBytes, type Weight, type WeightFormat } from "../engine/gpu/tensor.ts";
 import { createStep, stepValues } from "../engine/gpu/step.ts";
 import { bufferOf } from "../engine/gpu/readback.ts";
 import { Recording } from "../engine/gpu/recording.ts";
@@ -15,12 +15,14 @@ import {
   rmsNorm,
   sample,
   swiglu,
+  tune,
   writeDrawStart,
   type DrawStart,
 } from "../engine/ops/index.ts";
+import { countingGpu } from "../engine/serve/counting.ts";
 import { clockFor, type Clock } from "./clock.ts";
 import { originOf, saveRows } from "./results.ts";
-import { lowerPriority, record, wallCases, type Case, type Unit } from "./walls.ts";
+import { isCard, lowerPriority, record, wallCases, type Case, type Unit } from "./walls.ts";
 
 export interface KernelRow {
   name: string;
@@ -35,10 +37,40 @@ export interface KernelRow {
 }
 
 const rounds = 9;
+const tuneLimitMs = 120_000;
+
+/**
+ * A card does a product in some microseconds, and waiting for it takes a hundred: there are so many to a round that they
+ * take a millisecond at least, over weights that its cache does not hold.
+ */
+const enough = { bytes: 2 ** 32, flops: 2e11, cacheBytes: 2 ** 27, most: 512 };
+
+/** How often a product is done in a round, and over how many copies of W. `usual`: on software. */
+function timesOf(gpu: Gpu, usual: number, bytes: number, flops: number): { repeats: number; copies: number } {
+  if (!isCard(gpu)) return { repeats: usual, copies: 1 };
+  const wanted = Math.ceil(Math.min(enough.bytes / bytes, enough.flops / flops));
+  const repeats = Math.max(1, Math.min(enough.most, wanted));
+  return { repeats, copies: Math.ceil(enough.cacheBytes / bytes) };
+}
+
+/** Of a card, by format and shape: cases share them, since all are there at once. */
+const cardCopies = new WeakMap<GPUDevice, Map<string, Weight[]>>();
+
+function copiesOf(gpu: Gpu, count: number, shape: readonly [number, number], format: WeightFormat): Weight[] {
+  const make = () => Array.from({ length: count }, () => createWeight(gpu, "W", shape, format));
+  if (!isCard(gpu)) return make();
+  const known = cardCopies.get(gpu.device) ?? new Map<string, Weight[]>();
+  cardCopies.set(gpu.device, known);
+  const key = `${format} ${shape.join()} ${count}`;
+  const weights = known.get(key) ?? make();
+  known.set(key, weights);
+  return weights;
+}
 
 /** Measures, prints a table, keeps the rows. `only`: cases whose name has it, and the walls. */
 export async function kernels(gpu: Gpu, only = ""): Promise<KernelRow[]> {
   const clock = clockFor(gpu);
+  await tuneFor(gpu, only);
   const cases = [...(await wallCases(gpu)), ...(await allCases(gpu, only))];
   await gpu.device.queue.onSubmittedWorkDone();
   if (gpu.report.kind === "software") lowerPriority();
@@ -58,6 +90,13 @@ export async function kernels(gpu: Gpu, only = ""): Promise<KernelRow[]> {
   print(rows);
   console.log(saveRows(originOf(gpu, "kernels"), rows as unknown as Record<string, unknown>[]));
   return rows;
+}
+
+/** As a load would choose its kernels on this device; nothing where it measures none. */
+async function tuneFor(gpu: Gpu, only: string): Promise<void> {
+  if (!gpu.tuning.searching) return;
+  await allCases(countingGpu(gpu).gpu, only);
+  await tune(gpu, tuneLimitMs);
 }
 
 async function measure(gpu: Gpu, clock: Clock, cases: readonly Case[]): Promise<number[][]> {
@@ -130,24 +169,26 @@ async function allCases(gpu: Gpu, only: string): Promise<Case[]> {
 
 /** A token of each of several sequences. The weights are read once or more for them, but count once. */
 async function batchCase(gpu: Gpu, name: string, columns: number, format: WeightFormat): Promise<Case> {
-  const [K, N, repeats] = [1024, 6144, 4];
+  const [K, N] = [1024, 6144];
+  const work = N * weightRowBytes(format, K);
+  const { repeats, copies } = timesOf(gpu, 4, work, 2 * columns * N * K);
   const step = createStep(gpu, true);
   const each = Array.from({ length: columns }, (_, slot) => ({ row: 0, slot }));
   gpu.device.queue.writeBuffer(bufferOf(step), 0, stepValues({ each }));
   const pass = new Recording(gpu, { capacity: columns, batch: true, step });
   const x = permanent(gpu, "x", [columns, K]);
-  const W = createWeight(gpu, "W", [N, K], format);
-  const outputs = Array.from({ length: repeats }, () => linear(pass, x, W));
+  const weights = copiesOf(gpu, copies, [N, K], format);
+  const outputs = Array.from({ length: repeats }, (_, i) => linear(pass, x, weights[i % copies]!));
   const plan = await pass.finish(outputs);
-  return { name, unit: "GB/s", work: N * weightRowBytes(format, K), plan, tokens: columns, repeats };
+  return { name, unit: "GB/s", work, plan, tokens: columns, repeats };
 }
 
 async function matvecCase(gpu: Gpu, name: string, K: number, N: number, format: WeightFormat): Promise<Case> {
-  const repeats = 4;
-  const x = permanent(gpu, "x", [1, K]);
-  const W = createWeight(gpu, "W", [N, K], format);
-  const plan = await record(gpu, 1, repeats, (pass) => linear(pass, x, W));
   const work = N * weightRowBytes(format, K);
+  const { repeats, copies } = timesOf(gpu, 4, work, 2 * N * K);
+  const x = permanent(gpu, "x", [1, K]);
+  const weights = copiesOf(gpu, copies, [N, K], format);
+  const plan = await record(gpu, 1, repeats, (pass, i) => linear(pass, x, weights[i % copies]!));
   return { name, unit: "GB/s", work, plan, tokens: 1, repeats };
 }
 
@@ -159,19 +200,21 @@ async function matmulCase(
   N: number,
   format: WeightFormat,
 ): Promise<Case> {
-  const x = permanent(gpu, "x", [T, K]);
-  const W = createWeight(gpu, "W", [N, K], format);
-  const plan = await record(gpu, T, 1, (pass) => linear(pass, x, W));
   const work = 2 * T * K * N;
-  return { name, unit: "GFLOP/s", work, plan, tokens: T, repeats: 1 };
+  const { repeats, copies } = timesOf(gpu, 1, N * weightRowBytes(format, K), work);
+  const x = permanent(gpu, "x", [T, K]);
+  const weights = copiesOf(gpu, copies, [N, K], format);
+  const plan = await record(gpu, T, repeats, (pass, i) => linear(pass, x, weights[i % copies]!));
+  return { name, unit: "GFLOP/s", work, plan, tokens: T, repeats };
 }
 
 async function swigluCase(gpu: Gpu, name: string, T: number, K: number, N: number): Promise<Case> {
-  const x = permanent(gpu, "x", [T, K]);
-  const W = createWeight(gpu, "W", [N, K], "bf16");
-  const plan = await record(gpu, T, 1, (pass) => swiglu(pass, x, W));
   const work = 2 * T * K * N;
-  return { name, unit: "GFLOP/s", work, plan, tokens: T, repeats: 1 };
+  const { repeats, copies } = timesOf(gpu, 1, N * weightRowBytes("bf16", K), work);
+  const x = permanent(gpu, "x", [T, K]);
+  const weights = copiesOf(gpu, copies, [N, K], "bf16");
+  const plan = await record(gpu, T, repeats, (pass, i) => swiglu(pass, x, weights[i % copies]!));
+  return { name, unit: "GFLOP/s", work, plan, tokens: T, repeats };
 }
 
 async function normCase(gpu: Gpu, name: string, T: number, C: number): Promise<Case> {

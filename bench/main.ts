@@ -89,7 +89,7 @@ async function main(): Promise<void> {
   const alone = ["vision", "formats", "parallel"].includes(command ?? "") || (command === "load" && first);
   const known = alone || phases.length > 0 || command === "kernels" || command === "profile";
   if (!known) throw new Error(usage);
-  const gpu = await openGpu({ adapter: values.adapter }, undefined, { autotune: false }); // as a neuron without measurements
+  const gpu = await openGpu({ adapter: values.adapter }, undefined, {}); // as a neuron opens it: a card is measured
   const wanted = positionals.length > 1 ? positionals.slice(1) : defaultModels;
   const { quant, peer } = values;
   if (command === "kernels" && peer) await matmuls(gpu, { peer, only: values.only, rounds });

@@ -12,6 +12,7 @@ import { visionTower } from "../engine/models/vision.ts";
 import type { VisionConfig } from "../engine/models/visionConfig.ts";
 import { packageRoot } from "../engine/root.ts";
 import { loadModel } from "../engine/serve/device.ts";
+import { pace } from "../engine/serve/planModel.ts";
 import { preparePictures } from "../engine/serve/pictures.ts";
 import { loadText, renderChat } from "../engine/serve/text.ts";
 import { TowerRunner } from "../engine/serve/tower.ts";
@@ -62,7 +63,7 @@ export async function vision(gpu: Gpu): Promise<void> {
     settings: parseImageSettings({}, "defaults"),
     patches,
     mostPatches: patches,
-    flopsPerSubmit: software ? 2e10 : 5e11,
+    flopsPerSubmit: pace(gpu.report.kind).flopsPerSubmit,
   });
   const rows: Row[] = [];
   for (const [height, width] of sizes) rows.push(await measure(gpu, runner, height, width, wall));

@@ -76,6 +76,6 @@ test("attention over a large picture goes in parts that no driver's watchdog min
   visionAttention(spy, qkv, { heads: 16, headDim: 72 });
   expect(dispatched.length).toBeGreaterThan(10);
   expect(dispatched.reduce((sum, { rows }) => sum + rows, 0)).toBe(capacity);
-  for (const { flops } of dispatched) expect(flops).toBeLessThanOrEqual(5e11);
+  for (const { flops } of dispatched) expect(flops).toBeLessThanOrEqual(1e11);
   expect(dispatched.map(({ columns }) => columns)).toEqual([4, ...dispatched.slice(1).map(() => 0)]); // a small one: no work
 });

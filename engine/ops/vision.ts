@@ -25,7 +25,7 @@ const gridAxis = 65_535; // workgroups that one axis of a grid holds
 const tileRows = 32; // ROWS of vision_attention
 const laneRows = 4; // and of vision_attention_lanes
 const widestHead = 128;
-const mostFlops = 5e11; // of one dispatch: a second on a slow card
+const mostFlops = 1e11; // of one dispatch: a second on a slow card
 
 /** y = (x − mean(x)) / sqrt(var(x) + eps) · scale + shift, row by row.   x: [T, C]   norm: [2C], scales, then shifts. */
 export function layerNorm(pass: Pass, x: Tensor, norm: Tensor, eps: number): Tensor {

@@ -56,7 +56,10 @@ const enoughSnapshots = 64;
 export interface Pace {
   /** Most tokens of a prefill run. */
   chunk: number;
-  /** Most arithmetic of a submit, FLOP. */
+  /**
+   * Most arithmetic of a submit, FLOP: drivers kill what takes two seconds, and the slowest cards do a tenth of 10¹² a
+   * second. A fast one loses some microseconds of each millisecond.
+   */
   flopsPerSubmit: number;
   /** Turns that begin before the results of those ahead of them are there. */
   ahead: number;
@@ -64,7 +67,7 @@ export interface Pace {
 
 export function pace(kind: "software" | "hardware"): Pace {
   const software = { chunk: 256, flopsPerSubmit: 2e10 };
-  return { ...(kind === "software" ? software : { chunk: 512, flopsPerSubmit: 5e11 }), ahead: 2 };
+  return { ...(kind === "software" ? software : { chunk: 512, flopsPerSubmit: 1e11 }), ahead: 2 };
 }
 
 /** `promised`: bytes that other models of the device may use. */
