@@ -12,7 +12,8 @@ export interface Trials {
   readonly runs: readonly (Run | undefined)[];
   /** What a way has computed, or the beginning of it. Errors: the device is gone, which a run does not tell. */
   result(way: number): Promise<Float32Array>;
-  free(): void;
+  /** Resolves when the memory is there for others. */
+  free(): Promise<void>;
 }
 
 export interface Search {
@@ -75,7 +76,7 @@ async function compare(
     if (known >= 0) await trials.result(known); // a device that is gone takes no time for anything
     return ways[bestOf(times.map(median))];
   } finally {
-    trials.free();
+    await trials.free();
   }
 }
 

@@ -107,7 +107,7 @@ describe("the search", () => {
           lost
             ? Promise.reject(new Error("the device is gone"))
             : Promise.resolve(Float32Array.from(results[ways[i]!] ?? [1, -2, 3]));
-        return Promise.resolve({ runs, result, free: () => alive.delete(ways.join()) });
+        return Promise.resolve({ runs, result, free: async () => void alive.delete(ways.join()) });
       },
     };
     return { s, alive, wrong, tried };

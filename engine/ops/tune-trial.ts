@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu/adapter.ts";
 import type { Plan } from "../gpu/plan.ts";
 import { Recording } from "../gpu/recording.ts";
 import { createStep, stepValues } from "../gpu/step.ts";
-import { readBytes } from "../gpu/readback.ts";
+import { readBytes, submitAlone } from "../gpu/readback.ts";
 import { allocating, free, weightRowBytes, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { finishTiles } from "../gpu/tileWriter.ts";
 import { Tuning } from "../gpu/tuning.ts";
@@ -58,7 +58,12 @@ export async function trialsOf(
       return Promise.all(ways.map((way) => trialOf(gpu, way, { work, step, plans })));
     });
     const result = (way: number) => resultOf(gpu, made[way]!);
-    return { runs: made.map((one) => one?.run), result, free: release };
+    const giveBack = async () => {
+      release();
+      submitAlone(gpu, () => undefined); // Dawn gives memory back when what was submitted later is done
+      await gpu.device.queue.onSubmittedWorkDone();
+    };
+    return { runs: made.map((one) => one?.run), result, free: giveBack };
   } catch (error) {
     release();
     if (error instanceof EngineError && error.code === "out_of_memory") return undefined;
