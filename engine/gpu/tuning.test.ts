@@ -55,6 +55,9 @@ describe("an answer", () => {
     const tuning = new Tuning({ autotune: true }, { measured: { [key]: "b" }, deadly });
     expect(tuning.choose(question, ways).name).toBe("a");
     expect(tuning.open).toEqual([{ question, ways: ["a", "c"] }]);
+    expect(tuning.choose({ ...question, N: 72 }, ways.slice(1)).name).toBe("b"); // the guess
+    tuning.learn(new Map([[keyOf({ ...question, N: 72 }), "b"]]));
+    expect(tuning.choose({ ...question, N: 72 }, ways).name).toBe("a"); // in any shape
     const attempts: (readonly string[])[] = [];
     new Tuning({ autotune: true }, { attempt: (them) => attempts.push(them) }).trying(question, ["b"]);
     expect(attempts).toEqual([[attemptOf(question, "b")]]);

@@ -129,8 +129,9 @@ export function keyOf(question: Question): string {
   return `${kernel} ${format} ${shapeOf(question)}${T > 1 ? ` ${T} tokens` : ""}`;
 }
 
-export function attemptOf(question: Question, way: string): string {
-  return `${keyOf(question)}: ${way}`;
+/** Of all shapes: what a driver does not survive in one, it does not survive in the next either. */
+export function attemptOf({ kernel }: Question, way: string): string {
+  return `${kernel}: ${way}`;
 }
 
 function shapeOf(question: Question): string {
