@@ -15,6 +15,7 @@ override KV_HEADS: u32;
 override D: u32;
 override ROWS: u32;                               // 32 or 64
 override WIDTH: u32;                              // lanes of a subgroup
+override FIRST: u32 = 0;                          // rows that other dispatches take
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
@@ -260,7 +261,7 @@ fn attention_matrix(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let end = step.tokens * GROUP;
-  let first = (groups.x - 1u - group.x) * ROWS;                // the longest first
+  let first = FIRST + (groups.x - 1u - group.x) * ROWS;        // the longest first
   if (first >= end) { return; }
   let rows = Rows(first, min(first + ROWS, end) - 1u, group.y);
   let last_key = step.past + rows.last / GROUP;

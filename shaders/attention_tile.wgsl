@@ -9,6 +9,7 @@ override KV_HEADS: u32;
 override D: u32;
 override ROWS: u32;                               // 16, 32 or 64
 override KEYS: u32;                               // 32 or 64
+override FIRST: u32 = 0;                          // rows that other dispatches take
 @group(0) @binding(0) var<storage, read> step: Step;
 @group(0) @binding(1) var<storage, read> q: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
@@ -62,7 +63,7 @@ fn attention_tile(
   @builtin(local_invocation_index) i: u32,
 ) {
   let rows = step.tokens * GROUP;
-  let first_row = (groups.x - 1u - group.x) * ROWS;            // the longest first
+  let first_row = FIRST + (groups.x - 1u - group.x) * ROWS;    // the longest first
   if (first_row >= rows) { return; }
   let last_row = min(first_row + ROWS, rows) - 1u;
   let last_key = step.past + last_row / GROUP;

@@ -148,6 +148,9 @@ export class Plan {
     let pass = encoder.beginComputePass();
     let flops = 0;
     for (const step of steps) {
+      const [x, y, z] = step.groups;
+      const [across, down, deep] = [extent(x, tokens), extent(y, tokens), extent(z, tokens)];
+      if (across * down * deep === 0) continue; // a part that only larger runs have
       const cost = extent(step.flops, tokens);
       if (flops > 0 && flops + cost > flopsPerSubmit) {
         pass.end();
@@ -159,8 +162,7 @@ export class Plan {
       flops += cost;
       pass.setPipeline(step.pipeline);
       pass.setBindGroup(0, step.bindGroup);
-      const [x, y, z] = step.groups;
-      pass.dispatchWorkgroups(extent(x, tokens), extent(y, tokens), extent(z, tokens));
+      pass.dispatchWorkgroups(across, down, deep);
     }
     pass.end();
     last?.(encoder);

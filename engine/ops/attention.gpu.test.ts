@@ -44,8 +44,16 @@ function deviceOf(device: Device): Gpu {
   return { ...card, tuning };
 }
 
-/** y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. */
-async function run(device: Device, given: AttentionInputs, capacity = given.shape.T): Promise<Float32Array> {
+/**
+ * y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. `pages`: that a sequence may
+ * have, if it has more to come.
+ */
+async function run(
+  device: Device,
+  given: AttentionInputs,
+  capacity = given.shape.T,
+  pages?: number,
+): Promise<Float32Array> {
   const { shape, q, k, v, gate } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
   const width = packedWidth(shape, true);
@@ -55,7 +63,7 @@ async function run(device: Device, given: AttentionInputs, capacity = given.shap
     q: [[capacity, heads, headDim], padded(q, capacity * heads * headDim)],
     k: [cacheShape, toPages(k, paging, kvHeads, headDim)],
     v: [cacheShape, toPages(v, paging, kvHeads, headDim)],
-    table: [[1, paging.pages - 1], paging.table],
+    table: [[1, pages ?? paging.pages - 1], tableOf(paging.table, pages)],
     gate: [[capacity, width], padded(gate ?? new Float32Array(), capacity * width)],
   } as const;
   return withTensors(gpu, data, async (tensors) => {
@@ -66,6 +74,12 @@ async function run(device: Device, given: AttentionInputs, capacity = given.shap
     });
     return (y as Float32Array).subarray(0, T * heads * headDim);
   });
+}
+
+function tableOf(table: Uint32Array, pages = table.length): Uint32Array<ArrayBuffer> {
+  const longer = new Uint32Array(pages);
+  longer.set(table);
+  return longer;
 }
 
 function twin({ shape, q, k, v, gate }: AttentionInputs): Float32Array {
@@ -136,6 +150,13 @@ test.each(ways)("a card's prompts by tiles of %s", async (way) => {
   }
   const rising = scored(23, 300, (key) => (1e4 * key) / 350);
   expectClose(await run(way, rising), twin(rising), 2e-5);
+});
+
+test("a card's prompts in parts, where a sequence may have millions of tokens", async () => {
+  for (const T of [41, 3]) {
+    const given = attentionInputs(T, 31, 64, true);
+    expectClose(await run("as a card", given, 43, 2 ** 18), twin(given), 2e-5, `T=${T}`);
+  }
 });
 
 test("a card's tokens in fewer splits than the guess", async () => {

@@ -116,6 +116,26 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])("on a card that multiplies matrices 
   }
 });
 
+test.each([
+  [8_192, 1],
+  [262_144, 3],
+])("attention over %d tokens takes %d dispatches, which no driver's watchdog minds", (context, parts) => {
+  const [capacity, heads, kvHeads, headDim] = [512, 32, 8, 128];
+  const pass = new Recording(as("hardware", 32), { capacity, step: permanent(gpu, "step", [4]) });
+  const dispatched: { groups: number; small: number; flops: number }[] = [];
+  pass.dispatch = (_, __, { groups: [x], flops }) => {
+    const at = (extent: typeof x, tokens: number) => (typeof extent === "number" ? extent : extent(tokens));
+    dispatched.push({ groups: at(x, capacity), small: at(x, 10), flops: at(flops!, capacity) });
+  };
+  const table = createPageTable(gpu, 1, context);
+  const cache = createKvCache(gpu, { pages: 2, kvHeads, headDim, table });
+  attention(pass, permanent(gpu, "q", [capacity, heads, headDim]), cache, { heads, kvHeads, headDim });
+  expect(dispatched).toHaveLength(parts);
+  for (const { flops } of dispatched) expect(flops).toBeLessThanOrEqual(1e12);
+  expect(dispatched.reduce((sum, { groups }) => sum + groups, 0)).toBe((capacity * heads) / kvHeads / 32);
+  expect(dispatched.map(({ small }) => small)).toEqual([2, ...dispatched.slice(1).map(() => 0)]);
+});
+
 test("shapes that the kernels cannot take are refused", () => {
   expect(() => record(gpu, { headDim: 260 })).toThrow("head width 260");
   expect(() => record(gpu, { headDim: 66 })).toThrow("head width 66");

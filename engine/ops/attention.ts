@@ -25,6 +25,8 @@ export interface AttentionOptions extends Heads {
 const widest = 256; // what a tile's registers are laid out for
 const laneRows = [4, 8] as const; // (token, head) rows of an attention_lanes workgroup, of a token and of a prompt
 const blockHeads = 4; // most query heads of one attention_split workgroup
+/** Of one dispatch: drivers kill what takes two seconds, and what has the memory for so long a cache does that in one. */
+const mostFlops = 1e12;
 
 /**
  * y[t,h] = Σ_k softmax_k(q[t,h] · K_k · D^-½) · V_k over the keys that its sequence has up to t, times sigmoid(gate) if given.
@@ -136,28 +138,33 @@ interface Walk extends Pick<PromptWay, "rows" | "constants"> {
   scales?: Tensor;
 }
 
-/** A workgroup per sequence, kv head and so many rows, each walking all keys that its rows see. */
+/**
+ * A workgroup per sequence, kv head and so many rows, each walking all keys that its rows see. Over a cache of a hundred
+ * thousand tokens a card takes them in parts.
+ */
 function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, by: Walk): Tensor {
   const { heads, kvHeads, headDim: D, gate } = options;
   const y = pass.scratch([pass.capacity, heads * D]);
   const gating = gatePart(options);
-  pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, by.ranges, gate, by.scales, cache.table], {
-    parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part, ...(by.parts ?? [])],
-    constants: {
-      HEADS: heads,
-      KV_HEADS: kvHeads,
-      D,
-      SLOT_PAGES: slotPages(cache),
-      ...by.constants,
-      ...gating.constants,
-    },
-    groups: [
-      (tokens) => Math.ceil(((pass.batch ? 1 : tokens) * heads) / kvHeads / by.rows),
-      kvHeads,
-      sequencesOf(pass),
-    ],
-    flops: (tokens) => 4 * heads * D * tokens * cacheCapacity(cache), // what it is when the cache is full
-  });
+  const keys = cacheCapacity(cache); // what it is when the cache is full
+  const most = Math.floor(mostFlops / (4 * kvHeads * D * keys) / by.rows) * by.rows;
+  const inParts = by.kernel !== "attention_lanes";
+  const part = inParts ? Math.max(by.rows, most) : Infinity;
+  const group = heads / kvHeads;
+  for (let first = 0; first < pass.capacity * group; first += part) {
+    const rows = (tokens: number) => Math.min(Math.max((pass.batch ? 1 : tokens) * group - first, 0), part);
+    pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, by.ranges, gate, by.scales, cache.table], {
+      parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part, ...(by.parts ?? [])],
+      constants: {
+        ...{ HEADS: heads, KV_HEADS: kvHeads, D, SLOT_PAGES: slotPages(cache) },
+        ...(inParts ? { FIRST: first } : {}),
+        ...by.constants,
+        ...gating.constants,
+      },
+      groups: [(tokens) => Math.ceil(rows(tokens) / by.rows), kvHeads, sequencesOf(pass)],
+      flops: (tokens) => 4 * kvHeads * D * keys * (pass.batch ? tokens : 1) * rows(tokens),
+    });
+  }
   return y;
 }
 
