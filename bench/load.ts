@@ -6,7 +6,7 @@
 // these take the same cores, so that there the processor's time tells more: that of a load, which may be no more than
 // disk's and upload's together. Giving memory back is in none of the times. The first load also compiles, beside the
 // reading.
-//   npm run bench -- load PATH [--quant TYPE] [--adapter NAME]
+//   npm run bench -- load [MODEL …] [--quant TYPE] [--adapter NAME]
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { maxChunkBytes, openCheckpoint, type Checkpoint } from "../engine/formats/checkpoint.ts";
