@@ -1,15 +1,18 @@
 // The ways of a question are held against the guess on the device itself before one of them is taken.
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test as anywhere, vi } from "vitest";
 import { asCard } from "../../test-fixtures/dense.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { withMatrices } from "../../test-fixtures/matrices.ts";
 import type { Gpu } from "../gpu/adapter.ts";
+import { isSwiftshader } from "../gpu/list.ts";
 import { Tuning, type Answers, type Question } from "../gpu/tuning.ts";
 import { tune } from "./tune.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 const device = await testGpu();
+/** A run is as long as a card needs; SwiftShader takes minutes for a few of them. */
+const test = anywhere.skipIf(isSwiftshader(device.report.name));
 afterEach(() => vi.restoreAllMocks());
 
 /** Measures one question whose ways these are; → what was found, and what was told of them. */
