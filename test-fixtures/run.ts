@@ -60,7 +60,7 @@ export function weightOf(
   limit?: number,
 ): Weight {
   if (bytes.byteLength !== shape[0] * weightRowBytes(format, shape[1])) throw new Error("bytes do not match the shape");
-  const weight = createWeight(gpu, "W", shape, format, limit);
+  const weight = createWeight(gpu, "W", shape, format, limit === undefined ? {} : { limit });
   writeRows(gpu, weight, 0, bytes);
   return weight;
 }

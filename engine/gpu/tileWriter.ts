@@ -3,10 +3,8 @@
 // as the copy. A large one is cleared, and written piece by piece.
 import type { Gpu } from "./adapter.ts";
 import { freeStages, memoryOf, sendStage, takeStage } from "./stages.ts";
-import { quadBytes, regionsOf, texels, type Region, type TileLayout } from "./tiles.ts";
+import { mostGathered, quadBytes, regionsOf, texels, type Region, type TileLayout } from "./tiles.ts";
 
-/** Of a texture whose rows are gathered. */
-const mostGathered = 16 << 20;
 /** Of all textures of a device that lack rows: files may have rows of many weights by turns. */
 const mostOpen = 64 << 20;
 

@@ -1,7 +1,7 @@
 // The order of tiles is the one that shaders/reads/tiles.wgsl reads, and tiles suit the cores.
 import { expect, test } from "vitest";
 import type { Gpu } from "./adapter.ts";
-import { fitsTiles, likesTiles, regionsOf, tileLayout } from "./tiles.ts";
+import { fitsTiles, gatheredRows, likesTiles, regionsOf, tileLayout } from "./tiles.ts";
 
 test("a tile is its rows' first runs, then their second ones", () => {
   const layout = tileLayout("bf16", 512, 64, 2); // two runs of 32 quads, two tiles
@@ -44,6 +44,16 @@ test.each([
   [3, 2, 32],
 ])("%i rows for %i cores are in tiles of %i", (rows, cores, height) => {
   expect(tileLayout("bf16", 1024, rows, cores).height).toBe(height);
+});
+
+test.each([
+  ["16 tiles of a MiB", 2048, 2, 8192],
+  ["14 tiles, which is less than 16 MiB", 2304, 2, 14 * 512],
+  ["one core more would have too few", 2048, 8, 8192],
+  ["too few for the cores", 2048, 9, Infinity],
+  ["rows that are too long", 16_384, 2, Infinity],
+])("rows that are written at once: %s", (_, rowBytes, cores, rows) => {
+  expect(gatheredRows(rowBytes, cores)).toBe(rows);
 });
 
 test("only llvmpipe with subgroups of eight keeps weights in tiles, and only rows of whole quads", () => {

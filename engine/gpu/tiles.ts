@@ -13,6 +13,8 @@ export const quadBytes = 16;
 export const texels = 4096;
 const heights = [512, 256, 128, 64] as const;
 const leastHeight = 32;
+/** Bytes of a texture whose rows are gathered (tileWriter.ts). */
+export const mostGathered = 16 << 20;
 /** Tiles that every core has at least, where there are enough rows. */
 const tilesPerCore = 2;
 /** Asked once: a process may be given other cores while a model loads, and all must see the same tiles. */
@@ -96,9 +98,13 @@ export function createTiles(gpu: Gpu, label: string, { rows, rowBytes, height }:
   });
 }
 
-/** Bytes that tiles hold at most. */
-export function mostTileBytes(gpu: Gpu): number {
-  return texels * quadBytes * gpu.limits.maxTextureDimension2D;
+/**
+ * Rows of a shard that is written at once: whole tiles, where they are high and enough for every core. Otherwise a shard
+ * may be as large as it will: what is saved in a load is not worth slower mat-vecs.
+ */
+export function gatheredRows(rowBytes: number, spreadOver = cores): number {
+  const tiles = Math.floor(mostGathered / (heights[0] * rowBytes));
+  return tiles >= tilesPerCore * spreadOver ? tiles * heights[0] : Infinity;
 }
 
 /** One run of some rows, as it lies in rows that are one behind another, in words. */

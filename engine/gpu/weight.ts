@@ -11,7 +11,7 @@ import {
   type Weight,
   type WeightFormat,
 } from "./tensor.ts";
-import { createTiles, fitsTiles, likesTiles, tileLayout } from "./tiles.ts";
+import { createTiles, fitsTiles, gatheredRows, likesTiles, tileLayout } from "./tiles.ts";
 import { writeTiles } from "./tileWriter.ts";
 
 const rowGroup = 8;
@@ -22,22 +22,28 @@ export interface Section {
   readonly format: WeightFormat;
 }
 
+export interface ShardOptions {
+  /** The most bytes of a shard; default: what the device binds. */
+  readonly limit?: number;
+  /** In as few shards as there can be, however long it takes to write them. */
+  readonly whole?: boolean;
+}
+
 /**
  * An unwritten weight W [N, K], of one format or of sections with one each; no shard holds rows of two.
- * `limit` is the most bytes of a shard (default: what the device binds).
  */
 export function createWeight(
   gpu: Gpu,
   label: string,
   [N, K]: readonly [number, number],
   format: WeightFormat | readonly Section[],
-  limit = gpu.limits.maxStorageBufferBindingSize,
+  options: ShardOptions = {},
 ): Weight {
   const sections = typeof format === "string" ? [{ rows: N, format }] : format;
   const shards: Shard[] = [];
   let first = 0;
   for (const section of sections) {
-    shards.push(...sectionShards(gpu, label, first, section, K, limit));
+    shards.push(...sectionShards(gpu, label, first, section, K, options));
     first += section.rows;
   }
   if (first !== N) throw new Error(`${label}: sections of ${first} rows for ${N}`);
@@ -50,7 +56,7 @@ function sectionShards(
   first: number,
   { rows, format }: Section,
   K: number,
-  limit: number,
+  { limit = gpu.limits.maxStorageBufferBindingSize, whole = false }: ShardOptions,
 ): Shard[] {
   const rowBytes = weightRowBytes(format, K);
   if (rowBytes % 4 !== 0) {
@@ -59,9 +65,11 @@ function sectionShards(
       `${label}: rows of ${K} ${format} values are not whole 32-bit words`,
     );
   }
-  const most = Math.floor(limit / (rowBytes * rowGroup)) * rowGroup;
-  if (most === 0) throw new EngineError("out_of_memory", `${label}: ${rowGroup} rows of ${rowBytes} bytes`);
+  const fitting = Math.floor(limit / (rowBytes * rowGroup)) * rowGroup;
+  if (fitting === 0)
+    throw new EngineError("out_of_memory", `${label}: ${rowGroup} rows of ${rowBytes} bytes`);
   const inTiles = likesTiles(gpu) && fitsTiles(rowBytes);
+  const most = inTiles && !whole ? Math.min(fitting, gatheredRows(rowBytes)) : fitting;
   return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
     const firstRow = first + i * most;
     const count = Math.min(most, rows - i * most);
@@ -98,7 +106,17 @@ function writePart(
   K: number,
 ): void {
   if (isTexture(place)) writeTiles(gpu, place, row, bytes, tileLayout(format, K, rows));
-  else gpu.device.queue.writeBuffer(place, row * weightRowBytes(format, K), bytes as Uint8Array<ArrayBuffer>);
+  else gpu.device.queue.writeBuffer(place, row * weightRowBytes(format, K), unshared(bytes));
+}
+
+let plain = new Uint8Array(0);
+
+/** Dawn takes no shared memory: a copy, until the next one. */
+function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (!(bytes.buffer instanceof SharedArrayBuffer)) return bytes as Uint8Array<ArrayBuffer>;
+  if (plain.length < bytes.length) plain = new Uint8Array(bytes.length);
+  plain.set(bytes);
+  return plain.subarray(0, bytes.length);
 }
 
 function shardOf({ shards, shape }: Weight, row: number): Shard {

@@ -12,8 +12,9 @@ import type { Block } from "./network.ts";
 export async function expertsMlp(load: Loader, c: ModelConfig, m: ExpertsConfig, at: string): Promise<Block> {
   const norm = await load.vector(`${at}post_attention_layernorm.weight`, [c.hidden]);
   const router = await load.matrix([{ name: `${at}mlp.gate.weight`, rows: m.experts }], c.hidden);
-  const up = await load.interleavedPairs(gatesAndUps(load, c, m, `${at}mlp.experts.`), c.hidden);
-  const down = await load.matrix(downs(load, c, m, `${at}mlp.experts.`), m.intermediate);
+  const whole = true; // for each shard the kernel goes through all rows of an expert
+  const up = await load.interleavedPairs(gatesAndUps(load, c, m, `${at}mlp.experts.`), c.hidden, { whole });
+  const down = await load.matrix(downs(load, c, m, `${at}mlp.experts.`), m.intermediate, { whole });
   const shared = m.shared ? await sharedExpert(load, c, m.shared, `${at}mlp.`) : undefined;
   return (pass, x) => {
     const u = op.rmsNorm(pass, x, norm, normOf(c));

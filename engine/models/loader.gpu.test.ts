@@ -12,6 +12,7 @@ import { dequantisePlanes } from "../formats/blocks/planes.ts";
 import { openCheckpoint, type Checkpoint, type WeightDtype } from "../formats/checkpoint.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../formats/halves.ts";
 import { writeGguf } from "../formats/gguf/write.ts";
+import { convert } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { quantise } from "../formats/quantise/quantise.ts";
 import { isBlockFormat, weightRowBytes, type Weight, type WeightFormat } from "../gpu/tensor.ts";
@@ -102,14 +103,17 @@ const at = (name: string) => `model.layers.0.${name}.weight`;
 const qkv = (rows: number[]) =>
   ["q", "k", "v"].map((part, i) => ({ name: at(`self_attn.${part}_proj`), rows: rows[i]! }));
 
+const copied = <S extends { rows: Uint8Array }>(stored: S): S => ({ ...stored, rows: stored.rows.slice() });
+
 /** Conversions end in the opposite order. */
 function lateFirst(width: number): Converter {
   let turn = 20;
   return {
     width,
-    convert: async (job) => {
+    convert: async ({ rows, between, ...job }, use) => {
+      const own = { ...job, rows: rows.slice(), ...(between && { between: copied(between) }) };
       await new Promise((resolve) => setTimeout(resolve, Math.max(0, (turn -= 4))));
-      return serialConverter.convert(job);
+      return serialConverter.convert(own, use);
     },
     close: () => Promise.resolve(),
   };
@@ -217,6 +221,22 @@ describe("filling", () => {
     await expect(attempt).rejects.toThrow("no kernel");
     loader.dispose(); // a write to a destroyed buffer would be an uncaptured error
     await expect(loader.fill()).rejects.toThrow("stopped");
+  });
+
+  test("ends when a conversion is given up, and takes nothing of it that comes later", async () => {
+    const { path } = await file([{ gguf: "ffn_down", dtype: "Q8_0", rows: 16 }]);
+    let late: () => void = () => undefined;
+    const loader = await loaderOf(path, undefined, {
+      ...serialConverter,
+      convert: (job, use) => {
+        late = () => use(convert(job));
+        return Promise.reject(new Error("given up"));
+      },
+    });
+    const W = await loader.matrix([{ ...down, rows: 16 }], K);
+    await expect(loader.fill()).rejects.toThrow("given up");
+    late();
+    expect(new Set((await rowsOf(W)).flatMap((row) => [...row]))).toEqual(new Set([0]));
   });
 
   test("fails what is built beside it", async () => {

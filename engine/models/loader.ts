@@ -4,7 +4,7 @@
 // memory stays flat however large the checkpoint is, and what has to be repacked or quantised is while others are read.
 import { isBlockType } from "../formats/blocks/format.ts";
 import { maxChunkBytes, weightDtype, type TensorSource, type WeightDtype } from "../formats/checkpoint.ts";
-import { storedRowBytes, toF32 } from "../formats/quantise/convert.ts";
+import { storedRowBytes, toF32, type Conversion } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { EngineError } from "../errors.ts";
 import type { Gpu } from "../gpu/adapter.ts";
@@ -38,6 +38,9 @@ export interface LoaderOptions {
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
+type Use = (rows: Uint8Array) => void;
+/** Hands rows of a weight, or of a part of one, to the queue. */
+type Write = (row: number, rows: Uint8Array) => void;
 
 /** What fills a weight, or a part of one, and where its bytes begin. */
 interface Errand {
@@ -54,6 +57,8 @@ export class Loader {
   /** In the order of the files, the first one last; sorted when needed. */
   readonly #errands: Errand[] = [];
   #sorted = true;
+  /** Of chunks, and of no use at the moment. */
+  readonly #memory: Bytes[] = [];
   /** Conversions under way. */
   readonly #tasks = new Set<Promise<void>>();
   #failure: { error: unknown } | undefined;
@@ -109,16 +114,16 @@ export class Loader {
 
   /**
    * W [rows, K], or several such matrices one below the other; each keeps its own format, and, if they are to stay apart,
-   * has its own shards.
+   * has its own shards. `whole`: in as few shards as there can be.
    */
-  async matrix(rows: readonly Rows[], K: number, { apart = false } = {}): Promise<Weight> {
+  async matrix(rows: readonly Rows[], K: number, { apart = false, whole = false } = {}): Promise<Weight> {
     const parts = rows.map((part) => this.#part(part, K));
-    const weight = this.#weight(parts[0]!.name, K, sectionsOf(parts, apart));
+    const weight = this.#weight(parts[0]!.name, K, sectionsOf(parts, apart), whole);
     let first = 0;
     for (const part of parts) {
       const at = first;
       first += part.rows;
-      const write = (row: number, bytes: Uint8Array) => writeRows(this.gpu, weight, at + row, bytes);
+      const write = (row: number, rows: Uint8Array) => writeRows(this.gpu, weight, at + row, rows);
       this.#later(part.name, () => this.#eachChunk(part, K, write), placeOf(part, K));
     }
     return Promise.resolve(weight);
@@ -132,28 +137,29 @@ export class Loader {
     return this.interleavedPairs([[even, odd]], K);
   }
 
-  /** The same of several such pairs, one below the other. */
-  async interleavedPairs(pairs: readonly (readonly [even: Rows, odd: Rows])[], K: number): Promise<Weight> {
+  /** The same of several such pairs, one below the other. `whole`: as of `matrix`. */
+  async interleavedPairs(
+    pairs: readonly (readonly [even: Rows, odd: Rows])[],
+    K: number,
+    { whole = false } = {},
+  ): Promise<Weight> {
     const parts = pairs.map(([even, odd]) => [this.#part(even, K), this.#part(odd, K)] as const);
     const dtypes = new Set(parts.flatMap(([even, odd]) => [even.to, odd.to]));
     const to: WeightDtype = dtypes.size === 1 ? parts[0]![0].to : "F32";
     const format = formatOf(to);
     const total = parts.reduce((sum, [even]) => sum + 2 * even.rows, 0);
-    const weight = this.#weight(pairs[0]![0].name, K, [{ rows: total, format }]);
-    const rowBytes = weightRowBytes(format, K);
+    const weight = this.#weight(pairs[0]![0].name, K, [{ rows: total, format }], whole);
     let first = 0;
     for (const [even, odd] of parts) {
       const at = first;
       first += 2 * even.rows;
-      const write = (row: number, a: Uint8Array, b: Uint8Array) =>
-        writeRows(this.gpu, weight, at + 2 * row, alternating(a, b, rowBytes));
-      const inPlace = (row: number, rows: Uint8Array) => writeRows(this.gpu, weight, at + 2 * row, rows);
+      const write = (row: number, rows: Uint8Array) => writeRows(this.gpu, weight, at + 2 * row, rows);
       const [a, b] = [
         { ...even, to },
         { ...odd, to },
       ];
       const fill = async () =>
-        (await this.#pairsInPlace(a, b, K, inPlace)) ? undefined : this.#eachPair(a, b, K, write);
+        (await this.#pairsInPlace(a, b, K, write)) ? undefined : this.#eachPair(a, b, K, write);
       this.#later(even.name, fill, placeOf(even, K));
     }
     return Promise.resolve(weight);
@@ -198,9 +204,9 @@ export class Loader {
     return { name, rows, first, shape, from, to: keptAs(name, from, K, this.checkpoint.quant) };
   }
 
-  #weight(label: string, K: number, sections: readonly Section[]): Weight {
+  #weight(label: string, K: number, sections: readonly Section[], whole = false): Weight {
     const N = sections.reduce((sum, { rows }) => sum + rows, 0);
-    const weight = createWeight(this.gpu, label, [N, K], sections);
+    const weight = createWeight(this.gpu, label, [N, K], sections, { whole });
     this.#made.push(weight);
     for (const { rows, format } of sections) {
       const bytes = rows * weightRowBytes(format, K);
@@ -233,6 +239,7 @@ export class Loader {
   async #drain(): Promise<void> {
     await Promise.all(Array.from({ length: lanes }, () => this.#work()));
     await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
+    this.#memory.length = 0;
     finishTiles(this.gpu);
     if (this.#failure) throw this.#failure.error;
     weightsWritten(this.gpu);
@@ -254,13 +261,13 @@ export class Loader {
   }
 
   /** Hands a matrix to `write` as it is to be kept, chunk by chunk, in any order; the last when its #tasks are done. */
-  async #eachChunk(part: Part, K: number, write: (row: number, rows: Uint8Array) => void): Promise<void> {
+  async #eachChunk(part: Part, K: number, write: Write): Promise<void> {
     const direct = part.from === part.to && !isBlockType(part.to);
     const rows = [part.first, part.first + part.rows] as const;
     await this.checkpoint.stream(part.name, { rows }, async (bytes, at) => {
       const row = at - part.first;
       if (direct) write(row, bytes);
-      else await this.#start(this.#converted(part, K, bytes.slice()).then((kept) => write(row, kept)));
+      else await this.#start(this.#converted(part, K, bytes, (rows) => write(row, rows)));
       this.#progress(part, at, K, bytes.length);
       await this.#bound(bytes.length);
     });
@@ -270,17 +277,13 @@ export class Loader {
    * Two matrices whose rows go by turns, kept as they are stored: each row is read to where it belongs, and copied no
    * more before the queue takes it. False, with nothing done, where that cannot be.
    */
-  async #pairsInPlace(
-    a: Part,
-    b: Part,
-    K: number,
-    write: (row: number, rows: Uint8Array) => void,
-  ): Promise<boolean> {
+  async #pairsInPlace(a: Part, b: Part, K: number, write: Write): Promise<boolean> {
     const { checkpoint } = this;
     if (!checkpoint.readRows || isBlockType(a.to) || a.from !== a.to || b.from !== b.to) return false;
     const rowBytes = storedRowBytes(a.from, K);
-    const step = Math.max(1, Math.floor(maxChunkBytes / (2 * rowBytes)));
-    const both = new Uint8Array(2 * Math.min(step, a.rows) * rowBytes);
+    const step = Math.floor(maxChunkBytes / (2 * rowBytes));
+    if (step === 0) return false;
+    const both = this.#takeMemory();
     const place = (i: number) => both.subarray(i * rowBytes, (i + 1) * rowBytes);
     for (let row = 0; row < a.rows; row += step) {
       const rows = Math.min(step, a.rows - row);
@@ -294,49 +297,78 @@ export class Loader {
       for (const part of [a, b]) this.#progress(part, part.first + row, K, rows * rowBytes);
       await this.#bound(2 * rows * rowBytes);
     }
+    this.#memory.push(both);
     return true;
   }
 
   /** The same for two matrices of one shape, whose rows go together. */
-  async #eachPair(
-    a: Part,
-    b: Part,
-    K: number,
-    write: (row: number, ofA: Uint8Array, ofB: Uint8Array) => void,
-  ): Promise<void> {
+  async #eachPair(a: Part, b: Part, K: number, write: Write): Promise<void> {
+    const memory = [this.#takeMemory(), this.#takeMemory()] as const;
     const widest = Math.max(storedRowBytes(a.from, K), storedRowBytes(b.from, K));
     const step = Math.max(1, Math.floor(maxChunkBytes / widest));
     for (let row = 0; row < a.rows; row += step) {
       const range = [row, Math.min(a.rows, row + step)] as const;
-      const [ofA, ofB] = await Promise.all([this.#stored(a, K, range), this.#stored(b, K, range)]);
-      const both = Promise.all([this.#converted(a, K, ofA), this.#converted(b, K, ofB)]);
-      await this.#start(both.then((rows) => write(row, ...rows)));
+      const [ofA, ofB] = await Promise.all([
+        this.#stored(a, K, range, memory[0]),
+        this.#stored(b, K, range, memory[1]),
+      ]);
+      await this.#start(this.#pairConverted(a, b, K, ofA, ofB, (rows) => write(row, rows)));
       await this.#bound(ofA.length + ofB.length);
     }
+    this.#memory.push(...memory);
   }
 
-  /** Rows of a matrix as they are stored. */
-  async #stored(part: Part, K: number, rows: readonly [number, number]): Promise<Bytes> {
-    const chunks: Uint8Array[] = [];
+  /** Rows of a matrix as they are stored, in some memory. */
+  async #stored(part: Part, K: number, rows: readonly [number, number], memory: Bytes): Promise<Bytes> {
     const [from, to] = rows;
     const own = [part.first + from, part.first + to] as const;
+    const all = memory.subarray(0, (to - from) * storedRowBytes(part.from, K));
+    if (await this.checkpoint.readRows?.(part.name, own[0], [all])) {
+      this.#progress(part, own[0], K, all.length);
+      return all;
+    }
+    let end = 0;
     await this.checkpoint.stream(part.name, { rows: own }, (bytes, at) => {
-      chunks.push(bytes.slice());
+      memory.set(bytes, end);
+      end += bytes.length;
       this.#progress(part, at, K, bytes.length);
     });
-    return chunks.length === 1 ? (chunks[0] as Bytes) : Uint8Array.from(Buffer.concat(chunks));
+    return all;
   }
 
-  /** Stored rows as they are to be kept. Errors: bad_checkpoint with the tensor's name. */
-  async #converted({ name, from, to }: Part, K: number, rows: Bytes): Promise<Uint8Array> {
-    if (to === "F32") return bytesOf(toF32(from, rows));
-    if (!isBlockType(to)) return rows;
+  /** Hands stored rows to `use` as they are to be kept. They may be changed meanwhile. Errors: as `#blocks`. */
+  async #converted({ name, from, to }: Part, K: number, rows: Bytes, use: Use): Promise<void> {
+    if (to === "F32") use(bytesOf(toF32(from, rows)));
+    else if (isBlockType(to)) await this.#blocks([name], { from, to, K, rows }, use);
+    else use(rows);
+  }
+
+  /** The same of two matrices' rows, which go by turns. */
+  async #pairConverted(a: Part, b: Part, K: number, ofA: Bytes, ofB: Bytes, use: Use): Promise<void> {
+    const [from, to] = [a.from, a.to];
+    if (isBlockType(to)) {
+      const job = { from, to, K, rows: ofA, between: { from: b.from, rows: ofB } };
+      return this.#blocks([a.name, b.name], job, use);
+    }
+    const kept = (part: Part, rows: Bytes) => (to === "F32" ? bytesOf(toF32(part.from, rows)) : rows);
+    use(alternating(kept(a, ofA), kept(b, ofB), weightRowBytes(formatOf(to), K)));
+  }
+
+  /** Nothing is used once the load has failed. Errors: bad_checkpoint with the tensors' names. */
+  async #blocks(names: readonly string[], job: Conversion, use: Use): Promise<void> {
     try {
-      return await this.#options.converter.convert({ from, to, K, rows });
+      await this.#options.converter.convert(job, (rows) => (this.#failure ? undefined : use(rows)));
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      throw new EngineError(error.code, `${this.checkpoint.folder}: tensor ${name}: ${error.message}`);
+      throw new EngineError(
+        error.code,
+        `${this.checkpoint.folder}: tensor ${names.join(" or ")}: ${error.message}`,
+      );
     }
+  }
+
+  #takeMemory(): Bytes {
+    return this.#memory.pop() ?? new Uint8Array(maxChunkBytes);
   }
 
   /** Lets a task run beside others; waits where there are enough of them. Throws what an earlier one failed with. */

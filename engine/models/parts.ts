@@ -35,11 +35,7 @@ export function sectionsOf(parts: readonly Part[], apart = false): Section[] {
   return sections;
 }
 
-export function bytesOf({
-  buffer,
-  byteOffset,
-  byteLength,
-}: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+export function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

@@ -36,7 +36,7 @@ function recording(on: Gpu, capacity: number): Recording {
 async function projections(on: Gpu, T: number, K: number, format: WeightFormat): Promise<readonly string[]> {
   const N = 30;
   const pass = recording(on, T);
-  const W = createWeight(on, "W", [N, K], format, 24 * K * 4);
+  const W = createWeight(on, "W", [N, K], format, { limit: 24 * K * 4 });
   const x = permanent(on, "x", [T, K]);
   const bias = permanent(on, "bias", [N]);
   const add = permanent(on, "add", [T, N]);

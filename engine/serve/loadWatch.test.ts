@@ -102,7 +102,7 @@ test("a sink that waits for the device is no reading, and a conversion is one of
   const rows = new Uint8Array(4);
   const streaming = outcome(stuck.stream("w", {}, () => never));
   await vi.advanceTimersByTimeAsync(400);
-  const converting = outcome(converter.convert({ from: "F32", to: "Q4_K", K: 1, rows }));
+  const converting = outcome(converter.convert({ from: "F32", to: "Q4_K", K: 1, rows }, () => undefined));
   await vi.advanceTimersByTimeAsync(600);
   const given = "m: given up after 0.8 s without progress in converting rows to Q4_K";
   expect([await streaming, await converting]).toEqual([given, given]);

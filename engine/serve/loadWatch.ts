@@ -172,7 +172,7 @@ export function watchedSource(source: TensorSource, watch: Watch): TensorSource 
 export function watchedConverter(converter: Converter, watch: Watch): Converter {
   return {
     width: converter.width,
-    convert: (job) => watch.during(`converting rows to ${job.to}`, converter.convert(job)),
+    convert: (job, use) => watch.during(`converting rows to ${job.to}`, converter.convert(job, use)),
     close: () => converter.close(),
   };
 }

@@ -3,7 +3,14 @@ import { describe, expect, test } from "vitest";
 import { randomBlocks } from "../../../test-fixtures/blocks.ts";
 import { dequantise } from "./dequantise.ts";
 import { blockFormats, blockTypes, emptyBlock, readBlock, rowBytes } from "./format.ts";
-import { dequantisePlanes, packPlanes, planeLayout, unpackPlanes, writePlanes } from "./planes.ts";
+import {
+  dequantisePlanes,
+  packPlanes,
+  packPlanesInto,
+  planeLayout,
+  unpackPlanes,
+  writePlanes,
+} from "./planes.ts";
 
 describe.each(blockTypes)("%s", (type) => {
   const { values, bytes } = blockFormats[type];
@@ -18,6 +25,20 @@ describe.each(blockTypes)("%s", (type) => {
     expect(Buffer.from(unpackPlanes(type, K, planes)).equals(blocks)).toBe(true);
     const [got, want] = [dequantisePlanes(type, K, planes), dequantise(type, blocks)];
     expect([...want.keys()].filter((i) => !Object.is(got[i], want[i]))).toEqual([]);
+  });
+
+  test.each([1, 5])("every other row of a place that holds something: rows of %i blocks", (perRow) => {
+    const K = perRow * values;
+    const planes = packPlanes(type, K, blocks);
+    const { bytes: rowLength } = planeLayout(type, K);
+    const out = new Uint8Array(2 * planes.length + 3).fill(0xa5);
+    packPlanesInto(type, K, blocks, out.subarray(3), { first: 1, step: 2 });
+    const row = (r: number) => out.subarray(3 + r * rowLength, 3 + (r + 1) * rowLength);
+    for (let r = 0; r < 40 / perRow; r++) {
+      const want = planes.subarray(r * rowLength, (r + 1) * rowLength);
+      expect(Buffer.compare(row(2 * r + 1), want), `row ${r}`).toBe(0);
+      expect(row(2 * r).every((byte) => byte === 0xa5)).toBe(true);
+    }
   });
 
   /** The slow way: each block taken apart and put into planes. */

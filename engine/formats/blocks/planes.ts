@@ -36,6 +36,8 @@ export interface PlaneLayout {
   readonly high: Field | undefined;
   readonly scales: number;
   readonly d: number;
+  /** Where the last plane ends; zeros follow. */
+  readonly end: number;
   /** Of a row, a multiple of 16. */
   readonly bytes: number;
 }
@@ -51,7 +53,7 @@ export function planeLayout(type: BlockType, K: number): PlaneLayout {
   const scales = afterLow + (high ? fieldBytes(high, K) : 0);
   const d = scales + (format.scales ? (K / format.group) * scaleBytes(format) : 0);
   const end = d + blocks * dBytes(format);
-  return { format, K, low, high, scales, d, bytes: Math.ceil(end / 16) * 16 };
+  return { format, K, low, high, scales, d, end, bytes: Math.ceil(end / 16) * 16 };
 }
 
 /** Rows of blocks → rows of planes. */
@@ -59,16 +61,44 @@ export function packPlanes(type: BlockType, K: number, blocks: Uint8Array): Uint
   const layout = planeLayout(type, K);
   const rows = wholeRows(blocks, rowBytes(layout.format, K));
   const out = new Uint8Array(rows * layout.bytes);
+  packPlanesInto(type, K, blocks, out);
+  return out;
+}
+
+/** Which rows of a place: this one, and every `step`-th behind it. */
+export interface RowPlaces {
+  readonly first: number;
+  readonly step: number;
+}
+
+export const everyRow: RowPlaces = { first: 0, step: 1 };
+
+/** The same into some rows of `out`, whatever was in them. */
+export function packPlanesInto(
+  type: BlockType,
+  K: number,
+  blocks: Uint8Array,
+  out: Uint8Array,
+  { first, step } = everyRow,
+): void {
+  const layout = planeLayout(type, K);
+  const rows = wholeRows(blocks, rowBytes(layout.format, K));
   const from = viewOf(blocks);
   const to = viewOf(out);
   const block = emptyBlock();
   let at = 0;
   for (let row = 0; row < rows; row++) {
+    const base = (first + row * step) * layout.bytes;
     for (let b = 0; b < K / layout.format.values; b++, at += layout.format.bytes) {
-      moveBlock(layout, from, at, to, row * layout.bytes, b, block);
+      moveBlock(layout, from, at, to, base, b, block);
     }
+    endRow(layout, out, base);
   }
-  return out;
+}
+
+/** Zeros between the last plane and the next row. */
+export function endRow({ end, bytes }: PlaneLayout, out: Uint8Array, row: number): void {
+  if (end < bytes) out.fill(0, row + end, row + bytes);
 }
 
 /** Block b of a row of planes, straight from the block at byte `at`. */

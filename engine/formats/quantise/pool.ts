@@ -3,16 +3,16 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { fromPlainError, type PlainError } from "../../errors.ts";
-import { convert, type Conversion } from "./convert.ts";
+import { convert, convertedBytes, type Conversion } from "./convert.ts";
 
 export interface Converter {
   /** How many conversions run at once; more may be asked for and wait. */
   readonly width: number;
   /**
-   * Takes the rows along: their buffer cannot be used afterwards.
-   * Errors: as `convert`; a plain Error when a thread dies or after `close`.
+   * Hands the rows to `use`, which has them until it returns. Those of the job may be changed once this has returned.
+   * Errors: as `convert`; what `use` throws; a plain Error when a thread dies or after `close`.
    */
-  convert(job: Conversion): Promise<Uint8Array<ArrayBuffer>>;
+  convert(job: Conversion, use: (rows: Uint8Array) => void): Promise<void>;
   /** Idempotent; what still runs fails. */
   close(): Promise<void>;
 }
@@ -20,7 +20,7 @@ export interface Converter {
 /** Without threads: for tests, and for little. */
 export const serialConverter: Converter = {
   width: 1,
-  convert: (job) => new Promise((resolve) => resolve(convert(job))),
+  convert: async (job, use) => use(convert(job)),
   close: () => Promise.resolve(),
 };
 
@@ -29,12 +29,41 @@ export function usefulThreads(): number {
   return Math.min(16, Math.max(1, availableParallelism() - 1));
 }
 
-export type FromThread = { rows: Uint8Array<ArrayBuffer> } | { error: PlainError };
-
-interface Waiting {
+/** All rows lie in shared memory. */
+export interface ToThread {
   readonly job: Conversion;
-  resolve(rows: Uint8Array<ArrayBuffer>): void;
+  readonly out: Uint8Array;
+}
+
+export interface FromThread {
+  readonly error?: PlainError;
+}
+
+interface Waiting extends ToThread {
+  readonly memory: Memory;
+  resolve(): void;
   reject(error: Error): void;
+}
+
+/**
+ * Of one conversion at a time. Memory that is handed from thread to thread instead counts as new wherever it comes, and
+ * sets off a collection every few chunks, which took as long as the repacking (bench/LOG.md).
+ */
+class Memory {
+  #shared = new SharedArrayBuffer(0);
+
+  /** Places of so many bytes, with anything in them. */
+  places(...bytes: readonly number[]): Uint8Array[] {
+    const starts = bytes.map((_, i) => bytes.slice(0, i).reduce((sum, each) => sum + roundedUp(each), 0));
+    const end = bytes.reduce((sum, each) => sum + roundedUp(each), 0);
+    if (this.#shared.byteLength < end) this.#shared = new SharedArrayBuffer(2 ** Math.ceil(Math.log2(end)));
+    return starts.map((at, i) => new Uint8Array(this.#shared, at, bytes[i]));
+  }
+}
+
+/** So that each place begins on a word. */
+function roundedUp(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
 }
 
 /** Threads are started when there is work for them. */
@@ -47,18 +76,24 @@ class Pool implements Converter {
   readonly #waiting: Waiting[] = [];
   readonly #idle: Worker[] = [];
   readonly #busy = new Map<Worker, Waiting>();
+  /** Of no use at the moment. */
+  readonly #memories: Memory[] = [];
   #closed = false;
 
   constructor(width: number) {
     this.width = width;
   }
 
-  convert(job: Conversion): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#closed) return Promise.reject(new Error("the converter is closed"));
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ job, resolve, reject });
+  async convert(job: Conversion, use: (rows: Uint8Array) => void): Promise<void> {
+    if (this.#closed) throw new Error("the converter is closed");
+    const memory = this.#memories.pop() ?? new Memory();
+    const shared = inShared(memory, job);
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ ...shared, memory, resolve, reject });
       this.#next();
     });
+    use(shared.out);
+    this.#memories.push(memory);
   }
 
   async close(): Promise<void> {
@@ -68,6 +103,7 @@ class Pool implements Converter {
       reject(new Error("the converter was closed"));
     }
     this.#busy.clear();
+    this.#memories.length = 0;
     await Promise.all(threads.map((thread) => thread.terminate()));
   }
 
@@ -78,7 +114,7 @@ class Pool implements Converter {
     if (!thread) return;
     const work = this.#waiting.shift()!;
     this.#busy.set(thread, work);
-    thread.postMessage(work.job, [work.job.rows.buffer]);
+    thread.postMessage({ job: work.job, out: work.out } satisfies ToThread);
   }
 
   #start(): Worker {
@@ -89,8 +125,8 @@ class Pool implements Converter {
       if (!work) return;
       this.#busy.delete(thread);
       this.#idle.push(thread);
-      if ("rows" in answer) work.resolve(answer.rows);
-      else work.reject(fromPlainError(answer.error));
+      if (answer.error) work.reject(fromPlainError(answer.error));
+      else work.resolve();
       this.#next();
     });
     thread.on("error", (error) => {
@@ -102,4 +138,13 @@ class Pool implements Converter {
     });
     return thread;
   }
+}
+
+function inShared(memory: Memory, job: Conversion): ToThread {
+  const { rows, between } = job;
+  const [own, other, out] = memory.places(rows.length, between?.rows.length ?? 0, convertedBytes(job));
+  own!.set(rows);
+  if (!between) return { job: { ...job, rows: own! }, out: out! };
+  other!.set(between.rows);
+  return { job: { ...job, rows: own!, between: { from: between.from, rows: other! } }, out: out! };
 }

@@ -9,7 +9,7 @@ import {
   type Block,
   type BlockType,
 } from "../blocks/format.ts";
-import { planeLayout, writePlanes } from "../blocks/planes.ts";
+import { endRow, everyRow, planeLayout, writePlanes } from "../blocks/planes.ts";
 import { quantiseBytes, quantiseCentred, quantiseRanged } from "./legacy.ts";
 import { centredQuantiser, rangedQuantiser } from "./super.ts";
 
@@ -40,14 +40,27 @@ export function quantise(type: BlockType, K: number, x: Float32Array): Uint8Arra
 
 /** Rows of K values → rows of planes, as kernels read them. Errors: as `quantise`. */
 export function quantiseToPlanes(type: BlockType, K: number, x: Float32Array): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array((x.length / K) * planeLayout(type, K).bytes);
+  quantiseToPlanesInto(type, K, x, out);
+  return out;
+}
+
+/** The same into some rows of `out`, whatever was in them. */
+export function quantiseToPlanesInto(
+  type: BlockType,
+  K: number,
+  x: Float32Array,
+  out: Uint8Array,
+  { first, step } = everyRow,
+): void {
   const layout = planeLayout(type, K);
   const perRow = K / layout.format.values;
-  const out = new Uint8Array((x.length / K) * layout.bytes);
-  const view = new DataView(out.buffer);
+  const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
   eachBlock(type, x, (block, b) => {
-    writePlanes(layout, block, b % perRow, view, Math.floor(b / perRow) * layout.bytes);
+    const row = (first + Math.floor(b / perRow) * step) * layout.bytes;
+    writePlanes(layout, block, b % perRow, view, row);
+    if (b % perRow === perRow - 1) endRow(layout, out, row);
   });
-  return out;
 }
 
 function eachBlock(type: BlockType, x: Float32Array, sink: (block: Block, b: number) => void): void {

@@ -1,17 +1,15 @@
-// A converting thread: one conversion after another, buffers passed on, not copied.
+// A converting thread: one conversion after another, in memory that it shares with who asks.
 import { parentPort } from "node:worker_threads";
 import { toPlainError } from "../../errors.ts";
-import { convert, type Conversion } from "./convert.ts";
-import type { FromThread } from "./pool.ts";
+import { convertInto } from "./convert.ts";
+import type { FromThread, ToThread } from "./pool.ts";
 
-parentPort!.on("message", (job: Conversion) => {
-  const answer = answerTo(job);
-  parentPort!.postMessage(answer, "rows" in answer ? [answer.rows.buffer] : []);
-});
+parentPort!.on("message", (message: ToThread) => parentPort!.postMessage(answerTo(message)));
 
-function answerTo(job: Conversion): FromThread {
+function answerTo({ job, out }: ToThread): FromThread {
   try {
-    return { rows: convert(job) };
+    convertInto(job, out);
+    return {};
   } catch (error) {
     return { error: toPlainError(error) };
   }
