@@ -18,3 +18,18 @@ test.each([true, false])("walls, f16 %s", async (f16) => {
   expect(cases.at(-1)!.plan.kernels).toHaveLength(256);
   for (const { plan } of cases) plan.destroy();
 });
+
+test("a card's walls are no larger than what it binds", async () => {
+  const limits = { ...gpu.limits, maxStorageBufferBindingSize: 2 ** 25 + 4 };
+  const card = { ...gpu, limits, report: { ...gpu.report, kind: "hardware" as const } };
+  const create = gpu.device.createBuffer.bind(gpu.device);
+  const sizes: number[] = [];
+  gpu.device.createBuffer = (asked) => {
+    sizes.push(asked.size);
+    return create(asked);
+  };
+  const [read, , copy] = await wallCases(card);
+  gpu.device.createBuffer = create;
+  expect(Math.max(...sizes)).toBe(2 ** 25);
+  expect([read!.work, copy!.work]).toEqual([2 ** 25, 2 ** 26]);
+});

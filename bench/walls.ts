@@ -33,9 +33,16 @@ export async function record(
   return recording.finish(outputs.filter((output) => output !== undefined));
 }
 
+/** More than caches hold, as far as the device binds so much; whole workgroups' shares of it. */
+function wallBytes(gpu: Gpu): number {
+  const share = 16 * 4096;
+  const bindable = Math.floor(gpu.limits.maxStorageBufferBindingSize / share) * share;
+  return Math.min((isCard(gpu) ? 512 : 64) * 2 ** 20, bindable);
+}
+
 /** The wall of everything that must read its weights. */
 export async function readCase(gpu: Gpu): Promise<Case> {
-  const bytes = (isCard(gpu) ? 512 : 64) * 2 ** 20;
+  const bytes = wallBytes(gpu);
   const perGroup = 4096;
   const groups = bytes / 16 / perGroup;
   const W = createBuffer(gpu, "read", bytes);
@@ -76,7 +83,7 @@ export async function wallCases(gpu: Gpu): Promise<Case[]> {
 
 /** Bytes count twice: read and written. */
 async function copyCase(gpu: Gpu): Promise<Case> {
-  const bytes = (isCard(gpu) ? 512 : 64) * 2 ** 20;
+  const bytes = wallBytes(gpu);
   const perGroup = 4096;
   const [from, to] = [createBuffer(gpu, "copied", bytes), createBuffer(gpu, "copy", bytes)];
   const plan = await record(gpu, 1, 1, (pass) => {
