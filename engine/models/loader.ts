@@ -377,7 +377,7 @@ export class Loader {
       .catch((error: unknown) => void (this.#failure ??= { error }))
       .finally(() => this.#tasks.delete(tracked));
     this.#tasks.add(tracked);
-    if (this.#tasks.size > this.#options.converter.width) await Promise.race(this.#tasks);
+    while (this.#tasks.size > this.#options.converter.width) await Promise.race(this.#tasks);
     if (this.#failure) throw this.#failure.error;
   }
 

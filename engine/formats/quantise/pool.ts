@@ -56,7 +56,8 @@ class Memory {
   places(...bytes: readonly number[]): Uint8Array[] {
     const starts = bytes.map((_, i) => bytes.slice(0, i).reduce((sum, each) => sum + roundedUp(each), 0));
     const end = bytes.reduce((sum, each) => sum + roundedUp(each), 0);
-    if (this.#shared.byteLength < end) this.#shared = new SharedArrayBuffer(2 ** Math.ceil(Math.log2(end)));
+    if (this.#shared.byteLength < end)
+      this.#shared = new SharedArrayBuffer(Math.ceil(end / 2 ** 20) * 2 ** 20);
     return starts.map((at, i) => new Uint8Array(this.#shared, at, bytes[i]));
   }
 }
