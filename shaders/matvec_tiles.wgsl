@@ -3,10 +3,11 @@
 //   input: x [T, K] f32, or its norm (inputs/*)    W: rows FIRST … FIRST + ROWS of [N, K]
 //   y: [T, N] f32 (swiglu: [T, N / 2])
 //   one workgroup of exactly one subgroup of eight lanes per LOT rows and COLUMNS tokens
-// As in matvec_lanes a lane keeps its span of x in registers while rows go by, and every sum is made in the same order
-// however many tokens there are. Rows go by in eights, which share the reading of their scales. Sums over the lanes are
-// made eight at a time, so that each lane ends with one. Uses step, reduce/subgroup, inputs/piece, columns/*, rows/*,
-// spans/*, octets/*, weights/*, reads/tiles, inputs/* and epilogue/*
+// As in matvec_lanes a lane keeps what it needs of x while rows go by, and every sum is made in the same order however many
+// tokens there are. Rows go by in eights. Of floats each lane has its span of all eight, and sums over the lanes are made so
+// that each lane ends with one; of blocks each lane has one of the rows, whose factors it then needs as they lie there, and
+// nothing goes from lane to lane. Uses step, reduce/subgroup, inputs/piece, columns/*, rows/*, spans/*, octets/*, chunks/*,
+// weights/*, reads/tiles, inputs/* and epilogue/*
 enable subgroups;
 
 override K: u32;
@@ -22,42 +23,6 @@ const LANES = 8u;
 
 var<workgroup> sums: array<f32, COLUMNS * LOT>;
 var<workgroup> scales: array<f32, COLUMNS>;
-
-// Of eight rows a lane's parts of the products, token by token. An array that is read somewhere by an index that is not known
-// (below) is kept in memory by llvmpipe's compiler, and what is stored in it is made before it is: else all products are put
-// off until they are added up, and everything that was read for them goes to the stack and back.
-var<private> parts: array<f32, 32>;
-
-fn parts_of(first: u32) -> Eight {
-  return Eight(
-    vec4f(parts[first], parts[first + 1u], parts[first + 2u], parts[first + 3u]),
-    vec4f(parts[first + 4u], parts[first + 5u], parts[first + 6u], parts[first + 7u]),
-  );
-}
-
-// The value of the lane whose number differs in `bit`: 1, 2 or 4. A swap within four lanes is no more than that.
-fn of_partner(value: f32, bit: u32) -> f32 {
-  if (bit == 1u) {
-    return quadSwapX(value);
-  }
-  if (bit == 2u) {
-    return quadSwapY(value);
-  }
-  return subgroupShuffleXor(value, 4u);
-}
-
-// Of two values in every lane, half of the sum over two lanes: a's in lanes whose bit is not set, b's in the others.
-fn folded(a: f32, b: f32, lane: u32, bit: u32) -> f32 {
-  let upper = (lane & bit) != 0u;
-  return select(a, b, upper) + of_partner(select(b, a, upper), bit);
-}
-
-// In lane i: the sum of value i over the lanes.
-fn total8(v: Eight, lane: u32) -> f32 {
-  let low = folded(folded(v.lo.x, v.lo.y, lane, 1u), folded(v.lo.z, v.lo.w, lane, 1u), lane, 2u);
-  let high = folded(folded(v.hi.x, v.hi.y, lane, 1u), folded(v.hi.z, v.hi.w, lane, 1u), lane, 2u);
-  return folded(low, high, lane, 4u);
-}
 
 @compute @workgroup_size(LANES)
 fn matvec_tiles(
@@ -83,9 +48,7 @@ fn matvec_tiles(
       add_eight(8u * eight, first, chunk, lane, x);
     }
   }
-  if (step.tokens == 0u) { // never
-    sums[lane] = parts[lane];
-  }
+  keep(lane);
   workgroupBarrier(); // a lane stores what four have summed
   let count = select(min(COLUMNS, step.tokens - t0), 1u, COLUMNS == 1u);
   for (var i = 0u; i < count; i++) {

@@ -23,7 +23,7 @@ export async function shardBytes(gpu: Gpu, shard: Shard, K: number): Promise<Uin
 export function untiled(
   held: Uint8Array,
   rows: number,
-  { rowBytes, height, stretches }: TileLayout,
+  { rowBytes, height, side, stretches }: TileLayout,
 ): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: rows * rowBytes }, (_, i) => {
     const [row, byte] = [Math.floor(i / rowBytes), i % rowBytes];
@@ -31,6 +31,8 @@ export function untiled(
     const within = (byte - 16 * stretch.from) % (16 * stretch.run);
     const begin = byte - within;
     const width = Math.min(16 * stretch.run, 16 * stretch.end - begin);
-    return held[(row - (row % height)) * rowBytes + height * begin + (row % height) * width + within]!;
+    const [inside, beside, quad] = [row % height, row % side, within - (within % 16)];
+    const place = (inside - beside) * width + side * quad + 16 * beside + (within % 16);
+    return held[(row - inside) * rowBytes + height * begin + place]!;
   });
 }

@@ -136,11 +136,35 @@ function writePieces(gpu: Gpu, tiles: GPUTexture, source: Uint32Array, regions: 
 /** What belongs to a region, of rows as they are. */
 function fill(target: Uint32Array, source: Uint32Array, { runs }: Region): void {
   let to = 0;
-  for (const { from, stride, count, words } of runs)
-    for (let row = 0; row < count; row += 1) {
-      copyWords(source, from + row * stride, target, to, words);
-      to += words;
+  for (const { from, stride, count, words, side } of runs)
+    for (let row = 0; row < count; row += side) {
+      const first = from + row * stride;
+      if (side === 1) copyWords(source, first, target, to, words);
+      else interleave(source, first, stride, side, target, to, words);
+      to += side * words;
     }
+}
+
+/** Of `side` rows that are `stride` apart the first quads, the second ones, and so on. */
+function interleave(
+  source: Uint32Array,
+  from: number,
+  stride: number,
+  side: number,
+  target: Uint32Array,
+  to: number,
+  words: number,
+): void {
+  for (let row = 0; row < side; row += 1) {
+    let at = from + row * stride;
+    let next = to + 4 * row;
+    for (const end = at + words; at < end; at += 4, next += 4 * side) {
+      target[next] = source[at]!;
+      target[next + 1] = source[at + 1]!;
+      target[next + 2] = source[at + 2]!;
+      target[next + 3] = source[at + 3]!;
+    }
+  }
 }
 
 /** A multiple of four; up to some dozens a call takes longer than the words. */

@@ -25,6 +25,25 @@ test("some rows of a tile are a part of each run's", () => {
   ]);
 });
 
+test("eight rows of blocks lie side by side, quad by quad, and a few of them are a part of each", () => {
+  const layout = tileLayout("q4_0", 256, 64, 2); // 8 quads of codes, one of scales; two tiles
+  const [codes, scales, ...more] = regionsOf(16, 8, layout);
+  expect(more).toEqual([]);
+  expect(codes).toEqual({
+    at: 16 * 8,
+    quads: 64,
+    runs: [{ from: 0, stride: 36, count: 8, words: 32, side: 8 }],
+  });
+  expect(scales).toEqual({
+    at: 32 * 8 + 16,
+    quads: 8,
+    runs: [{ from: 32, stride: 36, count: 8, words: 4, side: 8 }],
+  });
+  const few = regionsOf(17, 3, layout);
+  const quads = Array.from({ length: 8 }, (_, quad) => [16 * 8 + 8 * quad + 1, 3]);
+  expect(few.map((region) => [region.at, region.quads])).toEqual([...quads, [32 * 8 + 17, 3]]);
+});
+
 test("every plane has runs of its own: low bits, high bits, scales", () => {
   const { stretches, rowBytes } = tileLayout("q6_k", 1024, 1024, 2);
   expect(stretches.map(({ from, end, run }) => [from, end, run])).toEqual([

@@ -2,7 +2,8 @@
 // texel of 16 bytes in eight lanes, and 300 for 16 bytes of a buffer (bench/LOG.md). What a mat-vec reads one after
 // another lies one after another, and in stretches that are long enough for a processor to see them coming: what one
 // workgroup multiplies, up to 512 rows, is a tile, and of a tile come first all rows' first runs, then their second ones,
-// and so on. A run is what 256 values take of one of the format's planes. The twin of shaders/reads/tiles.wgsl.
+// and so on. A run is what 256 values take of one of the format's planes. Of blocks a lane of a mat-vec has a row: a run of
+// eight rows is all their first quads, then their second ones. The twin of shaders/reads/tiles.wgsl.
 import { availableParallelism } from "node:os";
 import type { Gpu } from "./adapter.ts";
 import { isBlockFormat, weightRowBytes, type WeightFormat } from "./tensor.ts";
@@ -41,6 +42,8 @@ export interface TileLayout {
   readonly rowBytes: number;
   /** Rows of a tile. */
   readonly height: number;
+  /** Rows whose quads lie side by side, first all their first ones of a run, then their second ones: 8, or 1. */
+  readonly side: number;
   /** Some may be empty. */
   readonly stretches: readonly [Stretch, Stretch, Stretch];
 }
@@ -61,6 +64,7 @@ export function tileLayout(format: WeightFormat, K: number, rows: number, spread
     rows,
     rowBytes,
     height: heights.find(fits) ?? leastHeight,
+    side: inPlanes ? 8 : 1,
     stretches: [
       { from: 0, end: second, run: low },
       { from: second, end: third, run: Math.max(1, high) },
@@ -107,12 +111,16 @@ export function gatheredRows(rowBytes: number, spreadOver = cores): number {
   return tiles >= tilesPerCore * spreadOver ? tiles * heights[0] : Infinity;
 }
 
-/** One run of some rows, as it lies in rows that are one behind another, in words. */
+/**
+ * One run of some rows, as it lies in rows that are one behind another, in words. `side` of them, which divides `count`, lie
+ * side by side, quad by quad.
+ */
 interface Runs {
   readonly from: number;
   readonly stride: number;
   readonly count: number;
   readonly words: number;
+  readonly side: number;
 }
 
 /** Quads `at` … of a texture, and what makes them, in order. */
@@ -124,20 +132,39 @@ export interface Region {
 
 /** Where `count` rows from row `first` on lie in tiles; what lies side by side is one region. */
 export function regionsOf(first: number, count: number, layout: TileLayout): Region[] {
-  const { rowBytes, height } = layout;
-  const stride = rowBytes / 4;
-  const runs = runsOf(layout);
+  const { height, side } = layout;
   const regions: Region[] = [];
   for (let row = first, rows = 0; row < first + count; row += rows) {
     const within = row % height;
     rows = Math.min(first + count - row, height - within);
-    const tile = (row - within) * rowBytes;
-    for (const { at, width } of runs) {
-      const part = { from: (row - first) * stride + at / 4, stride, count: rows, words: width / 4 };
-      append(regions, (tile + height * at + within * width) / quadBytes, (rows * width) / quadBytes, part);
-    }
+    const lone = Math.min(rows, (side - (within % side)) % side); // before the first of whose side all are there
+    const whole = rows - lone - ((rows - lone) % side);
+    tileRegions(regions, first, row, lone, layout);
+    tileRegions(regions, first, row + lone, whole, layout);
+    tileRegions(regions, first, row + lone + whole, rows - lone - whole, layout);
   }
   return regions;
+}
+
+/** Of rows of one tile: whole sides of them, or some of one side, which lie between the quads of the others. */
+function tileRegions(regions: Region[], first: number, row: number, count: number, layout: TileLayout): void {
+  if (count === 0) return;
+  const { rowBytes, height, side } = layout;
+  const stride = rowBytes / 4;
+  const within = row % height;
+  const tile = (row - within) * rowBytes;
+  for (const { at, width } of runsOf(layout)) {
+    const from = (row - first) * stride + at / 4;
+    const begin = (tile + height * at + (within - (within % side)) * width) / quadBytes + (within % side);
+    if (count % side === 0) {
+      const runs = { from, stride, count, words: width / 4, side };
+      append(regions, begin, (count * width) / quadBytes, runs);
+    } else {
+      const some = { stride, count, words: 4, side: count };
+      for (let quad = 0; quad < width / quadBytes; quad += 1)
+        append(regions, begin + quad * side, count, { from: from + 4 * quad, ...some });
+    }
+  }
 }
 
 function append(regions: Region[], at: number, quads: number, runs: Runs): void {

@@ -36,7 +36,8 @@ export function productParts({ format }: Shard): string[] {
 
 /** The same for a mat-vec: by how many products stay exact before they are cut (shaders/products). */
 const sums: Partial<Record<WeightFormat, string>> = {
-  ...{ q4_0: "halves", q4_1: "halves", q4_k: "halves", q5_0: "halves", q2_k: "halves", q3_k: "halves" },
+  q4_0: "whole",
+  ...{ q4_1: "halves", q4_k: "halves", q5_0: "halves", q2_k: "halves", q3_k: "halves" },
   ...{ q5_1: "pieces", q5_k: "pieces", q6_k: "pieces" },
   q8_0: "each",
 };

@@ -8,7 +8,7 @@ import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { free, isBlockFormat, permanent, weightFormats, type Tensor, type Weight } from "../gpu/tensor.ts";
-import { likesTiles, tileLayout } from "../gpu/tiles.ts";
+import { likesTiles, texels, tileLayout } from "../gpu/tiles.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
 import { linear, normLinear } from "./linear.ts";
@@ -75,6 +75,20 @@ describe.runIf(likesTiles(device))("in tiles", () => {
       }
     },
   );
+
+  test("runs that go on in the texture's next row", async () => {
+    const [K, N] = [256, 515];
+    const { bytes, values } = pack("q8_0", noise(N * K, 4), K);
+    const run16 = 16 * 8; // quads of eight rows
+    const tile = tileLayout("q8_0", K, N).height * 17;
+    expect(Array.from({ length: 17 }, (_, i) => (i * tile) % texels).some((at) => at > texels - run16)).toBe(
+      true,
+    );
+    const W = kept(weightOf(inBytes, [N, K], "q8_0", bytes));
+    const x = noise(K, 7);
+    const want = reference.linear(reference.inBytes(x), values, { T: 1, K, N });
+    expect(relative(await run(inBytes, W, x, 1), want)).toBeLessThan(1e-6);
+  });
 
   // Every code as far from zero as it can be, every x at 127: what is added before the lower half is cut off must fit.
   test.each(formats)("%s: the largest sums there are", async (format) => {

@@ -25,6 +25,12 @@ const codes: Partial<Record<WeightFormat, readonly string[]>> = {
   ...{ q5_0: ["codes/five"], q5_1: ["codes/five"], q5_k: ["codes/five"] },
 };
 
+/** How a block format's codes lie (shaders/chunks). */
+const chunks: Partial<Record<WeightFormat, string>> = {
+  ...{ q4_0: "four", q4_1: "four", q4_k: "four", q5_0: "five", q5_1: "five", q5_k: "five" },
+  ...{ q2_k: "two", q3_k: "three", q6_k: "six", q8_0: "eight" },
+};
+
 /** What reads rows of a shard, and moves rows as long as those. */
 export function weightParts(shard: Shard, K: number): Reading {
   const { format } = shard;
@@ -38,9 +44,9 @@ export function weightParts(shard: Shard, K: number): Reading {
 
 /** What shaders/reads/tiles.wgsl has to know of gpu/tiles.ts. */
 function tileConstants({ format, rows }: Shard, K: number): Reading["constants"] {
-  const { height, stretches } = tileLayout(format, K, rows);
+  const { height, side, stretches } = tileLayout(format, K, rows);
   const [first, second, third] = stretches;
-  const constants = { TILE: height, RUN: first.run, SECOND: second.from };
+  const constants = { TILE: height, SIDE: side, RUN: first.run, SECOND: second.from };
   return { ...constants, SECOND_RUN: second.run, THIRD: third.from, THIRD_RUN: third.run };
 }
 
@@ -63,16 +69,20 @@ export function spanParts(shard: Shard, K: number): Reading {
  */
 export function octetParts(shard: Shard, K: number, several: boolean, products?: readonly string[]): Reading {
   const inBlocks = isBlockFormat(shard.format);
-  const columns = !several
-    ? ["columns/one"]
-    : ["columns/several", inBlocks ? "columns/by_rows" : "columns/by_pieces"];
+  const columns = inBlocks
+    ? [several ? "columns/several_rows" : "columns/one_row"]
+    : [several ? "columns/several" : "columns/one"];
   if (!inBlocks) {
     const { parts, constants } = spanParts(shard, K);
     return { parts: [...parts, ...columns, "octets/floats"], constants };
   }
   const { parts, constants } = weightParts(shard, K);
   const way = products ? [...products, "spans/bytes"] : ["spans/blocks"];
-  const octets = ["octets/factors", products ? "octets/bytes" : "octets/blocks"];
+  const octets = [
+    "octets/rows",
+    `chunks/${chunks[shard.format]!}`,
+    products ? "octets/bytes" : "octets/blocks",
+  ];
   return { parts: [...parts, "rows/span", ...way, "inputs/piece", ...columns, ...octets], constants };
 }
 

@@ -1,4 +1,4 @@
-// columns/one: matvec_tiles for one token.
+// columns/one: matvec_tiles for one token, of floats.   uses octets/floats
 alias Columns = Held;
 
 fn columns(t0: u32, last: u32, chunk: u32, lane: u32) -> Columns {
@@ -6,8 +6,8 @@ fn columns(t0: u32, last: u32, chunk: u32, lane: u32) -> Columns {
 }
 
 // A lane's part of the product of row j of eight.
-fn multiply(w: Row, all: Octet, j: u32, x: Columns) {
-  parts[j] = product(span_of(w), all, j, x);
+fn multiply(w: Row, j: u32, x: Columns) {
+  parts[j] = dot_span(span_of(w), x);
 }
 
 // Adds the chunk's part to the sums of eight rows, `at` … of the workgroup's, which begin at row `first`.

@@ -1,4 +1,5 @@
-// columns/several: matvec_tiles for 2 or 4 tokens, which share what is read of W.   uses columns/by_pieces or columns/by_rows
+// columns/several: matvec_tiles for 2 or 4 tokens, which share what is read of W, of floats. Products are made piece by piece:
+// a piece stays in registers, a row would not. The sums are those of dot_span.   uses octets/floats
 struct Columns {
   a: Held,
   b: Held,
@@ -28,9 +29,22 @@ fn columns(t0: u32, last: u32, chunk: u32, lane: u32) -> Columns {
   return x;
 }
 
+fn products8(w: Words8, a: Eight, b: Eight, c: Eight, d: Eight) -> vec4f {
+  let values = values8(w);
+  return vec4f(pairs8(values, a), pairs8(values, b), pairs8(values, c), pairs8(values, d));
+}
+
+fn products(w: Row, x: Columns) -> vec4f {
+  let a = products8(w.a, x.a.a, x.b.a, x.c.a, x.d.a);
+  let b = products8(w.b, x.a.b, x.b.b, x.c.b, x.d.b);
+  let c = products8(w.c, x.a.c, x.b.c, x.c.c, x.d.c);
+  let d = products8(w.d, x.a.d, x.b.d, x.c.d, x.d.d);
+  return (a + b) + (c + d);
+}
+
 // A lane's part of every token's product of row j of eight.
-fn multiply(w: Row, all: Octet, j: u32, x: Columns) {
-  let each = products(w, all, j, x);
+fn multiply(w: Row, j: u32, x: Columns) {
+  let each = products(w, x);
   parts[j] = each.x;
   parts[8u + j] = each.y;
   if (COLUMNS > 2u) {
