@@ -5,6 +5,7 @@ import type { Gpu } from "./adapter.ts";
 import {
   allocated,
   createBuffer,
+  isBlockFormat,
   isTexture,
   weightRowBytes,
   type Shard,
@@ -69,7 +70,9 @@ function sectionShards(
   if (fitting === 0)
     throw new EngineError("out_of_memory", `${label}: ${rowGroup} rows of ${rowBytes} bytes`);
   const inTiles = likesTiles(gpu) && fitsTiles(rowBytes);
-  const most = inTiles && !whole ? Math.min(fitting, gatheredRows(rowBytes)) : fitting;
+  // Of blocks a load takes far longer to repack them than to write them, and each shard is a dispatch a token.
+  const gathered = inTiles && !whole && !isBlockFormat(format);
+  const most = gathered ? Math.min(fitting, gatheredRows(rowBytes)) : fitting;
   return Array.from({ length: Math.ceil(rows / most) }, (_, i) => {
     const firstRow = first + i * most;
     const count = Math.min(most, rows - i * most);
