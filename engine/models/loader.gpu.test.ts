@@ -16,7 +16,7 @@ import { convert } from "../formats/quantise/convert.ts";
 import { serialConverter, type Converter } from "../formats/quantise/pool.ts";
 import { quantise } from "../formats/quantise/quantise.ts";
 import { isBlockFormat, weightRowBytes, type Weight, type WeightFormat } from "../gpu/tensor.ts";
-import { Loader } from "./loader.ts";
+import { Loader, tensorsAtOnce } from "./loader.ts";
 
 const gpu = await testGpu();
 const folder = mkdtempSync(join(tmpdir(), "loader-"));
@@ -165,6 +165,29 @@ describe("packed matrices", () => {
     await expect(attempt).rejects.toThrow(`tensor ${at("mlp.down_proj")}: a weight is Infinity, which Q4_K`);
     loader.dispose(); // a write to a destroyed buffer would be an uncaptured error
   });
+});
+
+test("no more chunks are held for conversions than are read or converted at once", async () => {
+  const rows = 9000; // five chunks of each
+  const names = ["down", "gate", "up"];
+  const { path } = await file(names.map((name) => ({ gguf: `ffn_${name}`, dtype: "F32", rows })));
+  let [held, most] = [0, 0];
+  const width = 2;
+  const loader = await loaderOf(path, "q8_0", {
+    ...serialConverter,
+    width,
+    convert: async (job, use) => {
+      most = Math.max(most, ++held);
+      const own = { ...job, rows: job.rows.slice() };
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await serialConverter.convert(own, use);
+      held -= 1;
+    },
+  });
+  for (const name of names) await loader.matrix([{ name: at(`mlp.${name}_proj`), rows }], K);
+  await loader.fill();
+  expect(most).toBeGreaterThan(width);
+  expect(most).toBeLessThanOrEqual(width + tensorsAtOnce);
 });
 
 describe("filling", () => {

@@ -29,7 +29,7 @@ export type { Rows };
 /** Bytes handed to the queue before the ones before them are waited for: staging memory must not grow with the checkpoint. */
 const windowBytes = 32 << 20;
 /** Tensors under way at once: while one is written, others are read. */
-const lanes = 3;
+export const tensorsAtOnce = 3;
 
 export interface LoaderOptions {
   /** What repacks and quantises; default: this thread. */
@@ -237,7 +237,7 @@ export class Loader {
   }
 
   async #drain(): Promise<void> {
-    await Promise.all(Array.from({ length: lanes }, () => this.#work()));
+    await Promise.all(Array.from({ length: tensorsAtOnce }, () => this.#work()));
     await Promise.all(this.#tasks); // so that none outlives the buffers it writes to
     this.#memory.length = 0;
     finishTiles(this.gpu);
