@@ -69,9 +69,9 @@ export function spanParts(shard: Shard, K: number): Reading {
  */
 export function octetParts(shard: Shard, K: number, several: boolean, products?: readonly string[]): Reading {
   const inBlocks = isBlockFormat(shard.format);
-  const columns = inBlocks
-    ? [several ? "columns/several_rows" : "columns/one_row"]
-    : [several ? "columns/several" : "columns/one"];
+  const one = inBlocks ? "columns/one_row" : "columns/one";
+  const more = inBlocks ? "columns/several_rows" : "columns/several";
+  const columns = several ? ["columns/spans", more] : [one];
   if (!inBlocks) {
     const { parts, constants } = spanParts(shard, K);
     return { parts: [...parts, ...columns, "octets/floats"], constants };

@@ -1,5 +1,6 @@
 // columns/several: matvec_tiles for 2 or 4 tokens, which share what is read of W, of floats. Products are made piece by piece:
-// a piece stays in registers, a row would not. The sums are those of dot_span.   uses octets/floats
+// a piece stays in registers, a row would not. The sums are those of dot_span.   uses octets/floats and
+// columns/spans
 struct Columns {
   a: Held,
   b: Held,
@@ -7,18 +8,8 @@ struct Columns {
   d: Held,
 }
 
-// For one copy of the code that makes a span; a lane reads what it wrote itself.
-var<workgroup> spans: array<Held, COLUMNS * LANES>;
-
-fn span_at(i: u32, lane: u32) -> Held {
-  return spans[min(i, COLUMNS - 1u) * LANES + lane];
-}
-
 fn columns(t0: u32, last: u32, chunk: u32, lane: u32) -> Columns {
-  let count = opaque(COLUMNS);
-  for (var i = 0u; i < count; i++) {
-    spans[i * LANES + lane] = held(min(t0 + i, last), chunk, lane);
-  }
+  fill_spans(t0, last, chunk, lane);
   var x = Columns();
   x.a = span_at(0u, lane);
   x.b = span_at(1u, lane);

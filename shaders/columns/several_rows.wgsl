@@ -1,4 +1,5 @@
-// columns/several_rows: matvec_tiles for 2 or 4 tokens, which share what is read of W, of blocks.   uses octets/rows
+// columns/several_rows: matvec_tiles for 2 or 4 tokens, which share what is read of W, of blocks.   uses octets/rows and
+// columns/spans
 struct Columns {
   a: Blocks,
   b: Blocks,
@@ -6,20 +7,10 @@ struct Columns {
   d: Blocks,
 }
 
-// For one copy of the code that makes a span; a lane reads what it wrote itself.
-var<workgroup> spans: array<Held, COLUMNS * LANES>;
-
-fn span_at(i: u32, lane: u32) -> Held {
-  return spans[min(i, COLUMNS - 1u) * LANES + lane];
-}
-
 fn columns(t0: u32, last: u32, chunk: u32, lane: u32) -> Columns {
-  let count = opaque(COLUMNS);
-  for (var i = 0u; i < count; i++) {
-    spans[i * LANES + lane] = held(min(t0 + i, last), chunk, lane);
-  }
+  fill_spans(t0, last, chunk, lane);
   var x = Columns();
-  kept[0] = f32(count);
+  kept[0] = f32(opaque(COLUMNS));
   x.a = blocks_of(span_at(0u, lane));
   x.b = blocks_of(span_at(1u, lane));
   if (COLUMNS > 2u) {

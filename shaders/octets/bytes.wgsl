@@ -1,4 +1,4 @@
-// octets/bytes: codes of W times x in bytes, as integers.   uses octets/rows, spans/bytes and products/halves, pieces or each
+// octets/bytes: codes of W times x in bytes, as integers.   uses octets/rows, spans/bytes and products/whole, halves, pieces or each
 
 fn span_of(w: Words32) -> Pairs {
   let codes = codes32(w);
