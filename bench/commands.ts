@@ -65,7 +65,7 @@ export const commands: Readonly<Record<string, Command>> = {
       }),
   },
   kernels: {
-    usage: `[--only PART] | --peer onnxruntime-node [--only f32|f16|q4] [--rounds N]`,
+    usage: `[--only PART] | --peer onnxruntime-node [--only f32|f16|q4|q4_i8] [--rounds N]`,
     flags: ["adapter", "only", "peer", "rounds"],
     run: ({ values }) =>
       onGpu({ values }, async (gpu): Promise<unknown> => {

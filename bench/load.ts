@@ -1,6 +1,7 @@
 // load: weights from the disk onto the device, as a share of the slower of the two: what the disk gives, and what the
 // device takes. All are measured in turns, on the same bytes; the disk's files may well come from the host's cache, for
-// all of them alike. What the device takes is measured into what it keeps weights in: buffers, or on some software
+// all of them alike, and buffers are as large as the load's, since an allocator has used memory for one size and none for
+// another, which it then gets and clears. What the device takes is measured into what it keeps weights in: buffers, or on some software
 // adapters textures (gpu/tiles.ts), into which bytes go that lie as they are to lie, in the fastest way known. What
 // buffers take is told as well, since a load in tiles might have been one into buffers. On a software adapter all of
 // these take the same cores, so that there the processor's time tells more: that of a load, which may be no more than
@@ -19,13 +20,14 @@ import { createTiles, likesTiles, texels, tileLayout } from "../engine/gpu/tiles
 import { parseConfig } from "../engine/models/config.ts";
 import { Loader } from "../engine/models/loader.ts";
 import { architectures } from "../engine/models/registry.ts";
+import { countingGpu } from "../engine/serve/counting.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { originOf, saveRows } from "./results.ts";
 
 const rounds = 5;
 /** Reads, and uploads, under way at once. */
 const lanes = 3;
-/** Of a place, and between two waits for the queue. */
+/** Between two waits for the queue; and of a texture. */
 const windowBytes = 32 << 20;
 
 /** Prints the table and the line for bench/results. */
@@ -33,18 +35,15 @@ export async function load(gpu: Gpu, path: string, quant?: string): Promise<void
   const checkpoint = await openCheckpoint(path, quant);
   const bytes = checkpoint.totalBytes;
   const files = [...new Set(checkpoint.names.map((name) => checkpoint.entry(name).file))];
-  const { wall: first } = await spending(async () => {
-    const converter = openConverter();
-    const options = { contextLength: 1024, ...(quant === undefined ? {} : { quant }) };
-    (await loadModel(gpu, path, options, { converter })).destroy();
-    await converter.close();
-  });
+  const { wall: first } = await spending(() => firstLoad(gpu, path, quant));
+  const buffers = await bufferSizes(gpu, checkpoint);
+  const textures = windows(bytes);
   const spent = { disk: [] as Spent[], buffers: [] as Spent[], tiles: [] as Spent[], load: [] as Spent[] };
   let hostBytes = 0;
   for (let round = 0; round < rounds; round += 1) {
     spent.disk.push(await spending(() => readAll(files)));
-    spent.buffers.push(await uploadAll(gpu, bytes, toBuffer));
-    if (likesTiles(gpu)) spent.tiles.push(await uploadAll(gpu, bytes, toTexture));
+    spent.buffers.push(await uploadAll(gpu, buffers, toBuffer));
+    if (likesTiles(gpu)) spent.tiles.push(await uploadAll(gpu, textures, toTexture));
     const filled = await fillOnce(gpu, checkpoint);
     spent.load.push(filled.spent);
     hostBytes = Math.max(hostBytes, filled.hostBytes);
@@ -87,6 +86,13 @@ export async function load(gpu: Gpu, path: string, quant?: string): Promise<void
   const { ofTheSlower: share, ofBoth: processorShare } = shares(upload);
   const times = { share, ...rates, processorSeconds: parts, processorShare };
   console.log(saveRows(originOf(gpu, "load"), [{ ...row, ...times }]));
+}
+
+async function firstLoad(gpu: Gpu, path: string, quant: string | undefined): Promise<void> {
+  const converter = openConverter();
+  const options = { contextLength: 1024, ...(quant === undefined ? {} : { quant }) };
+  (await loadModel(gpu, path, options, { converter })).destroy();
+  await converter.close();
 }
 
 /** All files in chunks as the loader reads them, into memory that is used again. */
@@ -135,19 +141,38 @@ const toTexture: Destination = (gpu, bytes) => {
   return { place, write };
 };
 
-/** So many bytes, in whole chunks, to places of the device, each written once, as the loader hands them over. */
-async function uploadAll(gpu: Gpu, bytes: number, make: Destination): Promise<Spent> {
+/** Of all that a load keeps on the device; on one that keeps tiles, of the buffers that would have their bytes. */
+async function bufferSizes(gpu: Gpu, checkpoint: Checkpoint): Promise<number[]> {
+  const { gpu: counting, counted } = countingGpu(gpu);
+  const config = parseConfig(checkpoint.config, checkpoint.configFile);
+  await architectures[config.modelType](new Loader(counting, checkpoint), config);
+  return counted.sizes;
+}
+
+/** The same bytes in whole chunks. */
+function windows(bytes: number): number[] {
+  const sizes: number[] = [];
+  for (let left = bytes; left > 0; left -= windowBytes)
+    sizes.push(Math.ceil(Math.min(windowBytes, left) / maxChunkBytes) * maxChunkBytes);
+  return sizes;
+}
+
+/** To places of the device of these sizes, each byte written once, as the loader hands them over. */
+async function uploadAll(gpu: Gpu, sizes: readonly number[], make: Destination): Promise<Spent> {
   const chunk = new Uint8Array(maxChunkBytes).fill(1);
   const places: (GPUBuffer | GPUTexture)[] = [];
   const spent = await spending(async () => {
     let before: Promise<unknown> = Promise.resolve();
-    for (let left = bytes; left > 0; left -= windowBytes) {
-      const size = Math.ceil(Math.min(windowBytes, left) / chunk.length) * chunk.length;
+    let underWay = 0;
+    for (const size of sizes) {
       const { place, write } = make(gpu, size);
       places.push(place);
-      for (let at = 0; at < size; at += chunk.length) write(chunk, at);
+      for (let at = 0; at < size; at += chunk.length) write(chunk.subarray(0, size - at), at);
+      underWay += size;
+      if (underWay < windowBytes) continue;
       await before;
       before = gpu.device.queue.onSubmittedWorkDone();
+      underWay = 0;
     }
     await gpu.device.queue.onSubmittedWorkDone();
   });

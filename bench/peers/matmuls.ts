@@ -1,6 +1,6 @@
 // kernels --peer: single matrix products of ours in turn with a peer's. Each case is a chain 1024 → 3072 → 1024 → …, a
 // matrix of its own for every link, so that what starts and ends a run is shared out and no cache holds the weights.
-//   npm run bench -- kernels --peer onnxruntime-node [--only f32|f16|q4] [--rounds N] [--adapter NAME]
+//   npm run bench -- kernels --peer onnxruntime-node [--only f32|f16|q4|q4_i8] [--rounds N] [--adapter NAME]
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { lowerPriority, record } from "../walls.ts";
 import { openPeer, type Peer } from "./index.ts";
 
 export interface MatmulRow {
-  /** The peer's matrices; ours are f32, f16 and q4_0. */
+  /** The peer's matrices; ours are f32, f16 and q4_0. q4_i8: what they are multiplied with has 8 bits, as ours has. */
   format: string;
   rows: number;
   /** Medians of the rounds for one product, by the wall clock. */
@@ -30,7 +30,12 @@ export interface MatmulRow {
   unit: "GB/s" | "GFLOP/s";
 }
 
-const formats: Readonly<Record<string, WeightFormat>> = { f32: "f32", f16: "f16", q4: "q4_0" };
+const formats: Readonly<Record<string, WeightFormat>> = {
+  f32: "f32",
+  f16: "f16",
+  q4: "q4_0",
+  q4_i8: "q4_0",
+};
 const cases: readonly { rows: number; pairs: number }[] = [
   { rows: 1, pairs: 8 },
   { rows: 512, pairs: 1 },

@@ -21,25 +21,28 @@ const stage = (size: number) => ({
 
 export interface CountingGpu {
   gpu: Gpu;
-  /** Of all buffers and textures so far, as allocated. */
-  readonly counted: { bytes: number; buffers: number };
+  /** Of all buffers and textures so far, as allocated; `sizes`: of each, in their order. */
+  readonly counted: { bytes: number; buffers: number; sizes: number[] };
 }
 
 /** Dawn is loaded already: only then are the limits known. */
 export function countingGpu(
   like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize" | "tuning">,
 ): CountingGpu {
-  const counted = { bytes: 0, buffers: 0 };
+  const counted = { bytes: 0, buffers: 0, sizes: [] as number[] };
+  const count = (bytes: number) => {
+    counted.bytes += bytes;
+    counted.buffers += 1;
+    counted.sizes.push(bytes);
+  };
   const device = {
     createBuffer({ size, mappedAtCreation }: { size: number; mappedAtCreation?: boolean }) {
       if (mappedAtCreation) return stage(size);
-      counted.bytes += size;
-      counted.buffers += 1;
+      count(size);
       return { size, destroy: () => undefined };
     },
     createTexture({ size: [width, height] }: { size: [number, number] }) {
-      counted.bytes += texelBytes * width * height;
-      counted.buffers += 1;
+      count(texelBytes * width * height);
       return { width, height, createView: () => ({}), destroy: () => undefined };
     },
     createShaderModule: () => ({ getCompilationInfo: async () => ({ messages: [] }) }),

@@ -12,8 +12,13 @@ import {
   type ValueInfo,
 } from "./proto.ts";
 
-/** How the weights of matrices are kept. q4: 4 bits, blocks of 32 with a scale and the zero point 8, as Q4_0 has. */
-export type MatrixFormat = "f32" | "f16" | "q4";
+/**
+ * How the weights of matrices are kept. q4: 4 bits, blocks of 32 with a scale and the zero point 8, as Q4_0 has; q4_i8: the
+ * same, and what they are multiplied with is rounded to 8 bits, as ours is.
+ */
+export type MatrixFormat = "f32" | "f16" | "q4" | "q4_i8";
+
+const roundedToBytes = 4; // accuracy_level of MatMulNBits: int8 is as good as it has to be
 
 export const blockSize = 32;
 
@@ -63,11 +68,13 @@ export class GraphBuilder {
     format: MatrixFormat,
     half = false,
   ): string {
-    if (format !== "q4") return this.add("MatMul", [x, this.weight(name, format, [K, N])]);
+    if (format === "f32" || format === "f16")
+      return this.add("MatMul", [x, this.weight(name, format, [K, N])]);
     const blocks = K / blockSize;
     const weights = this.weight(`${name}.q4`, "u8", [N, blocks, blockSize / 2]);
     const scales = this.weight(`${name}.scales`, half ? "f16" : "f32", [N * blocks]);
-    const ints = { K, N, bits: 4, block_size: blockSize };
+    const rounding = format === "q4_i8" ? { accuracy_level: roundedToBytes } : {};
+    const ints = { K, N, bits: 4, block_size: blockSize, ...rounding };
     return this.add("MatMulNBits", [x, weights, scales], { domain: "com.microsoft", ints });
   }
 
