@@ -142,11 +142,11 @@ const toTexture: Destination = (gpu, bytes) => {
 };
 
 /** Of all that a load keeps on the device; on one that keeps tiles, of the buffers that would have their bytes. */
-async function bufferSizes(gpu: Gpu, checkpoint: Checkpoint): Promise<number[]> {
-  const { gpu: counting, counted } = countingGpu(gpu);
+async function bufferSizes(gpu: Gpu, checkpoint: Checkpoint): Promise<readonly number[]> {
+  const { gpu: counting, sizes } = countingGpu(gpu);
   const config = parseConfig(checkpoint.config, checkpoint.configFile);
   await architectures[config.modelType](new Loader(counting, checkpoint), config);
-  return counted.sizes;
+  return sizes;
 }
 
 /** The same bytes in whole chunks. */

@@ -21,19 +21,22 @@ const stage = (size: number) => ({
 
 export interface CountingGpu {
   gpu: Gpu;
-  /** Of all buffers and textures so far, as allocated; `sizes`: of each, in their order. */
-  readonly counted: { bytes: number; buffers: number; sizes: number[] };
+  /** Of all buffers and textures so far, as allocated. */
+  readonly counted: { bytes: number; buffers: number };
+  /** Bytes of each, in their order. */
+  readonly sizes: readonly number[];
 }
 
 /** Dawn is loaded already: only then are the limits known. */
 export function countingGpu(
   like: Pick<Gpu, "limits" | "report" | "has" | "subgroupSize" | "tuning">,
 ): CountingGpu {
-  const counted = { bytes: 0, buffers: 0, sizes: [] as number[] };
+  const counted = { bytes: 0, buffers: 0 };
+  const sizes: number[] = [];
   const count = (bytes: number) => {
     counted.bytes += bytes;
     counted.buffers += 1;
-    counted.sizes.push(bytes);
+    sizes.push(bytes);
   };
   const device = {
     createBuffer({ size, mappedAtCreation }: { size: number; mappedAtCreation?: boolean }) {
@@ -63,5 +66,5 @@ export function countingGpu(
   };
   const { limits, report, has, subgroupSize, tuning } = like;
   const gpu = { device, limits, report, has, subgroupSize, tuning } as unknown as Gpu;
-  return { gpu, counted };
+  return { gpu, counted, sizes };
 }
