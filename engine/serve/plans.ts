@@ -1,4 +1,5 @@
-// The plans of a model that serves: a prompt's chunk with its last row's head, and decoding for 1, 2, 4, … sequences.
+// The plans of a model that serves: prompts by runs of so many tokens, with the last row's head, and decoding for 1, 2, 4, …
+// sequences.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Peers } from "../gpu/pass.ts";
 import type { Plan } from "../gpu/plan.ts";
@@ -36,7 +37,8 @@ export interface DecodePlan {
 }
 
 export interface Plans {
-  prefill: PrefillPlan;
+  /** By capacity. */
+  prefill: readonly PrefillPlan[];
   /** By capacity, which doubles. */
   decode: readonly DecodePlan[];
 }
@@ -65,7 +67,7 @@ export interface TuningHooks {
 }
 
 /**
- * Measures what recording a prompt's chunk and a token asks of the device's tuning and is not known; nothing where all is.
+ * Measures what recording a prompt's runs and a token asks of the device's tuning and is not known; nothing where all is.
  */
 export async function tunePlans(
   gpu: Gpu,
@@ -76,7 +78,7 @@ export async function tunePlans(
   hooks: TuningHooks,
 ): Promise<void> {
   if (!gpu.tuning.searching) return;
-  for (const capacity of [1, chunk]) {
+  for (const capacity of [1, ...runsFor(gpu, chunk)]) {
     const entrance = createEntrance(gpu, { capacity, rope });
     const asking = new Recording(gpu, { capacity, step: entrance.step, ...peers });
     const x = network.body(asking, entrance.inputs, memory);
@@ -97,17 +99,29 @@ export async function recordPlans(
   { memory, draws, rope }: PlanMemory,
   { chunk, slots, pictureWidth, ...peers }: PlanOptions,
 ): Promise<Plans> {
-  const prefill = await recordPrefill(
-    ...([gpu, network, memory, draws] as const),
-    createEntrance(gpu, { capacity: chunk, rope, pictureWidth }),
-    peers,
-  );
+  const prefill: PrefillPlan[] = [];
+  for (const capacity of runsFor(gpu, chunk)) {
+    const entrance = createEntrance(gpu, { capacity, rope, pictureWidth });
+    prefill.push(await recordPrefill(gpu, network, memory, draws, entrance, peers));
+  }
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
     const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
     decode.push(await recordDecode(gpu, network, memory, draws, entrance, peers));
   }
   return { prefill, decode };
+}
+
+/** What behind a cached prefix is to be read is seldom long. */
+const shortRuns = [64, 256];
+
+/**
+ * Capacities of the runs of a prompt. What suits a card for a whole chunk leaves most of it idle for a few tokens. Software
+ * has one kernel for both, and strict mode sums in one order however many there are.
+ */
+function runsFor(gpu: Gpu, chunk: number): number[] {
+  const short = isSoftware(gpu) || gpu.tuning.strict ? [] : shortRuns;
+  return [...short.filter((tokens) => tokens < chunk), chunk];
 }
 
 /**
@@ -122,7 +136,7 @@ function bucketsFor(gpu: Gpu, slots: number): number[] {
 
 export function freePlans(plans: Plans): void {
   for (const plan of plansOf(plans)) plan.destroy();
-  for (const { entrance } of [plans.prefill, ...plans.decode]) freeEntrance(entrance);
+  for (const { entrance } of [...plans.prefill, ...plans.decode]) freeEntrance(entrance);
 }
 
 export function scratchBytesOf(plans: Plans): number {
@@ -131,8 +145,9 @@ export function scratchBytesOf(plans: Plans): number {
 
 /** All that run. */
 export function plansOf({ prefill, decode }: Plans): Plan[] {
-  const draws = [prefill, ...decode].flatMap(({ outputs }) => (outputs ? [outputs.draw] : []));
-  return [prefill.body, prefill.head, ...decode.map(({ plan }) => plan), ...draws];
+  const draws = [...prefill, ...decode].flatMap(({ outputs }) => (outputs ? [outputs.draw] : []));
+  const prompts = prefill.flatMap(({ body, head }) => [body, head]);
+  return [...prompts, ...decode.map(({ plan }) => plan), ...draws];
 }
 
 async function recordPrefill(

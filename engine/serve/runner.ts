@@ -22,7 +22,7 @@ import { WholeDrawing } from "./draw/whole.ts";
 import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
 import { isSoftware } from "../ops/variants.ts";
 import { freePlans, plansOf, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
-import type { DecodePlan, PlanMemory, Plans, TuningHooks } from "./plans.ts";
+import type { DecodePlan, PlanMemory, Plans, PrefillPlan, TuningHooks } from "./plans.ts";
 import type { Copy, TableWrite } from "./schedulerTypes.ts";
 import type { SumFigures } from "./types.ts";
 
@@ -190,7 +190,7 @@ export class Runner implements TurnTaker {
     if (!isSoftware(this.#gpu)) return;
     const { prefill, decode } = this.#plans; // tokens to read about: kernels loop over as many as there are
     const run = { from: 0, count: 1, past: 0, slot: 0 };
-    writeInputs(this.#gpu, prefill.entrance, createFeed([0], [], 0), run);
+    for (const { entrance } of prefill) writeInputs(this.#gpu, entrance, createFeed([0], [], 0), run);
     for (const { entrance } of decode)
       writeBatch(this.#gpu, entrance, [{ id: 0, position: 0, row: 0, slot: 0 }]);
     const { merged } = this.#draws.shared ?? {};
@@ -203,8 +203,12 @@ export class Runner implements TurnTaker {
    * that share the model do it together.
    */
   async warmUp(): Promise<void> {
-    const feed = createFeed([0, 0], [], 0);
-    await this.turn([], { slot: 0, feed, from: 0, to: Math.min(2, this.contextLength), want: "token" });
+    for (const [i] of this.#plans.prefill.entries()) {
+      const shorter = this.#plans.prefill[i - 1]?.entrance.capacity ?? 1;
+      const to = Math.min(shorter + 1, this.contextLength); // the fewest that this one is for
+      const feed = createFeed(new Array<number>(to).fill(0), [], 0);
+      await this.turn([], { slot: 0, feed, from: 0, to, want: "token" });
+    }
     for (const { entrance } of this.#plans.decode) {
       const tokens = Array.from({ length: Math.min(entrance.capacity, this.slots) }, (_, slot) => ({
         ...{ id: 0, position: 0, row: 0, slot },
@@ -224,9 +228,7 @@ export class Runner implements TurnTaker {
 
   /** The same of a prompt of so many tokens, which one run takes. Errors: bad_request for more. */
   async promptApart(tokens: number, apart: Apart): Promise<void> {
-    const { entrance, body, head } = this.#plans.prefill;
-    if (tokens > entrance.capacity)
-      throw new EngineError("bad_request", `${tokens} tokens in one run; at most ${entrance.capacity} fit`);
+    const { entrance, body, head } = this.#prefillFor(tokens);
     const feed = createFeed(new Array<number>(tokens).fill(0), [], 0);
     writeInputs(this.#gpu, entrance, feed, { from: 0, count: tokens, past: 0, slot: 0 });
     await body.runApart(apart, tokens);
@@ -323,12 +325,20 @@ export class Runner implements TurnTaker {
   *#prefill(run: PrefillRun): Generator<Walk, Ran> {
     const { slot, feed, from, to, past = 0, want, snapshot } = run;
     this.#check(slot, past + to);
-    const { entrance, body, head, outputs } = this.#plans.prefill;
+    const { entrance, body, head, outputs } = this.#prefillFor(to - from);
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
     yield { plan: body, tokens: to - from };
     if (snapshot !== undefined) saveState(this.#gpu, this.#shared.memory, slot, snapshot);
     if (want !== "nothing") yield { plan: head, tokens: 1 };
     return { outputs, rows: [{ slot, want }] };
+  }
+
+  #prefillFor(tokens: number): PrefillPlan {
+    const { prefill } = this.#plans;
+    const chosen = prefill.find(({ entrance }) => entrance.capacity >= tokens);
+    if (chosen) return chosen;
+    const most = prefill.at(-1)!.entrance.capacity;
+    throw new EngineError("bad_request", `${tokens} tokens in one run; at most ${most} fit`);
   }
 
   #check(slot: number, tokens: number): void {
