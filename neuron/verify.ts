@@ -1,7 +1,7 @@
 // `neuron verify DIR`: holds this engine, on this adapter, against a reference's numbers. DIR is a model folder with
 // inputs.json, meta.json and golden/ beside the weights.
 import { EngineError, openGpu, prepareAdapter, verifyFolder } from "../engine/index.ts";
-import type { CaseReport, CutReport, Difference, VerifyOptions } from "../engine/index.ts";
+import type { CaseReport, CutReport, Difference, Gpu, VerifyOptions } from "../engine/index.ts";
 import { colour } from "./colour.ts";
 
 export interface VerifySettings {
@@ -15,6 +15,11 @@ export interface VerifySettings {
   cases?: readonly string[];
   weights?: string;
   quant?: string;
+  kvCache?: VerifyOptions["kvCache"];
+  /** By the strict mode's kernels. */
+  strict?: boolean;
+  /** By those that suit the device, which is found out where it is not known; default: by the engine's guesses. */
+  autotune?: boolean;
 }
 
 interface SpreadSettings {
@@ -31,14 +36,10 @@ export async function verify(
   settings: VerifySettings,
   print: Print = console.log,
 ): Promise<boolean> {
-  const { adapter, devices = [] } = settings;
-  const gpu = await openGpu(await prepareAdapter({ adapter, device: theOne(devices) }));
+  const gpu = await open(settings);
   try {
     if (!settings.json) print(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
-    const { mode = "f32", cases = [], weights, quant } = settings;
-    const form = { ...(weights === undefined ? {} : { weights }), ...(quant === undefined ? {} : { quant }) };
-    const spread = spreadOver(devices.length, settings.spread);
-    const options: VerifyOptions = { mode, cases, ...form, ...(spread && { spread }) };
+    const options = optionsOf(settings);
     const reports: CaseReport[] = [];
     for await (const report of verifyFolder(gpu, folder, options)) {
       reports.push(report);
@@ -59,6 +60,27 @@ export async function verify(
   } finally {
     gpu.destroy();
   }
+}
+
+async function open({
+  adapter,
+  devices = [],
+  strict = false,
+  autotune = false,
+}: VerifySettings): Promise<Gpu> {
+  const tuning = strict || autotune ? { strict, autotune } : undefined;
+  return openGpu(await prepareAdapter({ adapter, device: theOne(devices) }), undefined, tuning);
+}
+
+function optionsOf(settings: VerifySettings): VerifyOptions {
+  const { mode = "f32", cases = [], weights, quant, kvCache, devices = [] } = settings;
+  const spread = spreadOver(devices.length, settings.spread);
+  const form = {
+    ...(weights === undefined ? {} : { weights }),
+    ...(quant === undefined ? {} : { quant }),
+    ...(kvCache === undefined ? {} : { kvCache }),
+  };
+  return { mode, cases, ...form, ...(spread && { spread }) };
 }
 
 /** Errors: bad_request for several. */

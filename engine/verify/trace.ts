@@ -23,6 +23,7 @@ import {
 } from "../serve/entrance.ts";
 import type { Entrance, Feed, FedPicture } from "../serve/entrance.ts";
 import { PAGE, pagesFor } from "../serve/pages.ts";
+import { tunePlans } from "../serve/plans.ts";
 
 /**
  * Tokens of a run; or one token in a run that other sequences share; or what another sequence has computed of them, and
@@ -75,7 +76,7 @@ export class Tracer {
     [this.#many, this.#one, this.#batch] = plans;
   }
 
-  /** Plans for sequences of up to `capacity` tokens. */
+  /** Plans for sequences of up to `capacity` tokens, by what suits the device where its tuning is to measure that. */
   static async create(
     gpu: Gpu,
     network: Network,
@@ -94,7 +95,10 @@ export class Tracer {
         createEntrance(gpu, { capacity: tokens, rope, pictureWidth, batch }),
         peers,
       );
-    const many = await plan(Math.max(1, Math.min(capacity, rows)), false);
+    const chunk = Math.max(1, Math.min(capacity, rows));
+    const hooks = { begin: () => Promise.resolve(), end: () => undefined };
+    await tunePlans(gpu, network, memory, rope, { chunk, ...peers }, hooks);
+    const many = await plan(chunk, false);
     const one = await plan(1, false);
     const { vocab, stage } = config;
     return new Tracer(gpu, { vocab, firstLayer: stage?.firstLayer ?? 0 }, memory, rope, [

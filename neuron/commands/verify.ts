@@ -12,6 +12,8 @@ interface VerifyFlags extends DeviceFlags, SpreadFlags {
   tolerance: "f32" | "bf16";
   weights?: string;
   quant?: string;
+  strict?: boolean;
+  autotune?: boolean;
 }
 
 export function addVerify(program: Command, act: Act): void {
@@ -22,6 +24,8 @@ export function addVerify(program: Command, act: Act): void {
     .option("--case <name...>", "only these cases")
     .option("--weights <path>", "another form of the same model: a GGUF file, or a folder")
     .option("--quant <type>", "quantise the weights first, or choose among GGUF files (see serve)")
+    .option("--strict", "by the kernels of `serve --strict`")
+    .option("--autotune", "by the kernels that suit the device, which are measured where that is not known")
     .addOption(
       new Option("--tolerance <kind>", "the bounds: f32 for exact weights, bf16 for converted ones")
         .choices(["f32", "bf16"])
@@ -33,7 +37,7 @@ export function addVerify(program: Command, act: Act): void {
 async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Promise<number> {
   const { verify } = await import("../verify.ts");
   const { config } = settings(flags, env);
-  const { device, adapter } = config;
+  const { device, adapter, strict, autotune } = config;
   const spread = {
     tensorParallel: config.tensor_parallel,
     pipelineParallel: config.pipeline_parallel,
@@ -48,7 +52,11 @@ async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Pr
     ...(flags.weights === undefined ? {} : { weights: flags.weights }),
     ...(flags.quant === undefined ? {} : { quant: flags.quant }),
   };
+  const ways = {
+    ...{ kvCache: config.kv_cache, strict },
+    ...(autotune === undefined ? {} : { autotune }),
+  };
   const judged = { mode: flags.tolerance, cases: flags.case ?? [] };
-  const options = { ...chosen, ...form, ...judged, json: flags.json ?? false };
+  const options = { ...chosen, ...form, ...ways, ...judged, json: flags.json ?? false };
   return (await verify(folder, options, print)) ? 0 : 1;
 }
