@@ -1,13 +1,13 @@
 // profile: where the time of a decoded token goes, or that of a prompt, dispatch by dispatch. Each is submitted by itself
-// and in order, so that caches hold what they hold otherwise; what a submit takes is measured and taken off. What the
-// whole takes beyond their sum lies between dispatches.
+// and in order, so that caches hold what they hold otherwise, and timed as watch.ts says. What the whole takes beyond their
+// sum lies between dispatches.
 //   npm run bench -- profile [MODEL …] [--quant TYPE] [--tokens N] [--rounds N] [--adapter NAME]
 import type { Gpu } from "../engine/gpu/adapter.ts";
-import { free, permanent } from "../engine/gpu/tensor.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { clockFor } from "./clock.ts";
 import { decode, folderOf, median, prefill, type Runner } from "./models.ts";
-import { lowerPriority, record } from "./walls.ts";
+import { lowerPriority } from "./walls.ts";
+import { watchFor } from "./watch.ts";
 
 export interface ProfileOptions {
   quant?: string | undefined;
@@ -21,7 +21,7 @@ export interface ProfileOptions {
 interface Spent {
   name: string;
   count: number;
-  /** Of all of them, medians of the rounds, by the clock that shares are taken by. */
+  /** Of all of them, medians of the rounds. */
   ms: number;
 }
 
@@ -51,45 +51,26 @@ async function dispatches(
   runner: Runner,
   { tokens, rounds }: { tokens: number | undefined; rounds: number },
 ): Promise<Spent[]> {
-  const clock = clockFor(gpu);
+  const watch = await watchFor(gpu);
   const steps: { name: string; times: number[] }[] = [];
-  const submit = await submitMs(gpu);
   for (let round = 0; round < rounds; round += 1) {
     let at = 0;
     const step = async (work: () => Promise<unknown>, name: string) => {
-      const begun = clock.now();
-      await work();
-      (steps[at] ??= { name, times: [] }).times.push(Math.max(0, clock.now() - begun - submit));
+      const ms = await watch.time(work);
+      (steps[at] ??= { name, times: [] }).times.push(ms);
       at += 1;
     };
-    const apart = { over: () => false, step };
+    const apart = { over: () => false, step, ...(watch.stamps && { stamps: watch.stamps }) };
     if (tokens === undefined) await runner.decodeApart(apart);
     else await runner.promptApart(tokens, apart);
   }
+  watch.destroy();
   const spent = new Map<string, Spent>();
   for (const { name, times } of steps) {
     const one = spent.get(name) ?? { name, count: 0, ms: 0 };
     spent.set(name, { name, count: one.count + 1, ms: one.ms + median(times) });
   }
   return [...spent.values()].sort((a, b) => b.ms - a.ms);
-}
-
-/** What submitting one dispatch of nothing takes. */
-async function submitMs(gpu: Gpu): Promise<number> {
-  const y = permanent(gpu, "count", [4], undefined, "u32");
-  const plan = await record(gpu, 1, 1, (pass) => {
-    pass.dispatch("bench_nothing", [y], { groups: [1] });
-    return undefined;
-  });
-  const work = async () => {
-    plan.submit(1);
-    await gpu.device.queue.onSubmittedWorkDone();
-  };
-  await work();
-  const ms = await medianOf(gpu, 50, work);
-  plan.destroy();
-  free(y);
-  return ms;
 }
 
 async function medianOf(gpu: Gpu, rounds: number, work: () => Promise<unknown>): Promise<number> {

@@ -51,6 +51,8 @@ export interface Apart {
   over(): boolean;
   /** Hears of each, with its kernel and the size of its weight. */
   step(work: () => Promise<unknown>, name: string): Promise<unknown>;
+  /** Where the device notes when each begins and ends. */
+  readonly stamps?: GPUComputePassTimestampWrites;
 }
 
 export class Plan {
@@ -123,11 +125,11 @@ export class Plan {
    * Each step by itself, without other devices: what a driver compiles only when it is to run, it compiles now, and whoever
    * has to leave waits for one kernel at most. What comes out is of no use.
    */
-  async runApart({ over, step }: Apart, tokens = 1): Promise<void> {
+  async runApart({ over, step, stamps }: Apart, tokens = 1): Promise<void> {
     for (const one of this.#steps) {
       if (over()) return;
       const work = () => {
-        this.#submit([one], tokens, Infinity);
+        this.#submit([one], tokens, Infinity, undefined, stamps);
         return this.#gpu.device.queue.onSubmittedWorkDone();
       };
       await step(work, one.name);
@@ -140,12 +142,18 @@ export class Plan {
     this.#crossings?.destroy();
   }
 
-  #submit(steps: readonly Step[], tokens: number, flopsPerSubmit: number, last?: Last): void {
+  #submit(
+    steps: readonly Step[],
+    tokens: number,
+    flopsPerSubmit: number,
+    last?: Last,
+    timestampWrites?: GPUComputePassTimestampWrites,
+  ): void {
     if (tokens < 1 || tokens > this.capacity)
       throw new Error(`${tokens} tokens in a plan for ${this.capacity}`);
     if (steps.length === 0 && !last) return;
     let encoder = this.#gpu.device.createCommandEncoder();
-    let pass = encoder.beginComputePass();
+    let pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
     let flops = 0;
     for (const step of steps) {
       const [x, y, z] = step.groups;
