@@ -19,7 +19,7 @@ const card: DeviceReport = {
     maxComputeWorkgroupStorageSize: 49152,
   },
   wgslFeatures: ["immediate_address_space"],
-  subgroups: { min: 32, max: 32 },
+  subgroups: { min: 32, max: 32, width: 32 },
   subgroupMatrixConfigs: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 24 }],
 };
 
@@ -30,7 +30,7 @@ const arc: DeviceReport = {
   driver: "Intel: 25.2",
   memoryTotalMb: undefined,
   features: [],
-  subgroups: { min: 8, max: 32 },
+  subgroups: { min: 8, max: 32, width: 16 },
   subgroupMatrixConfigs: [],
 };
 
@@ -67,7 +67,7 @@ test("formatDoctor says everything of the report", () => {
     "140.4 GiB",
     "unknown",
     "16×8×24 f16→f32",
-    "8 to 32",
+    "8 to 32, held to 16",
     "4 GiB, bound 2 GiB",
     "48 KiB shared",
     "shader-f16 subgroups",
@@ -92,10 +92,10 @@ test("formatDoctor without devices gives the reason and no advice", () => {
 test("formatDevices is a table", () => {
   const twin = { ...arc, card: "0000:65:00.0" };
   expect(stripVTControlCharacters(formatDevices([card, twin, broken])).split("\n")).toEqual([
-    "device  kind      name         memory     subgroups  f16  matrices  opened by                   driver",
-    "0       hardware  NVIDIA H200  140.4 GiB  32         yes  1         name                        NVIDIA: 570.86",
-    "1       hardware  Intel Arc    unknown    8 to 32    no   no        DRI_PRIME=pci-0000_65_00_0  Intel: 25.2",
-    "2       broken    Old card     -          -          -    -         -                           it has gone",
+    "device  kind      name         memory     subgroups            f16  matrices  opened by                   driver",
+    "0       hardware  NVIDIA H200  140.4 GiB  32                   yes  1         name                        NVIDIA: 570.86",
+    "1       hardware  Intel Arc    unknown    8 to 32, held to 16  no   no        DRI_PRIME=pci-0000_65_00_0  Intel: 25.2",
+    "2       broken    Old card     -          -                    -    -         -                           it has gone",
     "",
   ]);
   expect(formatDevices([])).toContain("neuron doctor");

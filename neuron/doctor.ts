@@ -142,7 +142,9 @@ function openedBy({ card }: DeviceReport): string {
 
 function subgroups({ subgroups: sizes }: DeviceReport): string {
   if (!sizes) return "none";
-  return sizes.min === sizes.max ? String(sizes.min) : `${sizes.min} to ${sizes.max}`;
+  const { min, max, width } = sizes;
+  if (min === max) return String(min);
+  return `${min} to ${max}${width === undefined ? "" : `, held to ${width}`}`;
 }
 
 function matrix({

@@ -71,7 +71,7 @@ export function asCard(gpu: Gpu): Gpu {
 }
 
 export function withoutSubgroups(gpu: Gpu): Gpu {
-  return { ...gpu, has: { ...gpu.has, subgroups: false }, subgroupSize: { min: 1, max: 1 } };
+  return { ...gpu, has: { ...gpu.has, subgroups: false }, subgroupSize: { min: 1, max: 1, width: undefined } };
 }
 
 /** The first rows of a [capacity, width] tensor are `values`, the rest NaN, which no kernel may let through. */

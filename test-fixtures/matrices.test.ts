@@ -12,7 +12,7 @@ const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16,
 const plain: Gpu = {
   ...gpu,
   has: { ...gpu.has, subgroups: true, subgroupMatrix: false },
-  subgroupSize: { min: 32, max: 32 },
+  subgroupSize: { min: 32, max: 32, width: 32 },
 };
 const card: Gpu = {
   ...plain,

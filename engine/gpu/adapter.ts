@@ -10,11 +10,13 @@ import type { AdapterEntry } from "./list.ts";
 import { ensureLoader } from "./loader.ts";
 import { pciGpus } from "./host.ts";
 import { deviceMemory } from "./memory.ts";
+import { provenSubgroups } from "./probe.ts";
 import { deviceLine, reportAdapter, softwareWarning } from "./report.ts";
 import type { DeviceReport } from "./report.ts";
 import { choose, listed } from "./select.ts";
 import { shippedFor } from "./shipped.ts";
 import { findSwiftshader, driverFile, swiftshaderPackage, unpackSwiftshader } from "./software.ts";
+import type { Subgroups } from "./subgroups.ts";
 import { Tuning, type Answers, type TuningOptions } from "./tuning.ts";
 import { TuningFile } from "./tuningFile.ts";
 import { canSelect, selectCard, withCards } from "./twins.ts";
@@ -47,8 +49,8 @@ export interface Gpu {
   readonly report: DeviceReport;
   /** Optional features, all of them requested where the adapter has them. */
   readonly has: { f16: boolean; subgroups: boolean; timestamps: boolean; subgroupMatrix: boolean };
-  /** Lanes a subgroup may have; 1 to 1 where there are no subgroups. */
-  readonly subgroupSize: { min: number; max: number };
+  /** Lanes of subgroups; 1 to 1 where there are none. */
+  readonly subgroupSize: Subgroups;
   readonly limits: GpuLimits;
   /** Which of several ways ops take. */
   readonly tuning: Tuning;
@@ -112,8 +114,11 @@ export async function openGpu(
   if (chosen.backend !== "null") log(deviceLine(report));
   const warning = softwareWarning(report);
   if (warning) log(warning);
+  const file = tuning && (() => TuningFile.of(report));
+  const subgroups = await provenSubgroups({ device, ...capabilitiesOf(report) }, log, file);
+  const proven = { ...report, subgroups: report.subgroups && subgroups };
   return {
-    ...{ device, ...capabilitiesOf(report), tuning: tuningFor(report, tuning) },
+    ...{ device, ...capabilitiesOf(proven), tuning: tuningFor(proven, tuning) },
     ...{ lost: device.lost, destroy: () => device.destroy() },
   };
 }
@@ -131,7 +136,7 @@ export function capabilitiesOf(
       timestamps: has("timestamp-query"),
       subgroupMatrix: has("chromium-experimental-subgroup-matrix"),
     },
-    subgroupSize: report.subgroups ?? { min: 1, max: 1 },
+    subgroupSize: report.subgroups ?? { min: 1, max: 1, width: undefined },
     limits: report.limits as GpuLimits,
   };
 }

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../root.ts";
 import type { Gpu } from "./adapter.ts";
+import { pinOf } from "./subgroups.ts";
 
 export interface KernelRequest {
   /** shaders/NAME.wgsl; the entry point is the last path segment. */
@@ -35,16 +36,27 @@ export function joinSources(files: readonly string[]): string {
   return [...directives, ...lines.filter((line) => !directive.test(line))].join("\n");
 }
 
+/** The kernel of a module as one whose subgroups have `width` lanes; as it is where it has none. */
+export function pinned(code: string, width: number): string {
+  if (!/^enable subgroups;/m.test(code)) return code;
+  const [before, after, ...more] = code.split("@compute ");
+  if (after === undefined || more.length > 0) throw new Error("a module has one kernel");
+  return `enable subgroup_size_control;\n${before}@subgroup_size(${width}u) @compute ${after}`;
+}
+
 export class Kernels {
   readonly #device: GPUDevice;
+  readonly #pin: number | undefined;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #modules = new Map<string, Promise<GPUShaderModule>>();
   /** What is under way, by its key, as a message would call it; the first one first. */
   readonly #compiling = new Map<string, string>();
   #compiled = 0;
 
-  constructor(device: GPUDevice) {
+  /** `pin`: the lanes that every subgroup is to have, where a driver would choose. */
+  constructor(device: GPUDevice, pin?: number) {
     this.#device = device;
+    this.#pin = pin;
   }
 
   /** How many compiled so far, and the one that has been compiling for longest. */
@@ -101,7 +113,8 @@ export class Kernels {
   }
 
   async #createModule(files: readonly string[]): Promise<GPUShaderModule> {
-    const code = joinSources(files);
+    const joined = joinSources(files);
+    const code = this.#pin === undefined ? joined : pinned(joined, this.#pin);
     const device = this.#device;
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: files.at(-1)!, code });
@@ -126,11 +139,14 @@ function compileError(
   return `${files.join(" + ")} does not compile\n${shown.length > 0 ? shown.join("\n") : scope}`;
 }
 
-const perDevice = new WeakMap<GPUDevice, Kernels>();
+const perDevice = new WeakMap<GPUDevice, Map<number | undefined, Kernels>>();
 
 /** The pipeline cache of a device. */
-export function kernelsOf({ device }: Gpu): Kernels {
-  let kernels = perDevice.get(device);
-  if (!kernels) perDevice.set(device, (kernels = new Kernels(device)));
+export function kernelsOf(gpu: Pick<Gpu, "device" | "has" | "subgroupSize">): Kernels {
+  const byPin = perDevice.get(gpu.device) ?? new Map<number | undefined, Kernels>();
+  perDevice.set(gpu.device, byPin);
+  const pin = pinOf(gpu);
+  let kernels = byPin.get(pin);
+  if (!kernels) byPin.set(pin, (kernels = new Kernels(gpu.device, pin)));
   return kernels;
 }

@@ -7,7 +7,7 @@ const staging = new WeakMap<GPUDevice, GPUBuffer[]>();
 const mostStaging = 4;
 
 /** The smallest free one that holds `bytes` and is not far too large, or a new one. */
-function takeStaging({ device }: Gpu, bytes: number): GPUBuffer {
+function takeStaging({ device }: Pick<Gpu, "device">, bytes: number): GPUBuffer {
   const free = staging.get(device) ?? [];
   const fits = (buffer: GPUBuffer) => buffer.size >= bytes && buffer.size <= 4 * bytes + 4096;
   const index = free.findIndex(fits);
@@ -17,7 +17,7 @@ function takeStaging({ device }: Gpu, bytes: number): GPUBuffer {
 }
 
 /** Keeps it for later, the smallest first; the largest one too many is freed. */
-function giveStaging({ device }: Gpu, buffer: GPUBuffer): void {
+function giveStaging({ device }: Pick<Gpu, "device">, buffer: GPUBuffer): void {
   const free = [...(staging.get(device) ?? []), buffer].sort((a, b) => a.size - b.size);
   if (free.length > mostStaging) free.pop()!.destroy();
   staging.set(device, free);
@@ -49,7 +49,7 @@ export type Submit = (last: (encoder: GPUCommandEncoder) => void) => void;
  * is the end of what `submit` submits, if there is any; by default of nothing else.
  */
 export async function readRanges(
-  gpu: Gpu,
+  gpu: Pick<Gpu, "device">,
   ranges: readonly Range[],
   submit?: Submit,
 ): Promise<ArrayBuffer[]> {
@@ -83,7 +83,7 @@ export async function readRanges(
 }
 
 /** Commands that need no plan. */
-export function submitAlone({ device }: Gpu, last: Parameters<Submit>[0]): void {
+export function submitAlone({ device }: Pick<Gpu, "device">, last: Parameters<Submit>[0]): void {
   const encoder = device.createCommandEncoder();
   last(encoder);
   device.queue.submit([encoder.finish()]);

@@ -1,4 +1,5 @@
 // What a device is, as plain data: the same figures serve `neuron devices`, `neuron doctor`, /discovery and the logs.
+import { subgroupsOf, type Subgroups } from "./subgroups.ts";
 
 /** One adapter as the engine sees it. `limits` are bytes or counts, named as in WebGPU. */
 export interface DeviceReport {
@@ -15,7 +16,7 @@ export interface DeviceReport {
   features: string[];
   limits: Record<string, number>;
   wgslFeatures: string[];
-  subgroups: { min: number; max: number } | undefined;
+  subgroups: Subgroups | undefined;
   subgroupMatrixConfigs: SubgroupMatrixConfig[];
 }
 
@@ -36,9 +37,10 @@ export function reportAdapter(
   memoryTotalMb: number | undefined,
 ): DeviceReport {
   const { info, features } = adapter;
+  const vendor = info.vendor || entry.name;
   return {
     ...entry,
-    vendor: info.vendor || entry.name,
+    vendor,
     driver: info.description || "unknown",
     kind: info.isFallbackAdapter || entry.backend === "null" ? "software" : "hardware",
     memoryTotalMb,
@@ -46,7 +48,10 @@ export function reportAdapter(
     limits: plainLimits(adapter.limits),
     wgslFeatures: [...instance.wgslLanguageFeatures].sort(),
     subgroups: features.has("subgroups")
-      ? { min: info.subgroupMinSize!, max: info.subgroupMaxSize! }
+      ? subgroupsOf({
+          ...{ vendor, backend: entry.backend, control: features.has("subgroup-size-control") },
+          ...{ min: info.subgroupMinSize!, max: info.subgroupMaxSize! },
+        })
       : undefined,
     subgroupMatrixConfigs: matrixConfigs(info),
   };

@@ -80,7 +80,7 @@ test("only llvmpipe with subgroups of eight keeps weights in tiles, and only row
     ({
       report: { kind: "software", name },
       has: { subgroups: true },
-      subgroupSize: { min: width, max: width },
+      subgroupSize: { min: width, max: width, width },
     }) as unknown as Gpu;
   expect(likesTiles(gpu("llvmpipe (LLVM 15.0.6, 256 bits)", 8))).toBe(true);
   expect(likesTiles(gpu("llvmpipe (LLVM 15.0.6, 512 bits)", 16))).toBe(false);

@@ -74,13 +74,12 @@ export function tileLayout(format: WeightFormat, K: number, rows: number, spread
 }
 
 /** Whether the device's weights are kept in tiles, where their rows are whole quads; kernels for them have eight lanes. */
-export function likesTiles({ report, has, subgroupSize: { min, max } }: Gpu): boolean {
+export function likesTiles({ report, has, subgroupSize }: Gpu): boolean {
   return (
     report.kind === "software" &&
     report.name.startsWith("llvmpipe") &&
     has.subgroups &&
-    min === 8 &&
-    max === 8
+    subgroupSize.width === 8
   );
 }
 

@@ -28,7 +28,11 @@ test.each(models.flatMap((name) => kinds.map((kind) => [name, kind] as const)))(
   "%s on %s",
   async (name, kind) => {
     const device = await openGpu({ backend: "null" }, () => undefined);
-    const gpu = { ...device, report: { ...device.report, kind }, subgroupSize: { min: 32, max: 32 } };
+    const gpu = {
+      ...device,
+      report: { ...device.report, kind },
+      subgroupSize: { min: 32, max: 32, width: 32 },
+    };
     const checkpoint = await openCheckpoint(join(packageRoot, "test-fixtures/reference", name));
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
     const network = await architectures[config.modelType](new Loader(gpu, checkpoint), config);

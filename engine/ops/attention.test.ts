@@ -17,7 +17,12 @@ beforeAll(async () => {
 /** The null device, taken for another. */
 function as(kind: "hardware" | "software", lanes: number): Gpu {
   const report = { ...gpu.report, kind };
-  return { ...gpu, report, has: { ...gpu.has, subgroups: true }, subgroupSize: { min: lanes, max: lanes } };
+  return {
+    ...gpu,
+    report,
+    has: { ...gpu.has, subgroups: true },
+    subgroupSize: { min: lanes, max: lanes, width: lanes },
+  };
 }
 afterAll(() => gpu.destroy());
 
@@ -107,7 +112,7 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])("on a card that multiplies matrices 
   }
   const name = `matrices ${shape}, 32 rows`;
   const strict = { ...on(name), tuning: Object.assign(Tuning.only(name), { strict: true }) };
-  const varying = on(name, { subgroupSize: { min: 8, max: 32 } });
+  const varying = on(name, { subgroupSize: { min: 8, max: 32, width: undefined } });
   const narrow = on(name, { has: { ...card.has, f16: false } });
   const unmeasured = { ...on(name), tuning: new Tuning() };
   for (const device of [strict, varying, narrow, unmeasured]) {

@@ -21,7 +21,7 @@ test.each([
   const on: Gpu = {
     ...gpu,
     has: { ...gpu.has, subgroups: true },
-    subgroupSize: { min: 8, max: 8 },
+    subgroupSize: { min: 8, max: 8, width: 8 },
     report: { ...gpu.report, kind, name },
   };
   const norm = { eps: 1e-6, offset: 1 } as const;

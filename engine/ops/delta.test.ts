@@ -96,7 +96,7 @@ test("the ways of a card: registers, and matrices where they may be used and fit
   const card: Gpu = {
     ...gpu,
     has: { ...gpu.has, subgroups: true, subgroupMatrix: true, f16: true },
-    subgroupSize: { min: 32, max: 32 },
+    subgroupSize: { min: 32, max: 32, width: 32 },
     report: { ...gpu.report, kind: "hardware", subgroupMatrixConfigs: [config(16), config(32)] },
   };
   const ways = (on: Gpu, of = released) => deltaWays(on, of).map(({ name }) => name);
@@ -110,10 +110,10 @@ test("the ways of a card: registers, and matrices where they may be used and fit
   expect(ways(room(32_768), { ...released, valueDim: 48 })).toEqual(["registers", narrow]);
   expect(ways(room(32_768), { ...released, keyDim: 36 })).toEqual(["registers"]);
   expect(ways({ ...card, tuning: new Tuning({ strict: true }) })).toEqual(["registers"]);
-  expect(ways({ ...card, subgroupSize: { min: 8, max: 32 } })).toEqual(["registers"]);
+  expect(ways({ ...card, subgroupSize: { min: 8, max: 32, width: undefined } })).toEqual(["registers"]);
   expect(ways({ ...card, has: { ...card.has, f16: false } })).toEqual(["registers"]);
   const software: Gpu = { ...card, report: { ...card.report, kind: "software" } };
-  expect(ways({ ...software, subgroupSize: { min: 4, max: 4 } })).toEqual(["lanes"]);
+  expect(ways({ ...software, subgroupSize: { min: 4, max: 4, width: 4 } })).toEqual(["lanes"]);
 });
 
 test("the state of a released layer", () => {

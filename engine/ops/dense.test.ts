@@ -19,7 +19,8 @@ beforeAll(async () => {
 afterAll(() => gpu.destroy());
 
 function guise(kind: "hardware" | "software", width: number | undefined, name = "null"): Gpu {
-  const subgroupSize = width === undefined ? { min: 8, max: 32 } : { min: width, max: width };
+  const subgroupSize =
+    width === undefined ? { min: 8, max: 32, width: undefined } : { min: width, max: width, width };
   return {
     ...gpu,
     has: { ...gpu.has, subgroups: true },
@@ -157,7 +158,7 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])(
     }
     const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };
     expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
-    const varying = { ...on, subgroupSize: { min: 8, max: 32 } };
+    const varying = { ...on, subgroupSize: { min: 8, max: 32, width: undefined } };
     expect(await projections(varying, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
   },
 );

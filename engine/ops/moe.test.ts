@@ -13,7 +13,8 @@ beforeAll(async () => {
 afterAll(() => gpu.destroy());
 
 function guise(name: string, kind: "hardware" | "software", width: number | undefined): Gpu {
-  const subgroupSize = width === undefined ? { min: 8, max: 32 } : { min: width, max: width };
+  const subgroupSize =
+    width === undefined ? { min: 8, max: 32, width: undefined } : { min: width, max: width, width };
   return {
     ...gpu,
     has: { ...gpu.has, subgroups: true },

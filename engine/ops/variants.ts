@@ -107,10 +107,9 @@ export function wideLanes(gpu: Gpu): Lanes {
   return isSoftware(gpu) ? rowLanes(gpu) : { LANES: 128, reduce: "reduce/workgroup" };
 }
 
-/** The lanes of every subgroup, where the device has but one width; else a workgroup may be cut in any way. */
+/** The lanes of every subgroup of a kernel that has any, where that is sure; else a workgroup may be cut in any way. */
 export function subgroupWidth(gpu: Gpu): number | undefined {
-  const { min, max } = gpu.subgroupSize;
-  return gpu.has.subgroups && min === max && min >= 4 && min <= 64 ? min : undefined;
+  return gpu.has.subgroups ? gpu.subgroupSize.width : undefined;
 }
 
 /** The lanes of a subgroup on a software adapter, for kernels that are made for one: a workgroup is a subgroup there. */

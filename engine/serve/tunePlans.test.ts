@@ -19,7 +19,7 @@ test("a first load measures, a second one knows", async () => {
     const gpu: Gpu = {
       ...device,
       tuning,
-      subgroupSize: { min: 32, max: 32 },
+      subgroupSize: { min: 32, max: 32, width: 32 },
       report: { ...device.report, kind: "hardware", subgroupMatrixConfigs: [matrices] },
     };
     const checkpoint = await openCheckpoint(join(packageRoot, "test-fixtures/reference/qwen3_5-tiny-text"));

@@ -102,7 +102,7 @@ test("what is written to tiles passes through memory that is not counted", async
     limits,
     report: { kind: "software", name: "llvmpipe" },
     has: { subgroups: true },
-    subgroupSize: { min: 8, max: 8 },
+    subgroupSize: { min: 8, max: 8, width: 8 },
   } as unknown as Gpu);
   const weight = createWeight(gpu, "W", [64, 512], "bf16");
   const before = { ...counted };

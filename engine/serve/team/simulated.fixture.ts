@@ -4,7 +4,7 @@
 import { EventEmitter } from "node:events";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { serialConverter } from "../../formats/quantise/pool.ts";
-import type { Gpu } from "../../gpu/adapter.ts";
+import { capabilitiesOf, type Gpu } from "../../gpu/adapter.ts";
 import type { Relay } from "../../gpu/handovers.ts";
 import type { Exchange } from "../../gpu/pass.ts";
 import type { Apart } from "../../gpu/plan.ts";
@@ -112,7 +112,7 @@ function openIn(world: World): Gpu {
     createComputePipelineAsync: later,
     queue: { onSubmittedWorkDone: later },
   };
-  return { device, report, lost, destroy } as unknown as Gpu;
+  return { device, ...capabilitiesOf(report), lost, destroy } as unknown as Gpu;
 }
 
 /** One rank of a model. */
