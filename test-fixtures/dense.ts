@@ -4,6 +4,7 @@ import { dequantisePlanes, packPlanes } from "../engine/formats/blocks/planes.ts
 import { quantiseToPlanes } from "../engine/formats/quantise/quantise.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../engine/formats/halves.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
+import type { Subgroups } from "../engine/gpu/subgroups.ts";
 import { isBlockFormat, type WeightFormat } from "../engine/gpu/tensor.ts";
 
 /** Values in −1 … 1 with a few large ones, as activations have: the same for the same seed. */
@@ -72,6 +73,28 @@ export function asCard(gpu: Gpu): Gpu {
 
 export function withoutSubgroups(gpu: Gpu): Gpu {
   return { ...gpu, has: { ...gpu.has, subgroups: false }, subgroupSize: { min: 1, max: 1, width: undefined } };
+}
+
+/** Of a device with one width; of one with several, whose kernels are held to this one; of one that cannot do that. */
+export const oneWidth = (width: number): Subgroups => ({ min: width, max: width, width });
+export const heldTo = (width: number): Subgroups => ({ min: width / 2, max: 2 * width, width });
+export const varying: Subgroups = { min: 8, max: 32, width: undefined };
+
+/** The device as one whose subgroups have several widths, and whose kernels are held to the one that it has. */
+export function held(gpu: Gpu): Gpu {
+  return { ...gpu, subgroupSize: heldTo(gpu.subgroupSize.width!) };
+}
+
+/** Notes every module with subgroups that is compiled from now on: whether it is held to a width. */
+export function watchHeld({ device }: Gpu): { name: string; held: boolean }[] {
+  const seen: { name: string; held: boolean }[] = [];
+  const create = device.createShaderModule.bind(device);
+  device.createShaderModule = (asked) => {
+    if (/^enable subgroups;/m.test(asked.code))
+      seen.push({ name: asked.label!, held: asked.code.includes("@subgroup_size(") });
+    return create(asked);
+  };
+  return seen;
 }
 
 /** The first rows of a [capacity, width] tensor are `values`, the rest NaN, which no kernel may let through. */

@@ -1,5 +1,6 @@
 // Every attention kernel, with every part it is joined with, compiles and binds on the null backend.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { heldTo, oneWidth, varying as unsure } from "../../test-fixtures/dense.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
@@ -21,7 +22,7 @@ function as(kind: "hardware" | "software", lanes: number): Gpu {
     ...gpu,
     report,
     has: { ...gpu.has, subgroups: true },
-    subgroupSize: { min: lanes, max: lanes, width: lanes },
+    subgroupSize: oneWidth(lanes),
   };
 }
 afterAll(() => gpu.destroy());
@@ -70,7 +71,11 @@ const widths = [4, 32, 64, 72, 80, 96, 128, 256];
 test.each(widths)("all variants compile at head width %d", async (headDim) => {
   const on: [Gpu, decode: string[], prefill: string[]][] = [
     [as("hardware", 32), ["attention_split", "attention_merge"], ["attention_tile"]],
-    [as("software", 1), ["attention_split", "attention_merge"], ["attention_tile"]],
+    [
+      { ...as("software", 8), subgroupSize: unsure },
+      ["attention_split", "attention_merge"],
+      ["attention_tile"],
+    ],
     [as("software", 4), ["attention_lanes"], ["attention_lanes"]],
     [as("software", 8), ["attention_lanes"], ["attention_lanes"]],
   ];
@@ -94,10 +99,15 @@ test.each(widths)("all variants compile at head width %d", async (headDim) => {
   }
 });
 
-test.each(["16x16x16", "8x16x16", "8x8x8"])("on a card that multiplies matrices of %s", async (shape) => {
+test.each([
+  ["16x16x16", oneWidth(32)],
+  ["8x16x16", oneWidth(32)],
+  ["8x8x8", oneWidth(32)],
+  ["16x16x16", heldTo(32)],
+])("on a card that multiplies matrices of %s, subgroups of %o", async (shape, subgroupSize) => {
   const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
   const config = { componentType: "f16", resultComponentType: "f32", M, N, K };
-  const card = as("hardware", 32);
+  const card = { ...as("hardware", 32), subgroupSize };
   const on = (name: string, change: Partial<Gpu> = {}): Gpu => ({
     ...{ ...card, ...change, tuning: Tuning.only(name) },
     report: { ...card.report, subgroupMatrixConfigs: [config] },
@@ -112,7 +122,7 @@ test.each(["16x16x16", "8x16x16", "8x8x8"])("on a card that multiplies matrices 
   }
   const name = `matrices ${shape}, 32 rows`;
   const strict = { ...on(name), tuning: Object.assign(Tuning.only(name), { strict: true }) };
-  const varying = on(name, { subgroupSize: { min: 8, max: 32, width: undefined } });
+  const varying = on(name, { subgroupSize: unsure });
   const narrow = on(name, { has: { ...card.has, f16: false } });
   const unmeasured = { ...on(name), tuning: new Tuning() };
   for (const device of [strict, varying, narrow, unmeasured]) {

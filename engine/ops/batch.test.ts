@@ -1,5 +1,6 @@
 // The mat-vec for several sequences compiles with every weight format, norm, ending and number of columns.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { oneWidth } from "../../test-fixtures/dense.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
 import { createStep } from "../gpu/step.ts";
@@ -21,7 +22,7 @@ test.each([
   const on: Gpu = {
     ...gpu,
     has: { ...gpu.has, subgroups: true },
-    subgroupSize: { min: 8, max: 8, width: 8 },
+    subgroupSize: oneWidth(8),
     report: { ...gpu.report, kind, name },
   };
   const norm = { eps: 1e-6, offset: 1 } as const;

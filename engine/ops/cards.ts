@@ -2,6 +2,7 @@
 // another: what is tuned. The first way of each is the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { DispatchOptions, Pass } from "../gpu/pass.ts";
+import { pinOf } from "../gpu/subgroups.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { fitsCardBytes } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";
@@ -20,24 +21,27 @@ export interface MatvecWay {
 const mostLanes = 256;
 
 /**
- * For rows of K values: about four pieces of 8 to a lane is the guess. Sums by subgroups where their width is fixed; else
- * another kernel on the same device might be cut in another way, and the sums of a batch must have one order.
+ * For rows of K values: about four pieces of 8 to a lane is the guess. Sums by subgroups where their width is sure; else
+ * another kernel on the same device might be cut in another way, and the sums of a batch must have one order. A driver that
+ * is held to a width might have chosen better: there sums in workgroup memory, whose kernels are not, are a way too.
  */
 export function matvecWays(gpu: Gpu, K: number): MatvecWay[] {
   const WIDTH = subgroupWidth(gpu);
+  const inMemory = { reduce: "reduce/lots_workgroup", constants: {} } as const;
+  const bySubgroups = { reduce: "reduce/lots_subgroups", constants: { WIDTH: WIDTH! } } as const;
   const way = (LANES: number, QUADS: number): MatvecWay => ({
-    name: `${LANES} lanes, ${QUADS}`,
-    ...{ LANES, QUADS },
-    reduce: WIDTH === undefined ? "reduce/lots_workgroup" : "reduce/lots_subgroups",
-    constants: WIDTH === undefined ? {} : { WIDTH },
+    ...{ name: `${LANES} lanes, ${QUADS}`, LANES, QUADS },
+    ...(WIDTH === undefined ? inMemory : bySubgroups),
   });
   if (isSoftware(gpu)) return [way(WIDTH ?? 8, 4)]; // few cores, so few workgroups
   const least = Math.max(32, WIDTH ?? 32);
   const fit = (lanes: number) => Math.min(mostLanes, Math.max(least, 2 ** Math.round(Math.log2(lanes))));
   const guess = way(fit(K / 32), 1);
   const lanes = [least, 2 * least, 4 * least, 8 * least].filter((n) => n <= fit(K / 8));
-  const others = lanes.flatMap((n) => [way(n, 1), way(n, 2)]);
-  return [guess, ...others.filter(({ name }) => name !== guess.name)];
+  const others = lanes.flatMap((n) => [way(n, 1), way(n, 2)]).filter(({ name }) => name !== guess.name);
+  if (pinOf(gpu) === undefined) return [guess, ...others];
+  const free = lanes.map((n) => ({ ...way(n, 1), ...inMemory, name: `${n} lanes, 1, workgroup memory` }));
+  return [guess, ...others, ...free];
 }
 
 const mostColumns = 8; // of matvec
@@ -113,11 +117,13 @@ const shapesOfParts = ["16x16x16", "8x16x16", "8x8x8"] as const;
 
 /**
  * The device's own matrices, f16 in and f32 out, where they may be used: not in strict mode, and only where the width of
- * subgroups is fixed, as which lanes hold a matrix together must be known.
+ * subgroups is sure, as which lanes hold a matrix together must be known. Workgroups of such kernels have four subgroups,
+ * and Dawn wants them to be whole ones of the widest that the adapter has (ValidateComputeStageWorkgroupSize).
  */
 export function matrixShapes(gpu: Gpu): { readonly shape: string; readonly WIDTH: number }[] {
   const WIDTH = subgroupWidth(gpu);
   if (!gpu.has.subgroupMatrix || !gpu.has.f16 || WIDTH === undefined || gpu.tuning.strict) return [];
+  if ((4 * WIDTH) % gpu.subgroupSize.max !== 0) return [];
   const offered = gpu.report.subgroupMatrixConfigs
     .filter((c) => c.componentType === "f16" && c.resultComponentType === "f32")
     .map(({ M, N, K }) => `${M}x${N}x${K}`);

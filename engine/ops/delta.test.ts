@@ -1,5 +1,6 @@
 // Every kernel of the delta net compiles and binds on the null backend, and configurations out of reach are named.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { heldTo, oneWidth, varying } from "../../test-fixtures/dense.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { openGpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
@@ -96,7 +97,7 @@ test("the ways of a card: registers, and matrices where they may be used and fit
   const card: Gpu = {
     ...gpu,
     has: { ...gpu.has, subgroups: true, subgroupMatrix: true, f16: true },
-    subgroupSize: { min: 32, max: 32, width: 32 },
+    subgroupSize: oneWidth(32),
     report: { ...gpu.report, kind: "hardware", subgroupMatrixConfigs: [config(16), config(32)] },
   };
   const ways = (on: Gpu, of = released) => deltaWays(on, of).map(({ name }) => name);
@@ -110,10 +111,15 @@ test("the ways of a card: registers, and matrices where they may be used and fit
   expect(ways(room(32_768), { ...released, valueDim: 48 })).toEqual(["registers", narrow]);
   expect(ways(room(32_768), { ...released, keyDim: 36 })).toEqual(["registers"]);
   expect(ways({ ...card, tuning: new Tuning({ strict: true }) })).toEqual(["registers"]);
-  expect(ways({ ...card, subgroupSize: { min: 8, max: 32, width: undefined } })).toEqual(["registers"]);
+  expect(ways({ ...card, subgroupSize: varying })).toEqual(["registers"]);
+  expect(ways({ ...room(32_768), subgroupSize: heldTo(32) })).toEqual(["registers", wide, narrow]);
+  const none = "workgroups of four subgroups are no whole ones of the widest";
+  expect(ways({ ...room(32_768), subgroupSize: { min: 4, max: 128, width: 16 } }), none).toEqual([
+    "registers",
+  ]);
   expect(ways({ ...card, has: { ...card.has, f16: false } })).toEqual(["registers"]);
   const software: Gpu = { ...card, report: { ...card.report, kind: "software" } };
-  expect(ways({ ...software, subgroupSize: { min: 4, max: 4, width: 4 } })).toEqual(["lanes"]);
+  expect(ways({ ...software, subgroupSize: oneWidth(4) })).toEqual(["lanes"]);
 });
 
 test("the state of a released layer", () => {

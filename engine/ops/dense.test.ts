@@ -1,7 +1,9 @@
 // Every dense kernel × weight format × variant compiles and binds on the null backend, and takes the dispatches it should.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { heldTo, oneWidth, varying, watchHeld } from "../../test-fixtures/dense.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
+import type { Subgroups } from "../gpu/subgroups.ts";
 import { isBlockFormat, permanent, weightFormats, type WeightFormat } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import { createWeight } from "../gpu/weight.ts";
@@ -18,9 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.destroy());
 
-function guise(kind: "hardware" | "software", width: number | undefined, name = "null"): Gpu {
-  const subgroupSize =
-    width === undefined ? { min: 8, max: 32, width: undefined } : { min: width, max: width, width };
+function guise(kind: "hardware" | "software", subgroupSize: Subgroups, name = "null"): Gpu {
   return {
     ...gpu,
     has: { ...gpu.has, subgroups: true },
@@ -47,20 +47,22 @@ async function projections(on: Gpu, T: number, K: number, format: WeightFormat):
   return plan.kernels;
 }
 
-const devices: [string, "hardware" | "software", number | undefined, one: string, many: string][] = [
-  ["llvmpipe", "software", 8, "matvec_tiles", "matmul_lanes"],
-  ["software with subgroups of 8", "software", 8, "matvec_lanes", "matmul_lanes"],
-  ["SwiftShader", "software", 4, "matvec_lanes", "matmul_lanes"],
-  ["software without a fixed subgroup", "software", undefined, "matvec", "matmul"],
-  ["a card with subgroups of 32", "hardware", 32, "matvec", "matmul"],
-  ["a card whose subgroups vary", "hardware", undefined, "matvec", "matmul"],
+const devices: [string, "hardware" | "software", Subgroups, one: string, many: string][] = [
+  ["llvmpipe", "software", oneWidth(8), "matvec_tiles", "matmul_lanes"],
+  ["software with subgroups of 8", "software", oneWidth(8), "matvec_lanes", "matmul_lanes"],
+  ["SwiftShader", "software", oneWidth(4), "matvec_lanes", "matmul_lanes"],
+  ["software without a fixed subgroup", "software", varying, "matvec", "matmul"],
+  ["a card with subgroups of 32", "hardware", oneWidth(32), "matvec", "matmul"],
+  ["a card whose subgroups vary", "hardware", varying, "matvec", "matmul"],
+  ["a card whose kernels are held to 32", "hardware", heldTo(32), "matvec", "matmul"],
+  ["a card whose kernels are held to 16", "hardware", heldTo(16), "matvec", "matmul"],
 ];
 
 /** Rows that are not whole quads are not kept in tiles. */
 const alone = (one: string, K: number) => (K % 8 === 0 ? one : one.replace("_tiles", "_lanes"));
 
-test.each(devices)("projections on %s", async (name, kind, width, one, many) => {
-  const on = guise(kind, width, name);
+test.each(devices)("projections on %s", async (name, kind, lanes, one, many) => {
+  const on = guise(kind, lanes, name);
   for (const format of weightFormats) {
     for (const K of isBlockFormat(format) ? [256] : [64, 70]) {
       const shards = format === "f32" ? 2 : 1; // 24 rows of f32 to a shard
@@ -70,8 +72,8 @@ test.each(devices)("projections on %s", async (name, kind, width, one, many) => 
   }
 });
 
-test.each(devices)("everything else on %s", async (name, kind, width, one) => {
-  const on = guise(kind, width, name);
+test.each(devices)("everything else on %s", async (name, kind, lanes, one) => {
+  const on = guise(kind, lanes, name);
   for (const format of weightFormats) {
     const block = isBlockFormat(format);
     for (const [T, C] of [
@@ -103,8 +105,8 @@ async function normedProjections(on: Gpu, T: number, K: number, format: WeightFo
   return (await pass.finish([linears, normSwiglu(pass, x, norm, options, W)])).kernels;
 }
 
-test.each(devices)("a norm before a projection on %s", async (name, kind, width, one, many) => {
-  const on = guise(kind, width, name);
+test.each(devices)("a norm before a projection on %s", async (name, kind, lanes, one, many) => {
+  const on = guise(kind, lanes, name);
   for (const format of ["f32", "f16", "bf16"] as const) {
     for (const K of [64, 70]) {
       const kernel = alone(one, K);
@@ -118,10 +120,10 @@ test.each(devices)("a norm before a projection on %s", async (name, kind, width,
 });
 
 test("a workgroup is a subgroup only where every subgroup is that wide", () => {
-  expect(rowLanes(guise("software", 8))).toEqual({ LANES: 8, reduce: "reduce/subgroup" });
-  expect(rowLanes(guise("hardware", 32))).toEqual({ LANES: 32, reduce: "reduce/subgroup" });
-  expect(rowLanes(guise("hardware", undefined))).toEqual({ LANES: 64, reduce: "reduce/workgroup" });
-  const none = { ...guise("software", 8), has: { ...gpu.has, subgroups: false } };
+  expect(rowLanes(guise("software", oneWidth(8)))).toEqual({ LANES: 8, reduce: "reduce/subgroup" });
+  expect(rowLanes(guise("hardware", oneWidth(32)))).toEqual({ LANES: 32, reduce: "reduce/subgroup" });
+  expect(rowLanes(guise("hardware", varying))).toEqual({ LANES: 64, reduce: "reduce/workgroup" });
+  const none = { ...guise("software", oneWidth(8)), has: { ...gpu.has, subgroups: false } };
   expect(rowLanes(none)).toEqual({ LANES: 8, reduce: "reduce/workgroup" });
 });
 
@@ -135,49 +137,86 @@ test("a card's mat-vec takes more lanes for longer rows, in subgroups where all 
       ]);
       return `${LANES}/${QUADS}`;
     });
-  expect(ways(guise("hardware", 32), 896)).toEqual(["32/1", "32/2", "64/1", "64/2", "128/1", "128/2"]);
-  expect(ways(guise("hardware", 32), 5120)[0]).toBe("128/1");
-  expect(ways(guise("hardware", 64), 256)).toEqual(["64/1", "64/2"]);
-  expect(ways(guise("hardware", undefined), 27_648)[0]).toBe("256/1");
-  expect(ways(guise("software", undefined), 5120)).toEqual(["8/4"]);
+  expect(ways(guise("hardware", oneWidth(32)), 896)).toEqual([
+    "32/1",
+    "32/2",
+    "64/1",
+    "64/2",
+    "128/1",
+    "128/2",
+  ]);
+  expect(ways(guise("hardware", oneWidth(32)), 5120)[0]).toBe("128/1");
+  expect(ways(guise("hardware", oneWidth(64)), 256)).toEqual(["64/1", "64/2"]);
+  expect(ways(guise("hardware", varying), 27_648)[0]).toBe("256/1");
+  expect(ways(guise("software", varying), 5120)).toEqual(["8/4"]);
 });
 
-test.each(["16x16x16", "8x16x16", "8x8x8"])(
-  "a prompt on a card that multiplies matrices of %s",
-  async (shape) => {
-    const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
-    const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
-    const card = guise("hardware", 32);
-    const tuning = Tuning.only(`matrices ${shape}`);
-    const on = { ...card, tuning, report: { ...card.report, subgroupMatrixConfigs } };
-    for (const format of weightFormats) {
-      const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
-      const shards = format === "f32" ? 2 : 1;
-      const each = ["row_scales", ...Array<string>(shards).fill("matmul_matrix")]; // W's are made before
-      expect(kernels).toEqual(Array(5).fill(each).flat());
-    }
-    const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };
-    expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
-    const varying = { ...on, subgroupSize: { min: 8, max: 32, width: undefined } };
-    expect(await projections(varying, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
-  },
-);
+test("where kernels are held to a width, sums in workgroup memory are ways too, and no guess", () => {
+  const ways = (subgroups: Subgroups) => matvecWays(guise("hardware", subgroups), 896);
+  const [one, held] = [ways(oneWidth(32)), ways(heldTo(32))];
+  expect(held.slice(0, one.length)).toEqual(one);
+  const more = held.slice(one.length);
+  expect(more.map(({ name }) => name)).toEqual([32, 64, 128].map((n) => `${n} lanes, 1, workgroup memory`));
+  for (const way of more)
+    expect(way).toMatchObject({ QUADS: 1, reduce: "reduce/lots_workgroup", constants: {} });
+  expect(ways(heldTo(16))[0]).toMatchObject({ LANES: 32, constants: { WIDTH: 16 } });
+  expect(ways(varying).map(({ name }) => name)).toEqual(one.map(({ name }) => name));
+  expect(matvecWays(guise("software", heldTo(8)), 896)).toHaveLength(1);
+});
+
+test("kernels with subgroups are held where the card has several widths, in every way of a mat-vec", async () => {
+  const own = await openGpu({ backend: "null" }); // nothing is compiled there yet
+  const report = { ...own.report, kind: "hardware" as const };
+  const card = { ...own, report, subgroupSize: heldTo(16) };
+  const seen = watchHeld(own);
+  const ways = matvecWays(card, 256);
+  for (const { name } of ways) await projections({ ...card, tuning: Tuning.only(name) }, 1, 256, "q8_0");
+  expect(seen.length).toBeGreaterThan(0);
+  expect(seen).toEqual(seen.map(() => ({ name: "matvec", held: true })));
+  await projections({ ...card, subgroupSize: oneWidth(16) }, 1, 256, "q8_0");
+  expect(seen.at(-1), "one that has but one").toEqual({ name: "matvec", held: false });
+  own.destroy();
+});
+
+test.each([
+  ["16x16x16", oneWidth(32)],
+  ["8x16x16", oneWidth(32)],
+  ["8x8x8", oneWidth(32)],
+  ["16x16x16", heldTo(32)],
+  ["8x16x16", heldTo(32)],
+])("a prompt on a card that multiplies matrices of %s, subgroups of %o", async (shape, lanes) => {
+  const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
+  const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
+  const card = guise("hardware", lanes);
+  const tuning = Tuning.only(`matrices ${shape}`);
+  const on = { ...card, tuning, report: { ...card.report, subgroupMatrixConfigs } };
+  for (const format of weightFormats) {
+    const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
+    const shards = format === "f32" ? 2 : 1;
+    const each = ["row_scales", ...Array<string>(shards).fill("matmul_matrix")]; // W's are made before
+    expect(kernels).toEqual(Array(5).fill(each).flat());
+  }
+  const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };
+  expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+  const unsure = { ...on, subgroupSize: varying };
+  expect(await projections(unsure, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+});
 
 test("a prompt's products of few results, split", async () => {
-  const on = { ...guise("hardware", 32), tuning: Tuning.only("tiles of 32, 2 splits") };
+  const on = { ...guise("hardware", oneWidth(32)), tuning: Tuning.only("tiles of 32, 2 splits") };
   for (const format of weightFormats)
     expect((await projections(on, 19, 512, format)).slice(0, 2)).toEqual(["matmul", "matmul_merge"]);
   const short = Array<string>(5).fill("matmul");
   expect(await projections(on, 19, 256, "bf16"), "eight steps of 32 are left to each").toEqual(short);
 });
 
-test.each(devices)("a prompt in bytes on %s", async (name, kind, width, _, many) => {
-  const lanes = many === "matmul_lanes";
-  const tuning = Tuning.only(lanes ? "bytes" : "bytes, tiles of 64");
-  const on = { ...guise(kind, width, name), tuning };
+test.each(devices)("a prompt in bytes on %s", async (name, kind, lanes, _, many) => {
+  const software = many === "matmul_lanes";
+  const tuning = Tuning.only(software ? "bytes" : "bytes, tiles of 64");
+  const on = { ...guise(kind, lanes, name), tuning };
   for (const format of weightFormats.filter(isBlockFormat)) {
-    const fits = lanes ? format !== "q2_k" : ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
-    const each = fits ? ["quantise_rows", lanes ? "matmul_bytes_lanes" : "matmul_bytes"] : [many];
+    const fits = software ? format !== "q2_k" : ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
+    const each = fits ? ["quantise_rows", software ? "matmul_bytes_lanes" : "matmul_bytes"] : [many];
     expect(await projections(on, 19, 256, format)).toEqual(Array(5).fill(each).flat());
   }
   const strict = { ...on, tuning: Object.assign(tuning, { strict: true }) };

@@ -1,7 +1,9 @@
 // Every kernel of mixtures × weight format × device compiles and binds on the null backend, in the dispatches it should take.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { heldTo, oneWidth, varying } from "../../test-fixtures/dense.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
+import type { Subgroups } from "../gpu/subgroups.ts";
 import { isBlockFormat, permanent, weightFormats } from "../gpu/tensor.ts";
 import { createWeight } from "../gpu/weight.ts";
 import { experts, mixExperts, routeExperts } from "./moe.ts";
@@ -12,9 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => gpu.destroy());
 
-function guise(name: string, kind: "hardware" | "software", width: number | undefined): Gpu {
-  const subgroupSize =
-    width === undefined ? { min: 8, max: 32, width: undefined } : { min: width, max: width, width };
+function guise(name: string, kind: "hardware" | "software", subgroupSize: Subgroups): Gpu {
   return {
     ...gpu,
     has: { ...gpu.has, subgroups: true },
@@ -24,12 +24,13 @@ function guise(name: string, kind: "hardware" | "software", width: number | unde
 }
 
 test.each([
-  ["llvmpipe", "software", 8],
-  ["SwiftShader", "software", 4],
-  ["a card with subgroups of 32", "hardware", 32],
-  ["a card whose subgroups vary", "hardware", undefined],
-] as const)("%s", async (name, kind, width) => {
-  const on = guise(name, kind, width);
+  ["llvmpipe", "software", oneWidth(8)],
+  ["SwiftShader", "software", oneWidth(4)],
+  ["a card with subgroups of 32", "hardware", oneWidth(32)],
+  ["a card whose subgroups vary", "hardware", varying],
+  ["a card whose kernels are held to 16", "hardware", heldTo(16)],
+] as const)("%s", async (name, kind, lanes) => {
+  const on = guise(name, kind, lanes);
   for (const format of weightFormats) {
     const [K, I] = isBlockFormat(format) ? [512, 256] : [kind === "software" ? 72 : 70, 24];
     for (const T of [1, 9]) {
