@@ -1,4 +1,4 @@
-// The kernels of x · Wᵀ for cards (and for software without a subgroup of one width), in the ways that suit one card or
+// The kernels of x · Wᵀ for cards (and for software without subgroups of a sure width), in the ways that suit one card or
 // another: what is tuned. The first way of each is the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { DispatchOptions, Pass } from "../gpu/pass.ts";

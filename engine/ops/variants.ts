@@ -93,7 +93,7 @@ export interface Lanes {
 }
 
 /**
- * The workgroup that shares one row's sum: exactly a subgroup where its width is fixed (no barrier, and on a
+ * The workgroup that shares one row's sum: exactly a subgroup where its width is sure (no barrier, and on a
  * processor no switch between invocations), else some lanes that meet in workgroup memory.
  */
 export function rowLanes(gpu: Gpu): Lanes {
