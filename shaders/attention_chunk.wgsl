@@ -7,3 +7,8 @@ fn chunk_of(length: u32) -> u32 {
   let tiles = (length + KEYS - 1u) / KEYS;
   return (tiles + SPLITS - 1u) / SPLITS * KEYS;
 }
+
+// where the part of a head, counted through the heads of all tokens, begins
+fn part_of(head: u32, split: u32) -> u32 {
+  return (head * SPLITS + split) * (D4 + 1u);
+}

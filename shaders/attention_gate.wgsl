@@ -1,7 +1,5 @@
-// attention_gate: y · sigmoid(gate), the gate being the second half of a query head in the packed projection
-//   qkv: [T, PACKED], per query head [D query | D gate]; part of attention_tile and attention_merge
-override PACKED: u32;
-@group(0) @binding(6) var<storage, read> qkv: array<vec4f>;
+// attention_gate: y · sigmoid(gate), the gate being the second half of a query head in the packed projection; uses
+//   attention_packed, or qkv_turn in kernels that have the projection anyway
 
 fn gated(y: vec4f, t: u32, head: u32, d4: u32) -> vec4f {
   let gate = qkv[t * (PACKED / 4u) + (2u * head + 1u) * (D / 4u) + d4];

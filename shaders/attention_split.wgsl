@@ -1,21 +1,22 @@
-// attention_split: the query of one token of each sequence against a part of its cache; attention_merge joins the parts.
-//   s_k = q_h·K_k · D^-½    m = max s    l = Σ exp(s_k − m)    acc = Σ exp(s_k − m) · V_k    over the keys k of split s
-//   q: [T, Nh, D]    K, V: the cache    acc: [T, Nh, SPLITS, D]    stats: [T, Nh, SPLITS] of (m, l)
+// attention_split: a token of each sequence against a part of its cache, from the packed projection; attention_merge joins
+//   the parts.   q[h], k, v: the token's, as qkv_prepare makes them; k and v go to the cache's row `past`
+//   s_i = q_h·K_i · D^-½    m = max s    l = Σ exp(s_i − m)    sum = Σ exp(s_i − m) · V_i    over the keys i of the split,
+//   0 … past in all, the last being k and v
+//   qkv: [T, PACKED]    K, V: the cache    acc: [T, Nh, SPLITS] of (sum, then m, l and two zeros)
 //   workgroup (split, kv head, block of token): GROUPED ≤ 4 query heads of the kv head share its reads, one component of a
-//   vec4 each. Scores: 4 lanes a key. Values: a lane owns 4 dims of every SLOTS-th key.  Uses steps/*, kv_cache, kv_read/*, attention_chunk
-override HEADS: u32;
-override KV_HEADS: u32;
-override D: u32;
+//   vec4 each. Scores: 4 lanes a key. Values: a lane owns 4 dims of every SLOTS-th key.
+// The token's own key and value do not come back from the cache, but are what the sums of the last split begin with, in f32:
+// so no workgroup waits for another's writes.
+// Uses steps/*, kv_cache, kv_read/*, kv_write/*, reduce/heads_workgroup, qkv_plain or qkv_norm, qkv_turn, attention_chunk
 override GROUPED: u32;     // query heads of a workgroup
 override BLOCKS: u32;      // workgroups that share a token's kv head
-@group(0) @binding(0) var<storage, read> step: Step;
-@group(0) @binding(1) var<storage, read> q: array<vec4f>;
+@group(0) @binding(0) var<uniform> step: Step;   // uniform, since eight storage buffers are all that every device has
 @group(0) @binding(4) var<storage, read_write> acc: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
 
 const WG = 128u;
+const ROWS = 8u;           // of lanes that make a head: four of queries, the key's and the value's
+const LANES = 16u;
 const LOWEST = -3.4e38;
-override D4: u32 = D / 4u;
 override SLOTS: u32 = WG / D4;                    // keys whose values are read at once
 override GROUP: u32 = HEADS / KV_HEADS;
 var<workgroup> query: array<vec4f, 4u * D4>;      // [d4][head of the block], scaled
@@ -23,11 +24,39 @@ var<workgroup> sums: array<vec4f, 4u * WG>;       // [lane][key] of a tile; in t
 var<workgroup> weights: array<vec4f, KEYS>;       // scores, then exp(score − max), of a tile
 var<workgroup> tops: array<vec4f, 8>;             // largest score of every 8 keys
 
-// first_head counts through the heads of all tokens
-fn load_query(first_head: u32, count: u32, i: u32) {
-  for (var at = i; at < 4u * D4; at += WG) {
-    let head = at % 4u;
-    query[at] = select(vec4f(0.0), q[(first_head + min(head, count - 1u)) * D4 + at / 4u], head < count) / sqrt(f32(D));
+// Fills `query`; where the split has the token's own key, `sums` too: that from WG on, its value from 2·WG on.
+fn prepare(t: u32, head: u32, count: u32, kv_head: u32, own: bool, writes: bool, i: u32) {
+  let local = vec3u(i % LANES, i / LANES, 0u);
+  let row = local.y;
+  let is_query = row < 4u;
+  let is_key = row == 4u;
+  let live = select(own && row < 6u, row < count, is_query);
+  let past_queries = HEADS * Q_STRIDE + (kv_head + select(KV_HEADS, 0u, is_key)) * D;
+  let base = (t * PACKED + select(past_queries, (head + min(row, count - 1u)) * Q_STRIDE, is_query)) / 4u;
+  var scale = 1.0;
+  if (NORMED) {
+    var squares = 0.0;
+    for (var d4 = local.x; live && d4 < D4; d4 += LANES) {
+      squares += dot(qkv[base + d4], qkv[base + d4]);
+    }
+    scale = norm_scales(vec4f(sum_of_head(squares, local))).x;
+  }
+  let place = cache_row(slot_of(t), kv_head, row_of(t));
+  for (var first = 0u; first < D4; first += LANES) {   // all lanes together
+    let d4 = first + local.x;
+    let mine = live && d4 < D4;
+    var x = vec4f(0.0);
+    if (mine && row < 5u) {
+      x = turned4(t, base, is_key, d4, scale);
+    } else if (mine) {
+      x = qkv[base + d4];
+    }
+    remember(is_key, place, d4, x, mine && !is_query && writes, local);
+    if (is_query && d4 < D4) {
+      query[d4 * 4u + row] = x / sqrt(f32(D));
+    } else if (mine) {
+      sums[(row - 3u) * WG + d4] = x;
+    }
   }
 }
 
@@ -65,14 +94,15 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   let t = group.z / BLOCKS;
   let block = group.z % BLOCKS;
   let cache_slot = slot_of(t);
-  let length = row_of(t) + 1u;
-  let chunk = chunk_of(length);
+  let past = row_of(t);
+  let chunk = chunk_of(past + 1u);
   let first = group.x * chunk;
-  if (first >= length) { return; }
-  let end = min(first + chunk, length);
-  let first_head = t * HEADS + group.y * GROUP + block * GROUPED;
+  if (first > past) { return; }
+  let end = min(first + chunk, past);
+  let own = past < first + chunk;
+  let first_head = group.y * GROUP + block * GROUPED;
   let count = min(GROUPED, GROUP - block * GROUPED);
-  load_query(first_head, count, i);
+  prepare(t, first_head, count, group.y, own, own && block == 0u, i);
   workgroupBarrier();
 
   let d4 = i % D4;
@@ -83,6 +113,22 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   var acc1 = vec4f(0.0);
   var acc2 = vec4f(0.0);
   var acc3 = vec4f(0.0);
+  if (own) {
+    if (slot == 0u) {
+      sums[d4] = sums[WG + d4] * mat4x4f(query[d4 * 4u], query[d4 * 4u + 1u], query[d4 * 4u + 2u], query[d4 * 4u + 3u]);
+      acc0 = sums[2u * WG + d4];
+      acc1 = acc0;
+      acc2 = acc0;
+      acc3 = acc0;
+    }
+    workgroupBarrier();
+    m = vec4f(0.0);
+    for (var j = 0u; j < D4; j++) {
+      m += sums[j];
+    }
+    l = vec4f(select(0.0, 1.0, i == 0u));
+    workgroupBarrier();
+  }
   for (var base = first; base < end; base += KEYS) {
     let keys = min(KEYS, end - base);             // rows past the end may hold anything: never read
     let lane = i % 4u;
@@ -147,13 +193,13 @@ fn attention_split(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     for (var j = 0u; j < SLOTS; j++) {
       sum += sums[at / D4 * WG + j * D4 + at % D4];
     }
-    acc[((first_head + at / D4) * SPLITS + group.x) * D4 + at % D4] = sum;
+    acc[part_of(t * HEADS + first_head + at / D4, group.x) + at % D4] = sum;
   }
   if (i < count) {
     var sum = 0.0;
     for (var j = 0u; j < KEYS; j++) {
       sum += weights[j][i];
     }
-    stats[(first_head + i) * SPLITS + group.x] = vec2f(m[i], sum);
+    acc[part_of(t * HEADS + first_head + i, group.x) + D4] = vec4f(m[i], sum, 0.0, 0.0);
   }
 }

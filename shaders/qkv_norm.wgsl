@@ -1,16 +1,14 @@
-// qkv_norm: the per-head norm of queries and keys, x / sqrt(mean(x²) + EPS) · (NORM_OFFSET + w); part of qkv_prepare, uses
-//   reduce/heads_*
+// qkv_norm: the per-head norm of queries and keys, x / sqrt(mean(x²) + EPS) · (NORM_OFFSET + w); part of qkv_prepare and
+//   what does the same
 //   norms: [2, D], of query and of key heads
+const NORMED = true;
 override EPS: f32;
 override NORM_OFFSET: f32;   // 1 where the checkpoint stores w − 1
 @group(0) @binding(7) var<storage, read> norms: array<vec4f>;
 
-fn head_scale(base: u32, local: vec3u) -> f32 {
-  var sum = 0.0;
-  for (var d4 = local.x; d4 < D4; d4 += LANES) {
-    sum += dot(qkv[base + d4], qkv[base + d4]);
-  }
-  return 1.0 / sqrt(sum_of_head(sum, local) / f32(D) + EPS);
+// Of four heads whose squares add up to these.
+fn norm_scales(squares: vec4f) -> vec4f {
+  return 1.0 / sqrt(squares / f32(D) + EPS);
 }
 
 fn head_weight4(is_key: bool, d4: u32) -> vec4f {

@@ -1,8 +1,9 @@
 // Inputs of attention tests: seeded values, and a cache whose unused rows hold what must never be read.
+import { f16ToNumber } from "../engine/formats/halves.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { free, permanent, type Tensor } from "../engine/gpu/tensor.ts";
 import { packedWidth } from "../engine/ops/attention.ts";
-import { PAGE } from "../engine/ops/kv-cache.ts";
+import { PAGE, type KvFormat } from "../engine/ops/kv-cache.ts";
 import type { AttentionShape } from "../engine/reference/attention.ts";
 
 /** About normal (the sum of four uniforms), mean 0, deviation `scale`; the same values for the same seed. */
@@ -56,6 +57,35 @@ export function attentionInputs(
     v: filledCache(shape, past + T, 3),
     ...(gated ? { gate: normals(T * packedWidth(shape, true), 4, 3) } : {}),
   };
+}
+
+/** The projection of one token whose queries, key and value are these (those of row `past`): q | k | v, with its gates. */
+export function packedToken({ shape, q, k, v, gate }: AttentionInputs): Float32Array {
+  const { heads, kvHeads, headDim: D, past, capacity } = shape;
+  const out = gate?.slice() ?? new Float32Array(packedWidth(shape, false));
+  const stride = gate ? 2 * D : D;
+  for (let h = 0; h < heads; h++) out.set(q.subarray(h * D, (h + 1) * D), h * stride);
+  for (let h = 0; h < kvHeads; h++) {
+    const row = (h * capacity + past) * D;
+    const at = heads * stride + h * D;
+    out.set(k.subarray(row, row + D), at);
+    out.set(v.subarray(row, row + D), at + kvHeads * D);
+  }
+  return out;
+}
+
+/** What an op that norms and turns has to be told to leave heads as they are; `on` has a `still` table. */
+export function asTheyAre(on: Record<string, Tensor>, headDim: number) {
+  const rope = { table: on["still"]!, dims: headDim };
+  return { eps: 0, normOffset: 0, rope, positions: on["positions"]! } as const;
+}
+
+/** Rope that turns nothing, at position 0 of T tokens. */
+export function stillRope(headDim: number, T = 1) {
+  return {
+    still: [[1, headDim / 2, 2], Float32Array.from({ length: headDim }, (_, i) => 1 - (i % 2))],
+    positions: [[3, T], new Uint32Array(3 * T)],
+  } as const;
 }
 
 /** Whose the pages of a cache are: of `slots` sequences of up to `capacity` tokens, out of order; page 0 is nobody's. */
@@ -113,4 +143,24 @@ export async function withTensors<T>(
   } finally {
     free(...Object.values(made));
   }
+}
+
+const half = (word: number, high: boolean) => f16ToNumber(high ? word >>> 16 : word & 0xffff);
+
+/** A row of a cache as values. */
+export function decodedRow(format: KvFormat, words: Uint32Array, D: number): Float32Array {
+  if (format === "f32") return new Float32Array(words.slice().buffer);
+  if (format === "f16") return Float32Array.from({ length: D }, (_, i) => half(words[i >> 1]!, i % 2 === 1));
+  const codes = new Int8Array(words.slice(0, D / 4).buffer);
+  const scale = (i: number) => half(words[D / 4 + Math.floor(i / 64)]!, Math.floor(i / 32) % 2 === 1);
+  return Float32Array.from(codes, (code, i) => code * scale(i));
+}
+
+/** By how much element i of a row that was written may be off: half a step, and what f16 cannot tell of the scale. */
+export function mostError(format: KvFormat, exact: Float32Array, i: number): number {
+  if (format === "f32") return Math.max(1, Math.abs(exact[i]!)) * 2e-6;
+  if (format === "f16") return Math.abs(exact[i]!) * 2 ** -11 + 1e-7;
+  const block = exact.subarray(i - (i % 32), i - (i % 32) + 32);
+  const top = block.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  return (top / 127) * 0.5 + top * 2 ** -10;
 }

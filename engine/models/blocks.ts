@@ -28,7 +28,7 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
 
   return (pass, x, memory, { positions, ropeTable }) => {
     const u = op.normLinear(pass, x, norm, normOf(c), Wqkv, given({ bias: qkvBias }));
-    const q = op.prepareQkv(pass, u, {
+    const mixed = op.attend(pass, u, {
       heads,
       kvHeads,
       headDim,
@@ -39,12 +39,6 @@ export async function attention(load: Loader, c: ModelConfig, at: string): Promi
       rope: { table: ropeTable, dims: c.rope.dims, ...given({ sections: c.rope.mropeSection }) },
       positions,
       cache: cacheOf(memory),
-    });
-    const mixed = op.attention(pass, q, cacheOf(memory), {
-      heads,
-      kvHeads,
-      headDim,
-      ...given({ gate: outputGate ? u : undefined }),
     });
     pass.keep(`${keptName(at)}.attn.o_proj_in`, mixed);
     return backToStream(pass, mixed, Wo, x, oBias);

@@ -9,7 +9,11 @@ import { parseConfig } from "./config.ts";
 import { Loader } from "./loader.ts";
 import { architectures } from "./registry.ts";
 
-const budget = { full_attention: 7, linear_attention: 6 };
+/** Attention merges the parts of its keys on a card, and needs no merging on a processor. */
+const budget = {
+  hardware: { full_attention: 6, linear_attention: 5 },
+  software: { full_attention: 5, linear_attention: 5 },
+};
 /** A mixture of experts takes seven more than an MLP: router, choice, mixture, and an expert that all share behind a gate. */
 const experts = 7;
 /** Embedding, final norm, head, and the two stages of a draw. */
@@ -39,10 +43,10 @@ test.each(models.flatMap((name) => kinds.map((kind) => [name, kind] as const)))(
     const options = { contextLength: 256, slots: 3, chunk: 64, flopsPerSubmit: Infinity };
     const runner = await Runner.create(gpu, network, config, options);
     const most = config.layerTypes.reduce(
-      (sum, type) => sum + budget[type] + (config.experts ? experts : 0),
+      (sum, type) => sum + budget[kind][type] + (config.experts ? experts : 0),
       ends,
     );
-    expect(runner.decodeKernels.length, runner.decodeKernels.join("\n")).toBeLessThanOrEqual(most);
+    expect(runner.decodeKernels.length, runner.decodeKernels.join("\n")).toBe(most);
     const sorted = config.experts?.layers.filter((has) => has).length ?? 0; // tokens by expert, in each layer
     expect(runner.batchKernels.length, "a batch costs no more").toBe(runner.decodeKernels.length + sorted);
     await checkpoint.close();

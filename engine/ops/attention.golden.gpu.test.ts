@@ -13,9 +13,10 @@ import type { Gpu } from "../gpu/adapter.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
 import { ropeTable } from "../models/rope.ts";
-import { attention, packedWidth } from "./attention.ts";
+import { attend } from "./attend.ts";
+import { packedWidth } from "./attention.ts";
 import { PAGE } from "./kv-cache.ts";
-import { prepareQkv } from "./qkv.ts";
+import { prepareQkv, type QkvOptions } from "./qkv.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
@@ -129,7 +130,7 @@ async function run(layer: Layer, pieces: readonly number[], how: How = {}): Prom
     for (const tokens of pieces) {
       const made = await runPiece(layer, on, past, tokens, matrices);
       result.y.set(made.y, past * heads * headDim);
-      result.q.set(made.q, past * heads * headDim);
+      result.q.set(made.q, past * heads * headDim); // of several tokens
       const flat = (values: Float32Array) => fromPages(values, paging, kvHeads, headDim);
       last = { k: flat(made.k), v: flat(made.v) };
       past += tokens;
@@ -163,8 +164,7 @@ async function runPiece(
     const used: string[] = [];
     const card = withMatrices(gpu, "16x16x16", "matrices 16x16x16, 32 rows");
     const values = await runOps(matrices ? card : gpu, { capacity: tokens, past }, (pass) => {
-      const mixing = matrices ? emulating(pass, used) : pass;
-      const q = prepareQkv(pass, given["qkv"]!, {
+      const options: QkvOptions = {
         ...{ ...shape, gate, eps: c.eps, normOffset: c.normOffset, cache },
         ...(layer.norms ? { norms: on["norms"]! } : {}),
         rope: {
@@ -172,13 +172,10 @@ async function runPiece(
           ...(c.rope.mropeSection ? { sections: c.rope.mropeSection } : {}),
         },
         positions: given["positions"]!,
-      });
-      return [
-        attention(mixing, q, cache, { ...shape, ...(gate ? { gate: given["qkv"]! } : {}) }),
-        q,
-        cache.k,
-        cache.v,
-      ];
+      };
+      const y = attend(matrices ? emulating(pass, used) : pass, given["qkv"]!, options);
+      const q = tokens > 1 ? prepareQkv(pass, given["qkv"]!, options) : y; // which writes the cache, too
+      return [y, q, cache.k, cache.v];
     });
     expect(used.includes("attention_matrix")).toBe(matrices);
     const [y, q, k, v] = values as Float32Array[];

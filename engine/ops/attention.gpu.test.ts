@@ -1,9 +1,12 @@
 // Attention against its slow twin: every width, many T and past, extreme scores, and garbage where nobody may look.
 import { beforeAll, describe, expect, test } from "vitest";
 import {
+  asTheyAre,
   attentionInputs,
+  packedToken,
   padded,
   pagingOf,
+  stillRope,
   toPages,
   withTensors,
   type AttentionInputs,
@@ -13,6 +16,7 @@ import { runOps } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/attention.ts";
+import { attend } from "./attend.ts";
 import { attention, packedWidth } from "./attention.ts";
 import { PAGE } from "./kv-cache.ts";
 
@@ -46,7 +50,7 @@ function deviceOf(device: Device): Gpu {
 
 /**
  * y [T, Nh·D] from the kernels, in a plan for `capacity` tokens whose rows behind T hold NaN. `pages`: that a sequence may
- * have, if it has more to come.
+ * have, if it has more to come. A token by itself is attended to, from its projection: its own row of the cache is NaN.
  */
 async function run(
   device: Device,
@@ -54,23 +58,37 @@ async function run(
   capacity = given.shape.T,
   pages?: number,
 ): Promise<Float32Array> {
-  const { shape, q, k, v, gate } = given;
+  const { shape, q, gate } = given;
   const { T, past, heads, kvHeads, headDim } = shape;
-  const width = packedWidth(shape, true);
+  const width = packedWidth(shape, gate !== undefined);
   const paging = pagingOf(1, shape.capacity);
   const cacheShape = [paging.pages, kvHeads, PAGE, headDim];
+  const single = capacity === 1;
+  const paged = (values: Float32Array) => {
+    const own = (i: number) => single && Math.floor(i / headDim) % shape.capacity === past;
+    return toPages(
+      values.map((value, i) => (own(i) ? NaN : value)),
+      paging,
+      kvHeads,
+      headDim,
+    );
+  };
+  const packed = single ? packedToken(given) : (gate ?? new Float32Array());
   const data = {
     q: [[capacity, heads, headDim], padded(q, capacity * heads * headDim)],
-    k: [cacheShape, toPages(k, paging, kvHeads, headDim)],
-    v: [cacheShape, toPages(v, paging, kvHeads, headDim)],
+    k: [cacheShape, paged(given.k)],
+    v: [cacheShape, paged(given.v)],
     table: [[1, pages ?? paging.pages - 1], tableOf(paging.table, pages)],
-    gate: [[capacity, width], padded(gate ?? new Float32Array(), capacity * width)],
+    qkv: [[capacity, width], padded(packed, capacity * width)],
+    ...stillRope(headDim),
   } as const;
-  return withTensors(gpu, data, async (tensors) => {
+  return withTensors(gpu, data, async (on) => {
     const [y] = await runOps(deviceOf(device), { capacity, tokens: T, past }, (pass) => {
-      const options = { heads, kvHeads, headDim, ...(gate ? { gate: tensors["gate"]! } : {}) };
-      const cache = { format: "f32" as const, k: tensors["k"]!, v: tensors["v"]!, table: tensors["table"]! };
-      return [attention(pass, tensors["q"]!, cache, options)];
+      const heading = { heads, kvHeads, headDim };
+      const cache = { format: "f32" as const, k: on["k"]!, v: on["v"]!, table: on["table"]! };
+      if (single)
+        return [attend(pass, on["qkv"]!, { ...heading, gate: !!gate, cache, ...asTheyAre(on, headDim) })];
+      return [attention(pass, on["q"]!, cache, { ...heading, ...(gate ? { gate: on["qkv"]! } : {}) })];
     });
     return (y as Float32Array).subarray(0, T * heads * headDim);
   });

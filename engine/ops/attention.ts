@@ -1,11 +1,10 @@
-// Causal attention over a layer's cache. On a card, one token's keys are dealt out to workgroups and their parts merged,
-// and many tokens are tiles of queries that walk tiles of keys; a processor has a kernel of its own, for one and for
-// many. The scores never leave the chip.
+// Causal attention over a layer's cache. On a card, tiles of queries walk tiles of keys; a processor has a kernel of its own.
+// The scores never leave the chip. A token of each sequence: attend.ts.
 import { EngineError } from "../errors.ts";
 import type { Pass } from "../gpu/pass.ts";
 import { decodes, sequencesOf, stepPart } from "../gpu/step.ts";
 import { expectShape, type Tensor } from "../gpu/tensor.ts";
-import { promptWay, splitsOf, type PromptWay } from "./attention-ways.ts";
+import { promptWay, type PromptWay } from "./attention-ways.ts";
 import { headScales } from "./cards.ts";
 import { cacheCapacity, expectCache, slotPages, type KvCache } from "./kv-cache.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";
@@ -24,7 +23,6 @@ export interface AttentionOptions extends Heads {
 
 const widest = 256; // what a tile's registers are laid out for
 const laneRows = [4, 8] as const; // (token, head) rows of an attention_lanes workgroup, of a token and of a prompt
-const blockHeads = 4; // most query heads of one attention_split workgroup
 /** Of one dispatch: drivers kill what takes two seconds, and what has the memory for so long a cache does that in one. */
 const mostFlops = 1e12;
 
@@ -40,7 +38,7 @@ export function attention(pass: Pass, q: Tensor, cache: KvCache, options: Attent
   if (gate) expectShape(gate, [pass.capacity, packedWidth(options, true)]);
   const width = subgroupWidth(pass.gpu);
   if (isSoftware(pass.gpu) && width !== undefined) return lanes(pass, q, cache, options, width);
-  return decodes(pass) ? split(pass, q, cache, options) : tiles(pass, q, cache, options);
+  return tiles(pass, q, cache, options);
 }
 
 /** Width of the packed projection q | k | v, with a gate half in every query head or without. */
@@ -62,42 +60,6 @@ export function checkHeads({ heads, kvHeads, headDim }: Heads): void {
       `head width ${headDim}; supported: multiples of 4 up to ${widest}`,
     );
   }
-}
-
-function split(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
-  const { heads, kvHeads, headDim: D, gate } = options;
-  const blocks = Math.ceil(heads / kvHeads / blockHeads);
-  const GROUPED = Math.ceil(heads / kvHeads / blocks);
-  const SPLITS = splitsOf(pass, cache, options, kvHeads * blocks);
-  const acc = pass.scratch([pass.capacity, heads, SPLITS, D]);
-  const stats = pass.scratch([pass.capacity, heads, SPLITS, 2]);
-  pass.dispatch(
-    "attention_split",
-    [pass.step, q, cache.k, cache.v, acc, stats, undefined, undefined, cache.table],
-    {
-      parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, "attention_chunk"],
-      constants: {
-        HEADS: heads,
-        KV_HEADS: kvHeads,
-        D,
-        GROUPED,
-        BLOCKS: blocks,
-        SPLITS,
-        SLOT_PAGES: slotPages(cache),
-      },
-      groups: [SPLITS, kvHeads, (tokens) => tokens * blocks],
-      flops: (tokens) => 4 * tokens * heads * D * cacheCapacity(cache),
-    },
-  );
-  const y = pass.scratch([pass.capacity, heads * D]);
-  const gating = gatePart(options);
-  pass.dispatch("attention_merge", [pass.step, acc, stats, y, undefined, undefined, gate], {
-    parts: [stepPart(pass), "attention_chunk", gating.part],
-    constants: { HEADS: heads, D, SPLITS, ...gating.constants },
-    groups: [heads, (tokens) => tokens],
-    flops: (tokens) => 2 * tokens * heads * D * SPLITS,
-  });
-  return y;
 }
 
 function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
@@ -122,7 +84,7 @@ function kvRanges(pass: Pass, cache: KvCache, { kvHeads, headDim: D }: Heads): T
     "kv_ranges",
     [pass.step, undefined, cache.k, cache.v, undefined, ranges, undefined, undefined, cache.table],
     {
-      parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, "scaled/powers"],
+      parts: [stepPart(pass), "kv_cache", ...readParts(cache), "scaled/powers"],
       constants: { KV_HEADS: kvHeads, D, SLOT_PAGES },
       groups: [SLOT_PAGES, kvHeads],
     },
@@ -154,7 +116,7 @@ function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, 
   for (let first = 0; first < pass.capacity * group; first += part) {
     const rows = (tokens: number) => Math.min(Math.max((pass.batch ? 1 : tokens) * group - first, 0), part);
     pass.dispatch(by.kernel, [pass.step, q, cache.k, cache.v, y, by.ranges, gate, by.scales, cache.table], {
-      parts: [stepPart(pass), "kv_cache", `kv_read/${cache.format}`, gating.part, ...(by.parts ?? [])],
+      parts: [stepPart(pass), "kv_cache", ...readParts(cache), ...gating.parts, ...(by.parts ?? [])],
       constants: {
         ...{ HEADS: heads, KV_HEADS: kvHeads, D, SLOT_PAGES: slotPages(cache) },
         ...(inParts ? { FIRST: first } : {}),
@@ -168,7 +130,19 @@ function walk(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions, 
   return y;
 }
 
-function gatePart(options: AttentionOptions): { part: string; constants: Record<string, number> } {
-  if (!options.gate) return { part: "attention_plain", constants: {} };
-  return { part: "attention_gate", constants: { PACKED: packedWidth(options, true) } };
+/** What reads the gates of the packed projection, if there are any. */
+export function gatePart(options: Heads & { gate?: Tensor | undefined }): {
+  parts: string[];
+  constants: Record<string, number>;
+} {
+  if (!options.gate) return { parts: ["attention_plain"], constants: {} };
+  return {
+    parts: ["attention_packed", "attention_gate"],
+    constants: { PACKED: packedWidth(options, true) },
+  };
+}
+
+/** What reads keys and values of a cache that is bound for reading. */
+function readParts({ format }: KvCache): string[] {
+  return [`kv_bind/${format}`, `kv_read/${format}`];
 }

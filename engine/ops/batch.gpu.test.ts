@@ -13,11 +13,11 @@ import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/attention.ts";
 import { linear as linearTwin } from "../reference/linear.ts";
-import { attention, packedWidth } from "./attention.ts";
+import { attend } from "./attend.ts";
+import { packedWidth } from "./attention.ts";
 import { createDeltaState, deltaRule, deltaWidths } from "./delta.ts";
 import { PAGE } from "./kv-cache.ts";
 import { linear, normLinear, normSwiglu } from "./linear.ts";
-import { prepareQkv } from "./qkv.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
@@ -150,12 +150,12 @@ describe.each([0, 1])("as device %d of two", (guise) => {
           table: pages,
         };
         const [y, keys, values] = await runOps(gpu, { capacity: rows, ...where }, (pass) => {
-          const q = prepareQkv(pass, on, {
+          const y = attend(pass, on, {
             ...{ ...shape, gate: true, eps: 1e-6, normOffset: 0, cache },
             rope: { table, dims: D },
             positions: kept(permanent(gpu, "positions", [3, rows], positions)),
           });
-          return [attention(pass, q, cache, { ...shape, gate: on }), cache.k, cache.v];
+          return [y, cache.k, cache.v];
         });
         return { y: y as Float32Array, keys: flat(keys), values: flat(values) };
       };

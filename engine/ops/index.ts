@@ -1,5 +1,6 @@
 // The vocabulary that model files are written in.
 export * from "./sample.ts";
+export * from "./attend.ts";
 export * from "./attention.ts";
 export * from "./delta.ts";
 export * from "./embed.ts";

@@ -6,8 +6,8 @@ import type { Pass } from "../gpu/pass.ts";
 import { stepPart } from "../gpu/step.ts";
 import { dims, expectShape, type Tensor } from "../gpu/tensor.ts";
 import { checkHeads, packedWidth, type Heads } from "./attention.ts";
-import { expectCache, slotPages, type KvCache } from "./kv-cache.ts";
-import { isSoftware, subgroupWidth } from "./variants.ts";
+import { expectCache, slotPages, type KvCache, type KvFormat } from "./kv-cache.ts";
+import { softwareLanes } from "./variants.ts";
 
 export interface QkvOptions extends Heads {
   /** Query heads are [D query | D gate]; the gate halves are left for attention. */
@@ -38,12 +38,21 @@ interface Deal {
   sums: "reduce/heads_subgroup" | "reduce/heads_workgroup";
 }
 
-/** Keys and values in q8_0 are rounded by 16 lanes together; a processor computes any others without a barrier. */
+/** A processor computes a head by a subgroup, without a barrier. */
 function dealOf(gpu: Gpu, { format }: KvCache): Deal {
-  const width = subgroupWidth(gpu);
-  return isSoftware(gpu) && width !== undefined && format !== "q8_0"
-    ? { ROWS: 1, LANES: width, sums: "reduce/heads_subgroup" }
-    : { ROWS: 8, LANES: 16, sums: "reduce/heads_workgroup" };
+  const width = writingLanes(gpu, format);
+  return width === undefined
+    ? { ROWS: 8, LANES: 16, sums: "reduce/heads_workgroup" }
+    : { ROWS: 1, LANES: width, sums: "reduce/heads_subgroup" };
+}
+
+/**
+ * The lanes of a subgroup that writes rows of a cache by itself, on a software adapter; undefined where none does: in q8_0 a
+ * block of 32 is rounded by 8 lanes together.
+ */
+export function writingLanes(gpu: Gpu, format: KvFormat): number | undefined {
+  const width = softwareLanes(gpu);
+  return format === "q8_0" && width !== 8 ? undefined : width;
 }
 
 /**
@@ -51,33 +60,46 @@ function dealOf(gpu: Gpu, { format }: KvCache): Deal {
  * Keys (normed and turned) and values go behind those that the tokens' sequences have in the cache.
  */
 export function prepareQkv(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor {
-  check(pass, qkv, options);
-  const { heads, kvHeads, headDim: D, gate, norms, rope, positions, cache } = options;
-  const [, h, w] = rope.sections ?? [0, 0, 0];
+  const { heads, kvHeads, headDim: D, cache } = options;
   const q = pass.scratch([pass.capacity, heads, D]);
-  const bindings = [pass.step, qkv, positions, rope.table, q, cache.k, cache.v, norms, cache.table];
   const { ROWS, LANES, sums } = dealOf(pass.gpu, cache);
-  const norming = norms ? [sums, "qkv_norm"] : ["qkv_plain"];
+  const alone = sums === "reduce/heads_subgroup";
+  const { bindings, parts, constants } = fromProjection(pass, qkv, q, options, alone);
   pass.dispatch("qkv_prepare", bindings, {
-    parts: [stepPart(pass), "kv_cache", `kv_write/${cache.format}`, ...norming],
-    constants: {
-      HEADS: heads,
-      KV_HEADS: kvHeads,
-      D,
-      ROWS,
-      LANES,
-      Q_STRIDE: gate ? 2 * D : D,
-      PACKED: packedWidth(options, gate),
-      R: rope.dims,
-      SECTION_H: h,
-      SECTION_W: w,
-      SLOT_PAGES: slotPages(cache),
-      ...(norms ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
-    },
+    parts: [...parts, sums],
+    constants: { ...constants, ROWS, LANES },
     groups: [Math.ceil((heads + 2 * kvHeads) / ROWS), (tokens) => tokens],
     flops: (tokens) => 8 * tokens * (heads + 2 * kvHeads) * D,
   });
   return q;
+}
+
+/**
+ * What kernels have in common that make queries, keys and values of the projection and write the cache.
+ * `out`: what else they write   `alone`: whether rows are written by a subgroup (`writingLanes`)
+ */
+export function fromProjection(pass: Pass, qkv: Tensor, out: Tensor, options: QkvOptions, alone: boolean) {
+  check(pass, qkv, options);
+  const { heads, kvHeads, headDim: D, gate, norms, rope, positions, cache } = options;
+  const [, h, w] = rope.sections ?? [0, 0, 0];
+  return {
+    bindings: [pass.step, qkv, positions, rope.table, out, cache.k, cache.v, norms, cache.table],
+    parts: [
+      ...[stepPart(pass), "kv_cache", `kv_read/${cache.format}`, ...writeParts(cache.format, alone)],
+      ...["qkv_turn", norms ? "qkv_norm" : "qkv_plain"],
+    ],
+    constants: {
+      ...{ HEADS: heads, KV_HEADS: kvHeads, D, SLOT_PAGES: slotPages(cache) },
+      ...{ Q_STRIDE: gate ? 2 * D : D, PACKED: packedWidth(options, gate) },
+      ...{ R: rope.dims, SECTION_H: h, SECTION_W: w },
+      ...(norms ? { EPS: options.eps, NORM_OFFSET: options.normOffset } : {}),
+    },
+  };
+}
+
+function writeParts(format: KvFormat, alone: boolean): string[] {
+  if (format !== "q8_0") return [`kv_write/${format}`];
+  return ["kv_write/codes", alone ? "kv_write/q8_0_lanes" : "kv_write/q8_0"];
 }
 
 function check(pass: Pass, qkv: Tensor, options: QkvOptions): void {

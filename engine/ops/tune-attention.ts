@@ -2,10 +2,11 @@
 // layers.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Recording } from "../gpu/recording.ts";
-import { permanent } from "../gpu/tensor.ts";
+import { permanent, type Tensor } from "../gpu/tensor.ts";
 import type { AttentionQuestion } from "../gpu/tuning.ts";
-import { attention } from "./attention.ts";
-import { createKvCache, createPageTable, kvRowBytes, PAGE, type KvFormat } from "./kv-cache.ts";
+import { attend } from "./attend.ts";
+import { attention, packedWidth } from "./attention.ts";
+import { createKvCache, createPageTable, kvRowBytes, PAGE, type KvCache, type KvFormat } from "./kv-cache.ts";
 import { countOf, fill, mostBytes, runBytes, runFlops, type Keep, type Work } from "./tune-trial.ts";
 
 const mostKeys = 4096;
@@ -30,7 +31,7 @@ export function attentionWork(question: AttentionQuestion): number {
 
 /** Some layers over caches of their own. */
 export function attentionTrial(gpu: Gpu, question: AttentionQuestion, keep: Keep): Work {
-  const { heads, kvHeads, headDim, T } = question;
+  const { kvHeads, headDim, T } = question;
   const format = question.format as KvFormat;
   const keys = keysOf(question);
   const pages = Math.ceil(keys / PAGE);
@@ -49,12 +50,40 @@ export function attentionTrial(gpu: Gpu, question: AttentionQuestion, keep: Keep
     keep(cache.v);
     return cache;
   });
-  const q = keep(permanent(gpu, "q", [T, heads, headDim]));
   const { k, v } = caches[(count - 1) % copies]!;
-  fill(gpu, q, k, v);
+  fill(gpu, k, v);
+  const layer = T > 1 ? promptLayer(gpu, question, keep) : tokenLayer(gpu, question, keep);
   const record = (recording: Recording) =>
-    Array.from({ length: count }, (_, i) =>
-      attention(recording, q, caches[i % copies]!, { heads, kvHeads, headDim }),
-    );
+    Array.from({ length: count }, (_, i) => layer(recording, caches[i % copies]!));
   return { tokens: T, past: keys - T, record };
+}
+
+type Layer = (recording: Recording, cache: KvCache) => Tensor;
+
+function promptLayer(gpu: Gpu, { heads, kvHeads, headDim, T }: AttentionQuestion, keep: Keep): Layer {
+  const q = keep(permanent(gpu, "q", [T, heads, headDim]));
+  fill(gpu, q);
+  return (recording, cache) => attention(recording, q, cache, { heads, kvHeads, headDim });
+}
+
+/** All of what a token takes: norms and rope are part of the same kernel. */
+function tokenLayer(gpu: Gpu, { heads, kvHeads, headDim }: AttentionQuestion, keep: Keep): Layer {
+  const shape = { heads, kvHeads, headDim };
+  const qkv = keep(permanent(gpu, "qkv", [1, packedWidth(shape, false)]));
+  const norms = keep(permanent(gpu, "norms", [2 * headDim]));
+  const table = keep(permanent(gpu, "rope", [1, headDim / 2, 2]));
+  const positions = keep(permanent(gpu, "positions", [3, 1], new Uint32Array(3)));
+  fill(gpu, qkv, norms, table);
+  const rope = { table, dims: headDim };
+  return (recording, cache) =>
+    attend(recording, qkv, {
+      ...shape,
+      gate: false,
+      norms,
+      eps: 1e-6,
+      normOffset: 0,
+      rope,
+      positions,
+      cache,
+    });
 }

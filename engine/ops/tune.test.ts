@@ -1,10 +1,12 @@
 // What is open is measured in each of its ways, on what it was asked for. On the null backend, as a card.
 import { expect, test } from "vitest";
+import { asTheyAre, stillRope, withTensors } from "../../test-fixtures/attention.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
 import { createStep } from "../gpu/step.ts";
 import { free, permanent } from "../gpu/tensor.ts";
 import { Tuning, type Answers } from "../gpu/tuning.ts";
+import { attend } from "./attend.ts";
 import { attention } from "./attention.ts";
 import { createKvCache, createPageTable, kvFormats } from "./kv-cache.ts";
 import { tune } from "./tune.ts";
@@ -30,7 +32,14 @@ test.each(kvFormats)("attention over a cache in %s", async (format) => {
   const cache = createKvCache(gpu, { format, pages: 11, kvHeads, headDim, table });
   for (const T of [1, 48]) {
     const pass = new Recording(gpu, { capacity: T, step: createStep(gpu, false) });
-    attention(pass, permanent(gpu, "q", [T, heads, headDim]), cache, { heads, kvHeads, headDim });
+    await withTensors(
+      gpu,
+      { qkv: [[T, 10 * 64], new Float32Array(T * 640)], ...stillRope(headDim, T) },
+      (on) => {
+        attend(pass, on["qkv"]!, { heads, kvHeads, headDim, gate: false, cache, ...asTheyAre(on, headDim) });
+        return Promise.resolve();
+      },
+    );
   }
   free(cache.k, cache.v, table);
   await tune(gpu);

@@ -1,6 +1,4 @@
 // kv_read/f16: keys and values in 16 bits, two to a word: [rows, D / 2]. Needs no feature of the device.
-@group(0) @binding(2) var<storage, read> K: array<vec2u>;
-@group(0) @binding(3) var<storage, read> V: array<vec2u>;
 
 fn key4(row: u32, d4: u32) -> vec4f {
   let words = K[row * (D / 4u) + d4];

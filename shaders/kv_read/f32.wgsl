@@ -1,6 +1,4 @@
-// kv_read/f32: keys and values as they were computed, [rows, D] f32.
-@group(0) @binding(2) var<storage, read> K: array<vec4f>;
-@group(0) @binding(3) var<storage, read> V: array<vec4f>;
+// kv_read/f32: keys and values as they were computed, [rows, D] f32. Uses kv_bind/* or kv_write/*, as all of kv_read/*
 
 // Elements 4·d4 … 4·d4 + 3 of a row (kv_cache).
 fn key4(row: u32, d4: u32) -> vec4f {

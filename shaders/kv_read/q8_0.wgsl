@@ -1,12 +1,14 @@
 // kv_read/q8_0: keys and values in signed bytes, code · d of each 32:   a row is D / 4 words of codes, then the f16 scales,
 //   two to a word.
-@group(0) @binding(2) var<storage, read> K: array<u32>;
-@group(0) @binding(3) var<storage, read> V: array<u32>;
 override ROW: u32 = D / 4u + (D + 63u) / 64u;   // words
 
-fn decoded(codes: u32, scales: u32, d4: u32) -> vec4f {
+fn scale_of(scales: u32, d4: u32) -> f32 {
   let both = unpack2x16float(scales);
-  return vec4f(unpack4xI8(codes)) * select(both.x, both.y, d4 / 8u % 2u == 1u);
+  return select(both.x, both.y, d4 / 8u % 2u == 1u);
+}
+
+fn decoded(codes: u32, scales: u32, d4: u32) -> vec4f {
+  return vec4f(unpack4xI8(codes)) * scale_of(scales, d4);
 }
 
 fn key4(row: u32, d4: u32) -> vec4f {
