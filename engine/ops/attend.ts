@@ -1,11 +1,12 @@
 // From the packed projection to what attention mixes. A token of each sequence is normed, turned, kept and mixed by one kernel,
 // and on a card by another that merges what workgroups made of its keys; of prompts the queries go through memory.
+import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/pass.ts";
 import { decodes, stepPart } from "../gpu/step.ts";
 import type { Tensor } from "../gpu/tensor.ts";
 import { attention, gatePart } from "./attention.ts";
 import { splitsOf } from "./attention-ways.ts";
-import { cacheCapacity } from "./kv-cache.ts";
+import { cacheCapacity, type KvCache } from "./kv-cache.ts";
 import { fromProjection, prepareQkv, writingLanes, type QkvOptions } from "./qkv.ts";
 import { softwareLanes } from "./variants.ts";
 
@@ -17,13 +18,17 @@ const blockHeads = 4; // most query heads of one workgroup
  */
 export function attend(pass: Pass, qkv: Tensor, options: QkvOptions): Tensor {
   const { heads, kvHeads, headDim, gate, cache } = options;
-  if (decodes(pass)) {
+  if (decodes(pass) && attendsAtOnce(pass.gpu, cache)) {
     const lanes = writingLanes(pass.gpu, cache.format);
-    if (lanes !== undefined) return decodeLanes(pass, qkv, options, lanes);
-    if (softwareLanes(pass.gpu) === undefined) return decodeSplit(pass, qkv, options);
+    return lanes === undefined ? decodeSplit(pass, qkv, options) : decodeLanes(pass, qkv, options, lanes);
   }
   const q = prepareQkv(pass, qkv, options);
   return attention(pass, q, cache, { heads, kvHeads, headDim, ...(gate ? { gate: qkv } : {}) });
+}
+
+/** Whether a token takes no kernel before: not on a processor whose subgroups do not round a block of the cache each. */
+export function attendsAtOnce(gpu: Gpu, { format }: Pick<KvCache, "format">): boolean {
+  return writingLanes(gpu, format) === softwareLanes(gpu);
 }
 
 function decodeLanes(pass: Pass, qkv: Tensor, options: QkvOptions, LANES: number): Tensor {
