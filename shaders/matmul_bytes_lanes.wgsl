@@ -18,7 +18,40 @@ override SPAN: u32; // min(LANES, 8), tokens that one shuffled register serves
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
 
-// A block of this lane's four columns: codes, scales (of the second 16 codes, if HALVES), and what is added, if PLUS.
+// What a texel holds for several blocks of one row, of a chunk of 256 values of this lane's four columns: read at once, and
+// kept as it is stored.
+struct Chunk {
+  a: Shared,
+  b: Shared,
+  c: Shared,
+  d: Shared,
+}
+
+// Of one column: scales, and those bits of codes that lie above the others.
+struct Shared {
+  scales: Scales256,
+  high: High,
+}
+
+fn chunkOf(row: u32, chunk: u32) -> Chunk {
+  return Chunk(
+    sharedOf(within(row), chunk),
+    sharedOf(within(row + 1u), chunk),
+    sharedOf(within(row + 2u), chunk),
+    sharedOf(within(row + 3u), chunk),
+  );
+}
+
+fn sharedOf(row: u32, chunk: u32) -> Shared {
+  return Shared(scales256(row, chunk), high256(row, chunk));
+}
+
+// Rows past the end read the last one and are not stored.
+fn within(row: u32) -> u32 {
+  return min(row, ROWS - 1u);
+}
+
+// A block of four columns: codes, scales (of the second 16 codes, if HALVES), and what is added, if PLUS.
 struct Four {
   a: Pairs,
   b: Pairs,
@@ -29,16 +62,29 @@ struct Four {
   plus: vec4f,
 }
 
-fn fourOf(row: u32, block: u32) -> Four {
-  let last = ROWS - 1u; // rows past the end read the last one and are not stored
-  let a = block32(min(row, last), block);
-  let b = block32(min(row + 1u, last), block);
-  let c = block32(min(row + 2u, last), block);
-  let d = block32(min(row + 3u, last), block);
+fn codesOf(row: u32, block: u32, high: High) -> Pairs {
+  return factorsOf(codes32(words_at(within(row), block, high)));
+}
+
+// A block of the chunk.
+fn fourOf(row: u32, block: u32, s: Chunk) -> Four {
+  let i = block % 8u;
+  let a = factor_at(s.a.scales, i);
+  let b = factor_at(s.b.scales, i);
+  let c = factor_at(s.c.scales, i);
+  let d = factor_at(s.d.scales, i);
   let scale = vec4f(a.scale.x, b.scale.x, c.scale.x, d.scale.x);
   let second = vec4f(a.scale.y, b.scale.y, c.scale.y, d.scale.y);
-  let plus = vec4f(a.plus.x, b.plus.x, c.plus.x, d.plus.x) + MIDDLE * scale;
-  return Four(factorsOf(a), factorsOf(b), factorsOf(c), factorsOf(d), scale, second, plus);
+  let plus = vec4f(a.plus, b.plus, c.plus, d.plus) + MIDDLE * scale;
+  return Four(
+    codesOf(row, block, s.a.high),
+    codesOf(row + 1u, block, s.b.high),
+    codesOf(row + 2u, block, s.c.high),
+    codesOf(row + 3u, block, s.d.high),
+    scale,
+    second,
+    plus,
+  );
 }
 
 // A block of a token.
@@ -99,15 +145,22 @@ fn matmul_bytes_lanes(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_inv
   let row = 4u * (group.y * LANES + lane);
   let t = SPAN * group.x;
   let own = t + lane % SPAN;
-  for (var block = 0u; block < K / 32u; block++) {
-    let held = takeBlock(min(own, step.tokens - 1u), block); // tokens past the end read the last one and are not stored
-    let start = startOf(held.x);
-    let w = fourOf(row, block);
-    addTwo(0u, w, held, start);
-    addTwo(2u, w, held, start);
-    if (SPAN == 8u) {
-      addTwo(4u, w, held, start);
-      addTwo(6u, w, held, start);
+  let token = min(own, step.tokens - 1u); // those past the end read the last one and are not stored
+  for (var chunk = 0u; chunk < (K + 255u) / 256u; chunk++) {
+    let beside = chunkOf(row, chunk);
+    // A bound that is a constant: with any other one the loop takes a fifth longer.
+    let blocks = select(min(8u, K / 32u - 8u * chunk), 8u, K % 256u == 0u);
+    for (var i = 0u; i < blocks; i++) {
+      let block = 8u * chunk + i;
+      let held = takeBlock(token, block);
+      let start = startOf(held.x);
+      let w = fourOf(row, block, beside);
+      addTwo(0u, w, held, start);
+      addTwo(2u, w, held, start);
+      if (SPAN == 8u) {
+        addTwo(4u, w, held, start);
+        addTwo(6u, w, held, start);
+      }
     }
   }
   // Stored in a loop: as many copies of an epilogue would compile for seconds.

@@ -27,11 +27,15 @@ export function fitsCardBytes({ tuning, report }: Gpu, { format }: Shard): boole
   return !tuning.strict && knows && whole.includes(format);
 }
 
+/** Of the products of a prompt on a processor: formats that keep a chunk's bits above the others (shaders/high). */
+const keepHigh: readonly WeightFormat[] = ["q5_0", "q5_1", "q5_k", "q3_k"];
+
 /** The parts of matmul_bytes_lanes that multiply a shard's codes. */
 export function productParts({ format }: Shard): string[] {
   const part = products[format];
   if (part === undefined) throw new Error(`${format} in bytes`);
-  return ["products/pairs", `products/${part}`];
+  const high = keepHigh.includes(format) ? "high/words" : "high/none";
+  return [high, "products/pairs", `products/${part}`];
 }
 
 /** The same for a mat-vec: by how many products stay exact before they are cut (shaders/products). */

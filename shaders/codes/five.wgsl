@@ -5,8 +5,14 @@ struct Words32 {
   high: u32,
 }
 
+override HIGH: u32 = K / 8u; // words before the plane of bits above
+
+fn low32(row: u32, block: u32) -> vec4u {
+  return low_quad(row, block);
+}
+
 fn words32(row: u32, block: u32) -> Words32 {
-  return Words32(low_quad(row, block), word(row, K / 8u + block));
+  return Words32(low32(row, block), word(row, HIGH + block));
 }
 
 fn codes32(w: Words32) -> Bytes32 {

@@ -42,7 +42,7 @@ fn factors_within(v: Eight, left: u32) -> Eight {
 }
 
 fn factors_of(row: u32, chunk: u32) -> Factors {
-  let all = factors256(row, chunk);
+  let all = factors256(scales256(row, chunk));
   if (K % 256u == 0u) {
     return all;
   }

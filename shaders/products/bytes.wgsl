@@ -5,7 +5,7 @@ alias Start = i32;
 const PLUS = false;
 const MIDDLE = 0.0;
 
-fn factorsOf(w: Coded) -> Pairs {
+fn factorsOf(w: Bytes32) -> Pairs {
   let pairs = leftOf(w.lo, w.hi);
   return Pairs(pairs.a, pairs.b, vec4u() - pairs.c, vec4u() - pairs.d);
 }

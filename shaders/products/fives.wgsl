@@ -6,7 +6,7 @@ const CENTRE = select(ZERO, 16.0, MINIMA);
 const PLUS = MINIMA;
 const MIDDLE = CENTRE - ZERO;
 
-fn factorsOf(w: Coded) -> Pairs {
+fn factorsOf(w: Bytes32) -> Pairs {
   return Pairs(evenBytes(w.lo), oddBytes(w.lo), evenBytes(w.hi), oddBytes(w.hi));
 }
 

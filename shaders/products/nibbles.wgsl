@@ -5,7 +5,7 @@ alias Start = i32;
 const PLUS = MINIMA;
 const MIDDLE = 8.0 - ZERO; // times the scale, it is added: what MINIMA count from is not 8
 
-fn factorsOf(w: Coded) -> Pairs {
+fn factorsOf(w: Bytes32) -> Pairs {
   return Pairs(evenBytes(w.lo), oddBytes(w.lo), evenBytes(w.hi), oddBytes(w.hi));
 }
 

@@ -5,7 +5,7 @@ alias Start = i32;
 const PLUS = MINIMA; // what ZERO is too much is off already
 const MIDDLE = 0.0;
 
-fn factorsOf(w: Coded) -> Pairs {
+fn factorsOf(w: Bytes32) -> Pairs {
   let zero = vec4u(u32(ZERO) * 0x10001u);
   return Pairs(evenBytes(w.lo) - zero, oddBytes(w.lo) - zero, evenBytes(w.hi) - zero, oddBytes(w.hi) - zero);
 }

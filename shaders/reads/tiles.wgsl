@@ -39,9 +39,16 @@ fn quad(row: u32, i: u32) -> vec4u {
   return texel(tile(row) + at);
 }
 
-// A quad before SECOND, and one from THIRD on.
+// A quad before SECOND, one before THIRD, which may lie behind it where K is not whole chunks, and one from THIRD on.
 fn low_quad(row: u32, i: u32) -> vec4u {
   return texel(tile(row) + place(row % TILE, i, 0u, SECOND, RUN));
+}
+
+fn high_quad(row: u32, i: u32) -> vec4u {
+  if (K % 256u == 0u) {
+    return texel(tile(row) + place(row % TILE, i, SECOND, THIRD, SECOND_RUN));
+  }
+  return quad(row, i);
 }
 
 fn scale_quad(row: u32, i: u32) -> vec4u {

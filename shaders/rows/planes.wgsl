@@ -136,7 +136,31 @@ fn four(row: u32, at: u32) -> vec4u {
   return select(odd, vec4u(a.zw, b.xy), at % 4u == 2u);
 }
 
-// Of a row's chunk of 256 values, what its eight blocks' codes are multiplied by and what is added then: of the first
+// Of a row's chunk of 256 values, what its eight blocks' codes are multiplied by, as it is stored: a pair of bytes or one half
+// each in `words`, or two halves and four blocks' in `more`; and the factors of all, where there are such.
+struct Scales256 {
+  words: vec4u,
+  more: vec4u,
+  d: vec2f,
+}
+
+fn word_at(quad: vec4u, i: u32) -> u32 {
+  let both = select(quad.xy, quad.zw, i > 1u);
+  return select(both.x, both.y, i % 2u == 1u);
+}
+
+// The lower half is that of block i.
+fn pair_at(words: vec4u, i: u32) -> u32 {
+  return word_at(words, i / 2u) >> (16u * (i % 2u));
+}
+
+// Of one of the blocks: of the first and of the second 16 codes, and what is added, if MINIMA, which is then one for both.
+struct Factor {
+  scale: vec2f,
+  plus: f32,
+}
+
+// Of a chunk what its eight blocks' codes are multiplied by and what is added then: of the first
 // and of the second 16 values of each, which are the same unless HALVES; nothing but −ZERO · scale is added unless MINIMA.
 struct Factors {
   first: Eight,
@@ -149,19 +173,17 @@ fn one_factor(scale: Eight) -> Factors {
   return Factors(scale, scale, Eight(), Eight());
 }
 
-// Of a plane of f16, from word `at` on.
-fn halves8(row: u32, at: u32) -> Eight {
-  let w = four(row, at);
+fn halves8(w: vec4u) -> Eight {
   return Eight(
     vec4f(unpack2x16float(w.x), unpack2x16float(w.y)),
     vec4f(unpack2x16float(w.z), unpack2x16float(w.w)),
   );
 }
 
-// Of a plane of f16 pairs, from word `at` on: scales and what is added.
-fn halfPairs8(row: u32, at: u32) -> Factors {
-  let a = halves8(row, at);
-  let b = halves8(row, at + 4u);
+// Of pairs of halves: scales and what is added.
+fn halfPairs8(first: vec4u, second: vec4u) -> Factors {
+  let a = halves8(first);
+  let b = halves8(second);
   let scale = Eight(vec4f(a.lo.xz, a.hi.xz), vec4f(b.lo.xz, b.hi.xz));
   let plus = Eight(vec4f(a.lo.yw, a.hi.yw), vec4f(b.lo.yw, b.hi.yw));
   return Factors(scale, scale, plus, plus);

@@ -28,15 +28,18 @@ fn block32(row: u32, block: u32) -> Coded {
   return coded(codes32(words32(row, block)), scale, -dm.y * vec2f(both >> vec2u(4u)));
 }
 
-fn factors256(row: u32, chunk: u32) -> Factors {
-  let both = four(row, K / 16u + 4u * chunk);
+fn scales256(row: u32, chunk: u32) -> Scales256 {
   let dm = halves(row, K / 16u + K / 64u, chunk);
-  let scales = both & vec4u(0x0f0f0f0fu);
-  let minima = (both >> vec4u(4u)) & vec4u(0x0f0f0f0fu);
+  return Scales256(four(row, K / 16u + 4u * chunk), vec4u(), dm);
+}
+
+fn factors256(s: Scales256) -> Factors {
+  let scales = s.words & vec4u(0x0f0f0f0fu);
+  let minima = (s.words >> vec4u(4u)) & vec4u(0x0f0f0f0fu);
   return Factors(
-    times8(bytes8(scales), dm.x),
-    times8(bytes8(scales >> vec4u(8u)), dm.x),
-    times8(bytes8(minima), -dm.y),
-    times8(bytes8(minima >> vec4u(8u)), -dm.y),
+    times8(bytes8(scales), s.d.x),
+    times8(bytes8(scales >> vec4u(8u)), s.d.x),
+    times8(bytes8(minima), -s.d.y),
+    times8(bytes8(minima >> vec4u(8u)), -s.d.y),
   );
 }

@@ -17,8 +17,14 @@ struct Words32 {
   high: u32,
 }
 
+override HIGH: u32 = K / 16u; // words before the plane of bits above
+
+fn low32(row: u32, block: u32) -> vec2u {
+  return words2(row, 2u * block);
+}
+
 fn words32(row: u32, block: u32) -> Words32 {
-  return Words32(words2(row, 2u * block), word(row, K / 16u + block));
+  return Words32(low32(row, block), word(row, HIGH + block));
 }
 
 fn codes32(w: Words32) -> Bytes32 {
@@ -34,10 +40,17 @@ fn block32(row: u32, block: u32) -> Coded {
   return coded(codes32(words32(row, block)), both, -ZERO * both);
 }
 
-fn factors256(row: u32, chunk: u32) -> Factors {
+fn scales256(row: u32, chunk: u32) -> Scales256 {
   let scales = K / 16u + K / 32u;
-  let both = four(row, scales + 4u * chunk);
   let d = half(row, scales + K / 64u, chunk);
-  let second = times8(signedBytes8(both >> vec4u(8u)), d);
-  return Factors(times8(signedBytes8(both), d), second, Eight(), Eight());
+  return Scales256(four(row, scales + 4u * chunk), vec4u(), vec2f(d));
+}
+
+fn factor_at(s: Scales256, i: u32) -> Factor {
+  return Factor(vec2f(unpack4xI8(pair_at(s.words, i)).xy) * s.d, 0.0);
+}
+
+fn factors256(s: Scales256) -> Factors {
+  let second = times8(signedBytes8(s.words >> vec4u(8u)), s.d.x);
+  return Factors(times8(signedBytes8(s.words), s.d.x), second, Eight(), Eight());
 }

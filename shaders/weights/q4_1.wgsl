@@ -14,6 +14,16 @@ fn block32(row: u32, block: u32) -> Coded {
   return coded(codes32(words32(row, block)), dm.xx, dm.yy);
 }
 
-fn factors256(row: u32, chunk: u32) -> Factors {
-  return halfPairs8(row, K / 8u + 8u * chunk);
+fn scales256(row: u32, chunk: u32) -> Scales256 {
+  let at = K / 8u + 8u * chunk;
+  return Scales256(four(row, at), four(row, at + 4u), vec2f());
+}
+
+fn factor_at(s: Scales256, i: u32) -> Factor {
+  let dm = unpack2x16float(word_at(select(s.words, s.more, i > 3u), i % 4u));
+  return Factor(dm.xx, dm.y);
+}
+
+fn factors256(s: Scales256) -> Factors {
+  return halfPairs8(s.words, s.more);
 }

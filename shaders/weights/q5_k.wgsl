@@ -21,12 +21,18 @@ fn block32(row: u32, block: u32) -> Coded {
   return coded(codes32(words32(row, block)), dm.xx, dm.yy);
 }
 
-fn factors256(row: u32, chunk: u32) -> Factors {
-  let high = K / 8u;
-  let scales = high + K / 32u;
-  let both = four(row, scales + 4u * chunk);
-  let dm = halves(row, scales + K / 64u, chunk);
-  let scale = times8(bytes8(both), dm.x);
-  let plus = times8(bytes8(both >> vec4u(8u)), -dm.y);
+fn scales256(row: u32, chunk: u32) -> Scales256 {
+  let scales = K / 8u + K / 32u;
+  return Scales256(four(row, scales + 4u * chunk), vec4u(), halves(row, scales + K / 64u, chunk));
+}
+
+fn factor_at(s: Scales256, i: u32) -> Factor {
+  let both = pair_at(s.words, i);
+  return Factor(vec2f(s.d.x * f32(both & 255u)), -s.d.y * f32((both >> 8u) & 255u));
+}
+
+fn factors256(s: Scales256) -> Factors {
+  let scale = times8(bytes8(s.words), s.d.x);
+  let plus = times8(bytes8(s.words >> vec4u(8u)), -s.d.y);
   return Factors(scale, scale, plus, plus);
 }

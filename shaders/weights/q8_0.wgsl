@@ -28,6 +28,15 @@ fn block32(row: u32, block: u32) -> Coded {
   return coded(codes32(words32(row, block)), vec2f(d), vec2f());
 }
 
-fn factors256(row: u32, chunk: u32) -> Factors {
-  return one_factor(halves8(row, K / 4u + 4u * chunk));
+fn scales256(row: u32, chunk: u32) -> Scales256 {
+  return Scales256(four(row, K / 4u + 4u * chunk), vec4u(), vec2f());
+}
+
+fn factor_at(s: Scales256, i: u32) -> Factor {
+  let d = unpack2x16float(pair_at(s.words, i)).x;
+  return Factor(vec2f(d), 0.0);
+}
+
+fn factors256(s: Scales256) -> Factors {
+  return one_factor(halves8(s.words));
 }
