@@ -5,9 +5,8 @@
 //   the group) pair, token-major. For scores a lane takes a key, for values four dims.
 // A processor's vector unit multiplies fast, but a load per lane costs some 50 multiply-adds, and barriers make it switch
 // between invocations: so there are none, and what a lane has loaded goes to the others by shuffles, and serves eight rows
-// where there are as many (a prompt's), which is what a lane's registers are for. Inner loops are
-// bounded by the subgroup's size, which no compiler knows: unrolled they take eight times as long to compile and run a
-// tenth faster. Uses steps/*, kv_cache, kv_read/* and attention_gate or attention_plain
+// where there are as many (a prompt's), and queries four keys of a lane. Inner loops are bounded by the subgroup's size, which
+// no compiler knows: unrolled they take eight times as long to compile and run a tenth faster. Uses steps/*, kv_cache, kv_read/* and attention_gate or attention_plain
 enable subgroups;
 
 override HEADS: u32;
@@ -67,6 +66,33 @@ struct Sums {
   b: mat4x4f,
 }
 
+// Of a lane's key in each of four groups.
+struct Scores {
+  a: Each,
+  b: Each,
+  c: Each,
+  d: Each,
+}
+
+// Where a lane's key lies in each of four groups, the first of which begins at `first`. Past the last key it is that again:
+// what is behind may hold anything.
+fn four_groups(slot: u32, kv_head: u32, first: u32, lane: u32, last_key: u32) -> vec4u {
+  let keys = min(vec4u(first + lane) + LANES * vec4u(0u, 1u, 2u, 3u), vec4u(last_key));
+  let page = cache_row(slot, kv_head, first);   // all lie in one
+  return page + (keys - first);
+}
+
+fn with_key(s: Each, key: vec4f, query: mat4x4f, too: mat4x4f) -> Each {
+  if (ROWS == 8u) { return Each(s.a + key * query, s.b + key * too); }
+  return Each(s.a + key * query, s.b);
+}
+
+// Scores of a key, or what is less than any where a row does not see it.
+fn seen(s: Each, key: u32, horizon: vec4u, horizons: vec4u) -> Each {
+  let near = select(vec4f(LOWEST), s.a / sqrt(f32(D)), vec4u(key) <= horizon);
+  return Each(near, select(vec4f(LOWEST), s.b / sqrt(f32(D)), vec4u(key) <= horizons));
+}
+
 @compute @workgroup_size(LANES)
 fn attention_lanes(
   @builtin(workgroup_id) group: vec3u,
@@ -95,27 +121,33 @@ fn attention_lanes(
   for (var base = 0u; base <= last_key; base += GROUPS * width) {
     let keys = min(GROUPS * width, last_key - base + 1u);
     var top = m;
-    for (var g = 0u; g * LANES < keys; g++) {
-      let group_key = base + g * LANES;
-      let key = vec4u(group_key + lane);
-      let at = cache_row(slot, kv_head, group_key) + min(lane, last_key - group_key);   // rows past the last may hold anything
-      var s = Each();
+    for (var g = 0u; g * LANES < keys; g += 4u) {
+      let at = four_groups(slot, kv_head, base + g * LANES, lane, last_key);
+      var s = Scores();
       for (var d4 = 0u; d4 < D4; d4 += SPAN) {
         let own = d4 + lane % SPAN;
         let held = hold(start, own);
         var held_too = mat4x4f();
         if (ROWS == 8u) { held_too = hold(others, own); }
         for (var j = 0u; j < span; j++) {
-          let four = key4(at, min(d4 + j, D4 - 1u));
-          s.a += four * from_lane(held, j);
-          if (ROWS == 8u) { s.b += four * from_lane(held_too, j); }
+          let d = min(d4 + j, D4 - 1u);
+          let query = from_lane(held, j);
+          var too = mat4x4f();
+          if (ROWS == 8u) { too = from_lane(held_too, j); }
+          s.a = with_key(s.a, key4(at.x, d), query, too);
+          s.b = with_key(s.b, key4(at.y, d), query, too);
+          s.c = with_key(s.c, key4(at.z, d), query, too);
+          s.d = with_key(s.d, key4(at.w, d), query, too);
         }
       }
-      p[g].a = select(vec4f(LOWEST), s.a / sqrt(f32(D)), key <= horizon);
-      top.a = max(top.a, p[g].a);
+      let key = base + g * LANES + lane;
+      p[g] = seen(s.a, key, horizon, horizons);
+      p[g + 1u] = seen(s.b, key + LANES, horizon, horizons);
+      p[g + 2u] = seen(s.c, key + 2u * LANES, horizon, horizons);
+      p[g + 3u] = seen(s.d, key + 3u * LANES, horizon, horizons);
+      top.a = max(max(max(p[g].a, p[g + 1u].a), max(p[g + 2u].a, p[g + 3u].a)), top.a);
       if (ROWS == 8u) {
-        p[g].b = select(vec4f(LOWEST), s.b / sqrt(f32(D)), key <= horizons);
-        top.b = max(top.b, p[g].b);
+        top.b = max(max(max(p[g].b, p[g + 1u].b), max(p[g + 2u].b, p[g + 3u].b)), top.b);
       }
     }
     top.a = subgroupMax(top.a);
