@@ -5,7 +5,7 @@
 //     [--adapter NAME]
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { Sequence } from "../engine/serve/oneSequence.ts";
@@ -87,7 +87,7 @@ export async function models(gpu: Gpu, name: string, options: ModelOptions): Pro
         const work = phase === "decode" ? weightBytes * tokens : 2 * parameters * tokens;
         const peers = rounds.flatMap(({ peerMs }) => (peerMs === undefined ? [] : [peerMs]));
         rows.push({
-          ...{ model: name, quant: quant ?? "as stored", phase, tokens, clock: clock.name },
+          ...{ model: basename(name), quant: quant ?? "as stored", phase, tokens, clock: clock.name },
           tokensPerSecond: median(rounds.map(({ ms }) => (1000 * tokens) / ms)),
           share: median(rounds.map(({ busyMs, wall }) => work / busyMs / 1e6 / wall)),
           ...{ dispatches: dispatchesPerToken, bytes: weightBytes },
