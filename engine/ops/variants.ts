@@ -25,6 +25,12 @@ const codes: Partial<Record<WeightFormat, readonly string[]>> = {
   ...{ q5_0: ["codes/five"], q5_1: ["codes/five"], q5_k: ["codes/five"] },
 };
 
+/** How a block format's scales lie (shaders/scales); q2_k's are its own. */
+const scales: Partial<Record<WeightFormat, string>> = {
+  ...{ q4_0: "half", q5_0: "half", q8_0: "half", q4_1: "halves", q5_1: "halves" },
+  ...{ q4_k: "minima", q5_k: "minima", q3_k: "signed", q6_k: "signed" },
+};
+
 /** How a block format's codes lie (shaders/chunks). */
 const chunks: Partial<Record<WeightFormat, string>> = {
   ...{ q4_0: "four", q4_1: "four", q4_k: "four", q5_0: "five", q5_1: "five", q5_k: "five" },
@@ -39,7 +45,9 @@ export function weightParts(shard: Shard, K: number): Reading {
     : [rowsPart(K), floatReads(K)];
   const constants: Reading["constants"] = inTiles(shard) ? tileConstants(shard, K) : {};
   const read = inTiles(shard) ? "reads/tiles" : reads;
-  return { parts: ["rows/eight", read, rows, ...(codes[format] ?? []), `weights/${format}`], constants };
+  const scale = scales[format];
+  const own = [...(codes[format] ?? []), ...(scale ? [`scales/${scale}`] : []), `weights/${format}`];
+  return { parts: ["rows/eight", read, rows, ...own], constants };
 }
 
 /** What shaders/reads/tiles.wgsl has to know of gpu/tiles.ts. */

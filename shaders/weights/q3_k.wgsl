@@ -1,14 +1,14 @@
 // q3_k: d · scale · (code − 4). Planes: 2 low bits of the codes · the bit above them · signed scale of each 16 values
 // · d of each 256.
 override ROW: u32 = (K / 256u * 114u + 15u) / 16u * 4u; // words
+override SCALES: u32 = K / 16u + K / 32u; // words before its scales
 const HALVES = true;
 const MINIMA = false;
 const ZERO = 4.0;
 
 fn weight8(row: u32, piece: u32) -> Eight {
   let high = K / 16u;
-  let scales = high + K / 32u;
-  let scale = half(row, scales + K / 64u, piece / 32u) * signedByte(row, scales, piece / 2u);
+  let scale = half(row, SCALES + K / 64u, piece / 32u) * signedByte(row, SCALES, piece / 2u);
   return valuesOf(joined(pairs(row, 0u, piece), bits(row, high, piece), 2u), scale, -ZERO * scale);
 }
 
@@ -34,23 +34,6 @@ fn codes32(w: Words32) -> Bytes32 {
 }
 
 fn block32(row: u32, block: u32) -> Coded {
-  let high = K / 16u;
-  let scales = high + K / 32u;
-  let both = vec2f(unpack4xI8(bytePair(row, scales, block)).xy) * half(row, scales + K / 64u, block / 8u);
+  let both = vec2f(unpack4xI8(bytePair(row, SCALES, block)).xy) * half(row, SCALES + K / 64u, block / 8u);
   return coded(codes32(words32(row, block)), both, -ZERO * both);
-}
-
-fn scales256(row: u32, chunk: u32) -> Scales256 {
-  let scales = K / 16u + K / 32u;
-  let d = half(row, scales + K / 64u, chunk);
-  return Scales256(four(row, scales + 4u * chunk), vec4u(), vec2f(d));
-}
-
-fn factor_at(s: Scales256, i: u32) -> Factor {
-  return Factor(vec2f(unpack4xI8(pair_at(s.words, i)).xy) * s.d, 0.0);
-}
-
-fn factors256(s: Scales256) -> Factors {
-  let second = times8(signedBytes8(s.words >> vec4u(8u)), s.d.x);
-  return Factors(times8(signedBytes8(s.words), s.d.x), second, Eight(), Eight());
 }
