@@ -1,9 +1,9 @@
 // load: weights from the disk onto the device, as a share of the slower of the two: what the disk gives, and what the
 // device takes. All are measured in turns, on the same bytes; the disk's files may well come from the host's cache, for
 // all of them alike, and buffers are as large as the load's, since an allocator has used memory for one size and none for
-// another, which it then gets and clears. What the device takes is measured into what it keeps weights in: buffers, or on some software
-// adapters textures (gpu/tiles.ts), into which bytes go that lie as they are to lie, in the fastest way known. What
-// buffers take is told as well, since a load in tiles might have been one into buffers. On a software adapter all of
+// another, which it then gets and clears. What the device takes is measured into what it keeps weights in: buffers, or on
+// some software adapters textures (gpu/tiles.ts), into which bytes go that lie as they are to lie, in the fastest way known.
+// What buffers take is told as well, since a load in tiles might have been one into buffers. On a software adapter all of
 // these take the same cores, so that there the processor's time tells more: that of a load, which may be no more than
 // disk's and upload's together. Giving memory back is in none of the times. The first load also compiles, beside the
 // reading.

@@ -6,7 +6,8 @@
 // A processor's vector unit multiplies fast, but a load per lane costs some 50 multiply-adds, and barriers make it switch
 // between invocations: so there are none, and what a lane has loaded goes to the others by shuffles, and serves eight rows
 // where there are as many (a prompt's), and queries four keys of a lane. Inner loops are bounded by the subgroup's size, which
-// no compiler knows: unrolled they take eight times as long to compile and run a tenth faster. Uses steps/*, kv_cache, kv_read/* and attention_gate or attention_plain
+// no compiler knows: unrolled they take eight times as long to compile and run a tenth faster. Uses steps/*, kv_cache,
+// kv_read/* and attention_gate or attention_plain
 enable subgroups;
 
 override HEADS: u32;
@@ -78,8 +79,13 @@ struct Scores {
 // what is behind may hold anything.
 fn four_groups(slot: u32, kv_head: u32, first: u32, lane: u32, last_key: u32) -> vec4u {
   let keys = min(vec4u(first + lane) + LANES * vec4u(0u, 1u, 2u, 3u), vec4u(last_key));
-  let page = cache_row(slot, kv_head, first);   // all lie in one
-  return page + (keys - first);
+  if (4u * LANES <= PAGE) { return cache_row(slot, kv_head, first) + (keys - first); }   // all lie in one page
+  return vec4u(
+    cache_row(slot, kv_head, keys.x),
+    cache_row(slot, kv_head, keys.y),
+    cache_row(slot, kv_head, keys.z),
+    cache_row(slot, kv_head, keys.w),
+  );
 }
 
 fn with_key(s: Each, key: vec4f, query: mat4x4f, too: mat4x4f) -> Each {
