@@ -23,6 +23,7 @@ import { architectures } from "../engine/models/registry.ts";
 import { countingGpu } from "../engine/serve/counting.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { originOf, saveRows } from "./results.ts";
+import { median } from "./median.ts";
 
 const rounds = 5;
 /** Reads, and uploads, under way at once. */
@@ -226,8 +227,4 @@ async function spending(work: () => Promise<unknown>): Promise<Spent> {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(0)} %`;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

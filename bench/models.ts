@@ -15,6 +15,7 @@ import { originOf, saveRows } from "./results.ts";
 import { shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
 import { fmaCase, lowerPriority, readCase, type Case } from "./walls.ts";
+import { median } from "./median.ts";
 
 export type Phase = "decode" | "prefill";
 
@@ -192,8 +193,4 @@ function explain({ phase, share, tokensPerSecond, ratio, peer }: ModelRow): stri
     `behind ${peer!}: at all of the adapter's ${wall} it were ${atWall.toFixed(1)} tokens/s, ` +
     `${(ratio! / share).toFixed(2)} times the peer; ours takes ${(100 * share).toFixed(0)} % of that`
   );
-}
-
-export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

@@ -8,6 +8,7 @@ import { AllReduce, createMeeting, type Meeting, type Wire } from "../engine/par
 import { tokenMs } from "../engine/parallel/choice.ts";
 import { meet, type Rehearsal } from "./rehearsal.ts";
 import { originOf, saveRows } from "./results.ts";
+import { median } from "./median.ts";
 
 export interface ParallelRow {
   hidden: number;
@@ -190,8 +191,4 @@ function printParallel(rows: readonly ParallelRow[]): void {
       console.log(`modelled: ${shape}: ${rates}${mark}`);
     }
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -5,7 +5,8 @@
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { clockFor } from "./clock.ts";
-import { decode, folderOf, median, prefill, type Runner } from "./models.ts";
+import { median } from "./median.ts";
+import { decode, folderOf, prefill, type Runner } from "./models.ts";
 import { lowerPriority } from "./walls.ts";
 import { watchFor } from "./watch.ts";
 

@@ -1,11 +1,12 @@
-// report: README's table of figures and bench/results/shares.svg, drawn from bench/results: of every case the newest row
-// of each adapter.    npm run bench -- report
+// report: README's tables and bench/results/shares.svg, drawn from bench/results: of every case the newest row of each
+// adapter as a share of its ceiling, and what ran beside peers.    npm run bench -- report
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../engine/root.ts";
+import type { Phase } from "./models.ts";
+import { comparisonOf, newestRuns, peerTable } from "./reportPeers.ts";
+import { byAdapter } from "./reportTable.ts";
 import { readRows, resultsFolder, type Origin, type Row } from "./results.ts";
-
-const [begin, end] = ["<!-- bench: begin -->", "<!-- bench: end -->"];
 
 /** One measured share of a ceiling. */
 interface Share {
@@ -13,8 +14,6 @@ interface Share {
   label: string;
   share: number;
   figure: string;
-  /** "12.1 × llama.cpp vulkan", where a peer ran in turn. */
-  peer?: string | undefined;
   date: string;
   commit: string;
 }
@@ -25,13 +24,16 @@ export function report(): void {
   const inOrder = [...rows.filter(ofModels), ...rows.filter((row) => !ofModels(row))];
   const shares = newest(inOrder.flatMap(shareOf));
   const file = join(packageRoot, "README.md");
-  writeFileSync(file, withTable(readFileSync(file, "utf8"), tableOf(shares)));
+  const cases = newestRuns(inOrder.flatMap(comparisonOf));
+  const withShares = withTable(readFileSync(file, "utf8"), "bench", tableOf(shares));
+  writeFileSync(file, withTable(withShares, "peers", peerTable(cases)));
   writeFileSync(join(resultsFolder, "shares.svg"), plotOf(shares));
-  console.log(`${shares.length} figures`);
+  console.log(`${shares.length} figures, ${cases.length} beside peers`);
 }
 
-/** The text with the table between the markers. Errors: no markers. */
-export function withTable(text: string, table: string): string {
+/** The text with the table between the markers of its name. Errors: no markers. */
+export function withTable(text: string, name: string, table: string): string {
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`README.md has no "${begin}" … "${end}"`);
   return `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`;
@@ -40,48 +42,34 @@ export function withTable(text: string, table: string): string {
 /** Kernels of the front page; the rest is in docs/performance.md. */
 const shown = /^(matvec (bf16|q8_0|q4_0|q4_k) 6144×1024|matmul (bf16|q8_0|q4_0|q4_k) 512·1024×3072)$/;
 
+/** Runs of fewer tokens were made for slow peers, beside which they are shown. */
+const shortest: Readonly<Record<Phase, number>> = { decode: 32, prefill: 64 };
+
 /** Of models, of mat-vec for one token and of matmul for 512. */
 export function shareOf(row: Origin & Row): Share[] {
-  const { adapter, date, commit, share, ratio } = row;
+  const { adapter, date, commit, share } = row;
   if (typeof share !== "number") return [];
   const from = { adapter, date, commit, share };
   if (row.bench === "models") {
+    if ((row["tokens"] as number) < shortest[row["phase"] as Phase]) return [];
     const label = `${row["model"]} ${row["quant"]}, ${row["phase"]} ${row["tokens"]}`;
-    const peer = typeof ratio === "number" ? `${ratio.toFixed(1)} × ${row["peer"]}` : undefined;
-    return [{ ...from, label, figure: `${(row["tokensPerSecond"] as number).toFixed(1)} tokens/s`, peer }];
+    return [{ ...from, label, figure: `${(row["tokensPerSecond"] as number).toFixed(1)} tokens/s` }];
   }
   const label = String(row["name"]);
   if (row.bench !== "kernels" || !shown.test(label)) return [];
   return [{ ...from, label, figure: `${(row["rate"] as number).toFixed(1)} ${row["unit"]}` }];
 }
 
-/**
- * Rows come oldest first: of each label the last stays, in the order of the first, and of what was measured at the same
- * commit beside other peers, their ratios.
- */
+/** Rows come oldest first: of each label the last stays, in the order of the first. */
 export function newest(shares: readonly Share[]): Share[] {
-  const kept = new Map<string, Share>();
-  for (const share of shares) {
-    const key = `${share.adapter}: ${share.label}`;
-    const before = kept.get(key);
-    const others = before?.commit === share.commit ? (before.peer?.split("; ") ?? []) : [];
-    const name = (peer: string) => peer.replace(/^\S+ × /, "");
-    const peers = new Map([...others, share.peer ?? []].flat().map((peer) => [name(peer), peer]));
-    kept.set(key, { ...share, peer: peers.size > 0 ? [...peers.values()].join("; ") : undefined });
-  }
-  return [...kept.values()];
+  return [...new Map(shares.map((share) => [`${share.adapter}: ${share.label}`, share])).values()];
 }
 
+/** A table an adapter, under its name. */
 export function tableOf(shares: readonly Share[]): string {
-  const lines = shares.map(
-    ({ adapter, label, figure, share, peer = "", date, commit }) =>
-      `| ${label} | ${figure} | ${percent(share)} | ${peer} | ${adapter} | ${date}, ${commit} |`,
-  );
-  const head = [
-    "| what | figure | of the ceiling | beside | adapter | measured |",
-    "|---|---|---|---|---|---|",
-  ];
-  return [...head, ...lines].join("\n");
+  return byAdapter(shares, ["what", "figure", "of the ceiling", "measured"], (share) => [
+    ...[share.label, share.figure, percent(share.share), `${share.date}, ${share.commit}`],
+  ]);
 }
 
 const [rowHeight, labelWidth, barWidth] = [18, 330, 360];

@@ -4,7 +4,7 @@ import type { Gpu } from "../engine/gpu/adapter.ts";
 import { readBytes, submitAlone } from "../engine/gpu/readback.ts";
 import { free, permanent } from "../engine/gpu/tensor.ts";
 import { clockFor } from "./clock.ts";
-import { median } from "./models.ts";
+import { median } from "./median.ts";
 import { record } from "./walls.ts";
 
 export interface Watch {

@@ -13,6 +13,7 @@ import { linear } from "../../engine/ops/index.ts";
 import { originOf, saveRows } from "../results.ts";
 import { lowerPriority, record } from "../walls.ts";
 import { openPeer, type Peer } from "./index.ts";
+import { median } from "../median.ts";
 
 export interface MatmulRow {
   /** The peer's matrices; ours are f32, f16 and q4_0. q4_i8: what they are multiplied with has 8 bits, as ours has. */
@@ -129,8 +130,4 @@ function print(measured: readonly MatmulRow[]): void {
       "times the peer": ratio.toFixed(1),
     })),
   );
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

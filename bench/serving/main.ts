@@ -12,6 +12,7 @@ import { ask, type Answer } from "./ask.ts";
 import { askAgain, faultsAtRandom, keepLoaded, limitsWithFaults, type Kept } from "./faults.ts";
 import { startNeuron, type Neuron } from "./neuron.ts";
 import { requests, type Request } from "./requests.ts";
+import { median } from "../median.ts";
 
 export interface ServingOptions {
   seconds: number;
@@ -192,10 +193,6 @@ function percentiles(values: readonly number[]): Record<"p50" | "p90" | "p99" | 
   const at = (share: number) =>
     Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0);
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
 async function origin({ url }: Neuron) {
