@@ -146,6 +146,7 @@ describe("commands", () => {
       ...{ id: "org/tiny", bytes: 11, format: "safetensors", complete: true, path },
     });
     expect((await command(["ls"], env))[1]).toMatch(/^org\/tiny +1 kB {2}safetensors {2}complete/m);
+    expect((await command(["ls", "-q", "--cache-dir", env.HF_HUB_CACHE]))[1]).toMatch(/^org\/tiny$/m);
     const [failed, , err] = await command(["pull", "org/tiny"], env);
     expect([failed, err]).toEqual([1, expect.stringContaining("cannot list org/tiny at http")]);
     const [offline, out] = await command(["pull", "org/tiny"], { ...env, HF_HUB_OFFLINE: "1" });

@@ -88,6 +88,13 @@ test("flags over environment over file", () => {
   });
 });
 
+test.each([
+  [{ cache_folder: "/srv", offline: undefined }, { cache_folder: "/srv" }],
+  [{ cache_folder: undefined, offline: true }, { offline: true }],
+])("a flag of a table of which nothing else is said: %j", (flags, hub) => {
+  expect(load({ flags: { hub: flags } })).toEqual({ ...defaults, hub });
+});
+
 test("values of variables are read as TOML, else as text", () => {
   const env = {
     NEURON_ADAPTER: "llvmpipe (LLVM 15)",

@@ -213,12 +213,18 @@ function valueOf(text: string): unknown {
   }
 }
 
+/** What is said in `over` wins; an undefined value says nothing, and neither does a table of nothing else. */
 function merge(tree: Tree, over: Tree): void {
   for (const [key, value] of Object.entries(over)) {
     if (value === undefined) continue;
     const there = tree[key];
-    if (isTable(value) && isTable(there)) merge(there, value);
-    else if (!isTable(value) || Object.values(value).some((inner) => inner !== undefined)) tree[key] = value;
+    if (!isTable(value)) tree[key] = value;
+    else if (isTable(there)) merge(there, value);
+    else {
+      const said: Tree = {};
+      merge(said, value);
+      if (Object.keys(said).length > 0) tree[key] = said;
+    }
   }
 }
 
