@@ -24,7 +24,17 @@ export function addServe(program: Command, act: Act): void {
     .option("--listen <host:port>", "address of the API (default: 127.0.0.1:31313)")
     .option("--metrics-listen <host:port>", "address of the Prometheus metrics (default: 127.0.0.1:31314)")
     .option("--model <name>", "what the local neuron runs: demo, a folder, or org/name (default: demo)")
-    .action(act(runServe));
+    .allowExcessArguments()
+    .action(async (flags: ServeFlags, { args }: Command) => {
+      // `cortex WORD` comes here too, where WORD is no command, or stands behind an option of this one.
+      if (args.length > 0) program.error(misplaced(program, args[0]!));
+      await act(runServe)(flags);
+    });
+}
+
+function misplaced(program: Command, word: string): string {
+  if (!program.commands.some((command) => command.name() === word)) return `error: unknown command '${word}'`;
+  return `error: options go after the command: cortex ${word} …`;
 }
 
 /** Resolves once it serves; the process then ends by a signal, or when serving has become pointless. */
