@@ -37,7 +37,7 @@ test("variables of the first loaded model, with its limits", async () => {
 
 test("files, in the dialect that was asked for, as JSON", async () => {
   const url = await open();
-  const { code, out } = await env("opencode", "-e", url, "--dialect", "messages", "--json");
+  const { code, out } = await env("opencode", "-e", `${url}/v1`, "--dialect", "messages", "--json");
   const { files } = JSON.parse(out) as { files: { path: string; text: string }[] };
   expect([code, files[0]!.path]).toEqual([0, "~/.config/opencode/opencode.json"]);
   expect(JSON.parse(files[0]!.text)).toMatchObject({
@@ -53,7 +53,7 @@ test("a model that is not loaded: its context is a guess, and said to be one", a
 });
 
 test.each([
-  [["codex", "--model", "nobody"], 1, "there is no model nobody; there are org/idle, org/loaded"],
+  [["codex", "--model", "nobody"], 1, "there is no model nobody; known: org/idle, org/loaded"],
   [["codex", "--dialect", "chat"], 1, "Codex speaks responses, not chat"],
   [["emacs"], 2, "Allowed choices are claude, codex"],
 ])("cortex env %j: %i", async (args, want, words) => {

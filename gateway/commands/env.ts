@@ -2,7 +2,7 @@
 
 import { Argument, Option } from "commander";
 import type { Command } from "commander";
-import { call } from "../../kit/client.ts";
+import { baseOf, call } from "../../kit/client.ts";
 import type { ModelItem } from "../fleet/catalogue.ts";
 import type { Client, Dialect } from "./client-settings.ts";
 import { clients, dialects, settingsText } from "./client-settings.ts";
@@ -36,12 +36,13 @@ async function runEnv(name: string, flags: EnvFlags): Promise<number> {
   const dialect = flags.dialect ?? client.dialects[0];
   if (!client.dialects.includes(dialect))
     return fail(`${client.title} speaks ${list(client)}, not ${dialect}`);
-  const { data } = (await call(clientOf(flags), "/v1/models")) as { data: ModelItem[] };
+  const gateway = clientOf(flags);
+  const { data } = (await call(gateway, "/v1/models")) as { data: ModelItem[] };
   const model = data.find(({ id, loaded }) => (flags.model === undefined ? loaded : id === flags.model));
   if (model === undefined) return fail(missing(flags.model, data));
   const { context, output } = model.limit ?? assumed;
   const settings = client.settings({
-    ...{ url: flags.endpoint, model: model.id, key: clientOf(flags).key ?? anyKey, dialect, context, output },
+    ...{ url: baseOf(gateway), model: model.id, key: gateway.key ?? anyKey, dialect, context, output },
     ...{ vision: model.capabilities.includes("vision"), reasoning: model.reasoning },
   });
   if (flags.json) print(JSON.stringify(settings, undefined, 2));
@@ -62,7 +63,7 @@ function missing(asked: string | undefined, models: readonly ModelItem[]): strin
   const names = models.map(({ id }) => id).join(", ");
   const what =
     asked === undefined ? "no model is loaded: choose one with --model" : `there is no model ${asked}`;
-  return `${what}; there are ${names}`;
+  return `${what}; known: ${names}`;
 }
 
 function fail(message: string): number {
