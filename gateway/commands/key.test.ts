@@ -64,7 +64,7 @@ test("add, ls, revoke: the key is told once, its hash alone is kept, for its own
   expect((await cortex("key", "add", "root", "--admin", "-c", config)).code).toBe(0);
   const listed = await cortex("key", "ls", "-c", config);
   expect(listed.out).toMatch(
-    /^alice +[0-9a-f]{12} +20\d\d-\d\d-\d\d +demo, small +60\/min, 5000 tokens\/43200 s, 4 at once$/m,
+    /^alice +[0-9a-f]{12} +20\d\d-\d\d-\d\d +demo, small +60\/min, 5000 tokens\/12h, 4 at once$/m,
   );
   expect(listed.out).toMatch(/^root \(admin\) +.* +all +-$/m);
   expect(listed.out + JSON.stringify(await cortex("key", "ls", "--json", "-c", config))).not.toContain(
@@ -80,7 +80,7 @@ test("add, ls, revoke: the key is told once, its hash alone is kept, for its own
 
 test.each<[string, string[], number, RegExp]>([
   ["a name twice", ["add", "alice"], 1, /^cortex: there is a key called alice;/],
-  ["a name that would forge a log line", ["add", "a b"], 1, /^cortex: a b: expected up to 64 letters/],
+  ["a name that would forge a log line", ["add", "a b"], 1, /^cortex: "a b": expected up to 64 letters/],
   ["the name of those without a key", ["add", "anonymous"], 1, /stands for callers without a key/],
   ["nobody", ["revoke", "bob"], 1, /^cortex: no key is called bob; `cortex key ls` lists them/],
   ["a time without tokens", ["add", "bob", "--per", "1h"], 1, /--per is of use only with --tokens/],

@@ -75,7 +75,7 @@ function fileOptions(command: Command): Command {
 
 async function add(name: string, flags: AddFlags): Promise<number> {
   const problem = nameProblem(name);
-  if (problem !== undefined) throw new ConfigError(`${name}: ${problem}`);
+  if (problem !== undefined) throw new ConfigError(`"${name}": ${problem}`);
   if (flags.per !== undefined && flags.tokens === undefined)
     throw new ConfigError("--per is of use only with --tokens");
   const { keysFile, cortex } = configOf(flags);
@@ -156,7 +156,7 @@ function grantsOf(
 function row(key: Key): string[] {
   const limits = [
     key.requests_per_min === undefined ? "" : `${key.requests_per_min}/min`,
-    key.tokens === undefined ? "" : `${key.tokens} tokens/${key.window_s} s`,
+    key.tokens === undefined ? "" : `${key.tokens} tokens/${timeText(key.window_s!)}`,
     key.concurrency === undefined ? "" : `${key.concurrency} at once`,
   ];
   const name = key.admin ? `${key.name} (admin)` : key.name;
@@ -188,4 +188,10 @@ function seconds(text: string): number {
   if (figure === undefined || Number(figure) === 0)
     throw new InvalidArgumentError("Expected 30m, 12h or 1d.");
   return Number(figure) * units[unit!]!;
+}
+
+/** In the largest unit that fits: 86400 is 1d. */
+function timeText(secs: number): string {
+  const [unit, of] = Object.entries(units).findLast(([, each]) => secs % each === 0)!;
+  return `${secs / of}${unit}`;
 }
