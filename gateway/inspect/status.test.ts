@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openGateway, openNeuron, unusedPort, until } from "../fixtures/gateway.fixture.ts";
+import { keyFor, openGateway, openNeuron, unusedPort, until } from "../fixtures/gateway.fixture.ts";
 import { status } from "./status.ts";
 
 test("a table of neurons and models; exit code 0 when all is well", async () => {
@@ -83,4 +83,14 @@ test("exit code 2 when nobody answers, or somebody else", async () => {
   });
   const neuron = await openNeuron("demo");
   expect((await status({ endpoint: neuron.url }, false)).exitCode).toBe(2);
+});
+
+test("exit code 1 when the gateway wants another key: it is there", async () => {
+  const { key } = keyFor("alice");
+  const cortex = { auth: { mode: "required" } };
+  const { url } = await openGateway({ neurons: { a: await openNeuron("demo") }, cortex, keys: [key] });
+  expect(await status({ endpoint: url, key: "wrong" }, false)).toEqual({
+    exitCode: 1,
+    text: `the gateway on ${url} refuses: The API key is not valid. (401)`,
+  });
 });

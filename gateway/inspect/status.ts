@@ -14,7 +14,7 @@ export interface Status {
 
 export interface StatusResult {
   text: string;
-  /** 0: all well; 1: degraded or still starting; 2: no gateway answered. */
+  /** 0: all well; 1: degraded, still starting, or it wants another key; 2: no gateway answered. */
   exitCode: 0 | 1 | 2;
 }
 
@@ -36,16 +36,21 @@ export async function status(
       throw new AnswerError("not a cortex gateway");
   } catch (error) {
     if (!(error instanceof AnswerError)) throw error;
-    const why = error.status === undefined ? (error.code ?? error.message) : error.message;
-    const help = error.status === undefined ? "; `cortex serve` starts one, --endpoint names another" : "";
-    const text = asJson
-      ? JSON.stringify({ error: why, endpoint: base })
-      : `no gateway answers on ${base}: ${why}${help}`;
-    return { text, exitCode: 2 };
+    return unanswered(base, error, asJson);
   }
   const exitCode = found.health.status === "ok" ? 0 : 1;
   const text = asJson ? JSON.stringify(found, undefined, compact ? 0 : 2) : statusText(base, found);
   return { text, exitCode };
+}
+
+/** A gateway that wants another key is there all the same. */
+function unanswered(base: string, error: AnswerError, asJson: boolean): StatusResult {
+  const why = error.status === undefined ? (error.code ?? error.message) : error.message;
+  const exitCode = error.status === 401 || error.status === 403 ? 1 : 2;
+  if (asJson) return { text: JSON.stringify({ error: why, endpoint: base }), exitCode };
+  if (exitCode === 1) return { text: `the gateway on ${base} refuses: ${why}`, exitCode };
+  const help = error.status === undefined ? "; `cortex serve` starts one, --endpoint names another" : "";
+  return { text: `no gateway answers on ${base}: ${why}${help}`, exitCode };
 }
 
 export function statusText(base: string, { health, models }: Status): string {
