@@ -66,7 +66,7 @@ async function parse<S extends v.GenericSchema>(schema: S, path: string): Promis
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
     const text = missing
-      ? "is missing: a folder to verify holds a model with inputs.json, meta.json and golden/ beside it"
+      ? "missing; a folder to verify holds a model with inputs.json, meta.json and golden/ beside it"
       : (cause as Error).message;
     throw new EngineError("bad_checkpoint", `${path}: ${text}`, {}, { cause });
   }

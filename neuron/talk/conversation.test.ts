@@ -41,9 +41,9 @@ test.each([
 
 test.each([
   ["colour", "red", 'there is no setting "colour"; there are temperature, top_p'],
-  ["temperature", "warm", 'expected a number, not "warm"'],
-  ["max_tokens", "1.5", 'expected a whole number, not "1.5"'],
-  ["think", "maybe", 'expected on or off, not "maybe"'],
+  ["temperature", "warm", 'temperature: expected a number, not "warm"'],
+  ["max_tokens", "1.5", 'max_tokens: expected a whole number, not "1.5"'],
+  ["think", "maybe", 'think: expected on or off, not "maybe"'],
   ["toString", "1", 'there is no setting "toString"'],
 ])("/set %s %s is refused with what would be right", (name, value, words) => {
   expect(() => new Conversation("m").set(name, value)).toThrow(words);

@@ -16,7 +16,7 @@ export interface Picture {
 }
 
 /** Settings of /set and --set: the API's own parameters, and how each is read. */
-const readers: Record<string, (text: string) => unknown> = {
+const readers: Record<string, (text: string, name: string) => unknown> = {
   temperature: number,
   top_p: number,
   top_k: whole,
@@ -49,7 +49,7 @@ export class Conversation {
     const read = Object.hasOwn(readers, name) ? readers[name] : undefined;
     if (!read) throw wrong(`there is no setting "${name}"; there are ${settingNames.join(", ")}`);
     if (value === undefined || value === "") this.settings.delete(name);
-    else this.settings.set(name, read(value));
+    else this.settings.set(name, read(value, name));
   }
 
   /** The user's turn, with the pictures that waited for it. */
@@ -84,20 +84,20 @@ export class Conversation {
   }
 }
 
-function number(text: string): number {
+function number(text: string, name: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw wrong(`expected a number, not "${text}"`);
+  if (text.trim() === "" || !Number.isFinite(value)) throw wrong(`${name}: expected a number, not "${text}"`);
   return value;
 }
 
-function whole(text: string): number {
-  const value = number(text);
-  if (!Number.isSafeInteger(value)) throw wrong(`expected a whole number, not "${text}"`);
+function whole(text: string, name: string): number {
+  const value = number(text, name);
+  if (!Number.isSafeInteger(value)) throw wrong(`${name}: expected a whole number, not "${text}"`);
   return value;
 }
 
-function onOff(text: string): boolean {
-  if (!["on", "off"].includes(text)) throw wrong(`expected on or off, not "${text}"`);
+function onOff(text: string, name: string): boolean {
+  if (!["on", "off"].includes(text)) throw wrong(`${name}: expected on or off, not "${text}"`);
   return text === "on";
 }
 
