@@ -104,7 +104,7 @@ const sdks = [
 import OpenAI from "openai";
 
 const openai = new OpenAI({ baseURL: "http://127.0.0.1:31313/v1", apiKey: "cortex" });
-const response = await openai.responses.create({ model: "demo", input: "Say hello." });
+const response = await openai.responses.create({ model: "demo", input: "Hello!" });
 console.log(response.output_text);`.trim(),
   ),
   "OpenAI, Python:",
@@ -115,7 +115,7 @@ console.log(response.output_text);`.trim(),
 from openai import OpenAI
 
 client = OpenAI(base_url="http://127.0.0.1:31313/v1", api_key="cortex")
-answer = client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "Say hello."}])
+answer = client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "Hello!"}])
 print(answer.choices[0].message.content)`.trim(),
   ),
   "Anthropic, JavaScript:",
@@ -126,7 +126,7 @@ print(answer.choices[0].message.content)`.trim(),
 import Anthropic from "@anthropic-ai/sdk";
 
 const anthropic = new Anthropic({ baseURL: "http://127.0.0.1:31313", apiKey: "cortex" });
-const messages = [{ role: "user", content: "Say hello." }];
+const messages = [{ role: "user", content: "Hello!" }];
 const message = await anthropic.messages.create({ model: "demo", max_tokens: 100, messages });
 console.log(message.content[0].text);`.trim(),
   ),
@@ -140,7 +140,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText } from "ai";
 
 const cortex = createOpenAICompatible({ name: "cortex", baseURL: "http://127.0.0.1:31313/v1" });
-const { text } = await generateText({ model: cortex("demo"), prompt: "Say hello." });
+const { text } = await generateText({ model: cortex("demo"), prompt: "Hello!" });
 console.log(text);`.trim(),
   ),
 ];

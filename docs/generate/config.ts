@@ -86,12 +86,16 @@ function row(...cells: string[]): string {
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
 }
 
-function valueOf(schema: JsonSchema): string {
+/** What a key takes, in words; `plural` where it stands in a list. */
+function valueOf(schema: JsonSchema, plural = ""): string {
   if (schema.enum) return schema.enum.map((value) => `\`${JSON.stringify(value)}\``).join(", ");
-  if (schema.items) return `a list of ${valueOf(schema.items)}s`;
+  if (schema.anyOf) return schema.anyOf.map((one) => valueOf(one)).join("; or ");
+  if (schema.items) return `a list of ${valueOf(schema.items, "s")}`;
   if (typeof schema.additionalProperties === "object") return "a table of texts";
-  const kind = { string: "text", number: "number", integer: "whole number", boolean: "true or false" };
-  return [kind[schema.type as keyof typeof kind] ?? "a value", boundsOf(schema)].filter(Boolean).join(", ");
+  if (schema.type === "boolean") return "true or false";
+  const kind = { string: "text", number: "number", integer: "whole number" };
+  const word = kind[schema.type as keyof typeof kind];
+  return [word + plural, boundsOf(schema)].filter(Boolean).join(", ");
 }
 
 function boundsOf(schema: JsonSchema): string {
