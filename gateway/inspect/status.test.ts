@@ -56,6 +56,7 @@ test.each(["failed", "unreachable", "draining"])("exit code 1 when one is %s", a
   const { text, exitCode } = await status({ endpoint: gateway.url }, false);
   expect(exitCode).toBe(1);
   expect(text).toMatch(/: degraded, /);
+  expect(text.endsWith("\n\nbad failed on b: no such folder")).toBe(how === "failed");
   if (how === "unreachable") expect(text).toMatch(/^b +unreachable \(\/\w+: ECONNREFUSED\)/m);
   expect(text).not.toContain(String(b.url));
 });

@@ -60,7 +60,12 @@ export function statusText(base: string, { health, models }: Status): string {
     ["NEURON", "STATE", "DEVICES", "MEMORY", "MODELS", "IN FLIGHT", "QUEUED"],
     health.fleet.map(neuronRow),
   );
-  return [[head], fleet, modelsTable(models)].map((lines) => lines.join("\n")).join("\n\n");
+  const parts = [[head], fleet, modelsTable(models), health.fleet.flatMap(failures)];
+  return parts.flatMap((lines) => (lines.length === 0 ? [] : lines.join("\n"))).join("\n\n");
+}
+
+function failures({ name, models }: NeuronHealth): string[] {
+  return models.flatMap(({ id, error }) => (error === undefined ? [] : `${id} failed on ${name}: ${error}`));
 }
 
 const circuits: Partial<Record<string, string>> = {
