@@ -19,6 +19,7 @@ import { synth } from "./synth.ts";
 import { vision } from "./vision.ts";
 
 const flags = {
+  help: { type: "boolean", short: "h" },
   adapter: { type: "string" },
   only: { type: "string" },
   peer: { type: "string" },
@@ -32,7 +33,7 @@ const flags = {
   tokens: { type: "string" },
 } as const;
 
-type Flag = keyof typeof flags;
+type Flag = Exclude<keyof typeof flags, "help">;
 
 /** What the command line says. */
 interface Asked {
@@ -105,7 +106,11 @@ export const commands: Readonly<Record<string, Command>> = {
     args: [0, 1],
     run: (asked) => onGpu(asked, (gpu) => formats(gpu, asked.args[0])),
   },
-  vision: { usage: "", flags: ["adapter"], run: (asked) => onGpu(asked, vision) },
+  vision: {
+    usage: "                     the vision tower, for pictures of three sizes",
+    flags: ["adapter"],
+    run: (asked) => onGpu(asked, vision),
+  },
   grammar: { usage: "FOLDER", flags: [], args: [1, 1], run: ({ args: [folder] }) => grammar(folder!) },
   gateway: {
     usage: "[--peers FOLDER]   (with node_modules/@portkey-ai/gateway in it)",

@@ -71,7 +71,9 @@ function copiesOf(gpu: Gpu, count: number, shape: readonly [number, number], for
 export async function kernels(gpu: Gpu, only = ""): Promise<KernelRow[]> {
   const clock = clockFor(gpu);
   await tuneFor(gpu, only);
-  const cases = [...(await wallCases(gpu)), ...(await allCases(gpu, only))];
+  const chosen = await allCases(gpu, only);
+  if (chosen.length === 0) throw new Error(`--only ${only}: no case has that in its name`);
+  const cases = [...(await wallCases(gpu)), ...chosen];
   await gpu.device.queue.onSubmittedWorkDone();
   if (gpu.report.kind === "software") lowerPriority();
   const times = await measure(gpu, clock, cases);

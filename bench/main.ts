@@ -3,7 +3,11 @@
 import { commands, parse, usage } from "./commands.ts";
 
 async function main(): Promise<void> {
-  const { values, positionals } = parse();
+  const {
+    values: { help, ...values },
+    positionals,
+  } = parse();
+  if (help) return console.log(usage);
   const [name = "all", ...args] = positionals;
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   const [least, most] = command?.args ?? [0, 0];
