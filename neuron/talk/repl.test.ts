@@ -79,7 +79,7 @@ test("several lines between quotes are one message", async () => {
 });
 
 test("/system, /set and /clear reach the model", async () => {
-  await typed(["/system Be brief.", "Hi", "/set temperature 0.25", "/set seed 7", "/clear", "Again"]);
+  await typed(["/system Be brief.", "Hi", "/set temperature 0.25", "/set seed=7", "/clear", "Again"]);
   expect(asked()[1]).toMatchObject([
     { role: "system", content: "Be brief." },
     { role: "user", content: "Again" },

@@ -170,7 +170,7 @@ async function retry(session: Session): Promise<void> {
 }
 
 function set({ talk, terminal }: Session, rest: string): void {
-  const [name = "", ...words] = rest.split(/\s+/);
+  const [name = "", ...words] = rest.replace(/^([^\s=]+)=/, "$1 ").split(/\s+/); // as --set has it, too
   if (name !== "") talk.set(name, words.join(" "));
   const now = [...talk.settings].map(([key, value]) => `${key} ${value === true ? "on" : String(value)}`);
   note(terminal, now.length > 0 ? now.join(", ") : "all as the model has it");
