@@ -118,18 +118,6 @@ async function dispatchCase(gpu: Gpu): Promise<Case> {
   return { name: "wall: a dispatch", unit: "µs", work: 1, plan, tokens: 1, repeats };
 }
 
-/** Memory read, GB/s: the best of a few tries. */
-export async function readBandwidth(gpu: Gpu, wall: Case): Promise<number> {
-  let best = Infinity;
-  for (let i = 0; i < 3; i += 1) {
-    const begun = performance.now();
-    wall.plan.submit(wall.tokens);
-    await gpu.device.queue.onSubmittedWorkDone();
-    best = Math.min(best, (performance.now() - begun) / wall.repeats);
-  }
-  return wall.work / best / 1e6;
-}
-
 /** Waiting for the queue polls at full load; a software adapter needs that core itself. */
 export function lowerPriority(): void {
   try {

@@ -8,9 +8,6 @@ const pins = join(import.meta.dirname, "package.json");
 const folder = join(import.meta.dirname, "..", ".cache", "clients");
 const mark = join(folder, "installed.json");
 
-export const versions = (JSON.parse(readFileSync(pins, "utf8")) as { dependencies: Record<string, string> })
-  .dependencies;
-
 /** Their own programs for this platform are put in place by these; npm 11 runs no install scripts. */
 const postinstalls = ["@anthropic-ai/claude-code/install.cjs", "opencode-ai/postinstall.mjs"];
 

@@ -77,7 +77,7 @@ export async function* chat(
 }
 
 /** The data of each server-sent event. */
-export async function* eventData(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+async function* eventData(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of bytes) {

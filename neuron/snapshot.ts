@@ -76,7 +76,7 @@ function placed(folder: string, { gguf, quant }: Selection): Snapshot {
 }
 
 /** The revision's files if they are all there: settings, tokenizer and every shard, or every part of a GGUF file. */
-export async function cachedSnapshot(
+async function cachedSnapshot(
   hub: Hub,
   name: string,
   revision: string,

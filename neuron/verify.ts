@@ -109,7 +109,7 @@ function spreadOver(
 }
 
 /** The lines of a case, one a cut and one an intermediate whose error is the largest of its kind. */
-export function formatCase(report: CaseReport): string[] {
+function formatCase(report: CaseReport): string[] {
   const head = `${report.name} (${report.promptTokens} tokens)`;
   if (report.notRun !== undefined) return [`${head}: ${colour.red("not run")}: ${report.notRun}`];
   return [head, ...report.cuts.flatMap(formatCut)];

@@ -59,7 +59,7 @@ const kinds = ["lost", "crash", "bug", "memory", "hang"];
 const places = [0, 1];
 
 /** Faults of the first lives, each at a random place and time. */
-export function randomFaults(draw: (below: number) => number, most: number): string {
+function randomFaults(draw: (below: number) => number, most: number): string {
   const one = (life: number) => {
     const kind = kinds[draw(kinds.length)]!;
     const inLoad = ["read", "compile", "upload"][draw(3)]!;

@@ -37,7 +37,7 @@ export function byTurns(parts: readonly Uint8Array[], bytes: number): Uint8Array
 }
 
 /** Row r is row `from(r)` of what was given. */
-export function reordered(
+function reordered(
   rows: Uint8Array<ArrayBuffer>,
   rowBytes: number,
   from: (row: number) => number,

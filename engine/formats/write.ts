@@ -35,7 +35,7 @@ export async function writeSafetensors(
 }
 
 /** The widest elements first: after a header padded to 8 bytes, every tensor is aligned to its element. */
-export function inFileOrder<T extends TensorSpec>(tensors: readonly T[]): T[] {
+function inFileOrder<T extends TensorSpec>(tensors: readonly T[]): T[] {
   return [...tensors].sort((a, b) => dtypeBits[b.dtype] - dtypeBits[a.dtype]);
 }
 

@@ -19,7 +19,7 @@ export interface KernelRequest {
 const sources = new Map<string, string>();
 
 /** The text of one file under shaders/, read once. */
-export function shaderSource(name: string): string {
+function shaderSource(name: string): string {
   let text = sources.get(name);
   if (text === undefined) {
     text = readFileSync(join(packageRoot, "shaders", `${name}.wgsl`), "utf8");
@@ -44,7 +44,7 @@ export function pinned(code: string, width: number): string {
   return `enable subgroup_size_control;\n${before}@subgroup_size(${width}u) @compute ${after}`;
 }
 
-export class Kernels {
+class Kernels {
   readonly #device: GPUDevice;
   readonly #pin: number | undefined;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();

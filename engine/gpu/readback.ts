@@ -101,10 +101,6 @@ export async function readF32(gpu: Gpu, tensor: Tensor): Promise<Float32Array> {
   return new Float32Array(await readBytes(gpu, bufferOf(tensor), tensor.storage.bytes));
 }
 
-export async function readU32(gpu: Gpu, tensor: Tensor): Promise<Uint32Array> {
-  return new Uint32Array(await readBytes(gpu, bufferOf(tensor), tensor.storage.bytes));
-}
-
 export function bufferOf(tensor: Tensor): GPUBuffer {
   if (!tensor.storage.buffer)
     throw new Error(`${tensor.storage.label} has no buffer: its plan is not finished`);

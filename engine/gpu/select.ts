@@ -4,7 +4,7 @@ import type { AdapterEntry } from "./list.ts";
 const aliases: Record<string, string> = { lavapipe: "llvmpipe", lvp: "llvmpipe" };
 
 /** What --adapter means: part of a name or driver, whatever its case; "lavapipe" is llvmpipe's other name. */
-export function nameMatches({ name, driver = "" }: AdapterEntry, wanted: string): boolean {
+function nameMatches({ name, driver = "" }: AdapterEntry, wanted: string): boolean {
   const text = wanted.toLowerCase();
   return `${name}\n${driver}`.toLowerCase().includes(aliases[text] ?? text);
 }

@@ -14,7 +14,7 @@ import {
 import { charsOf, complement, intersect, pairs, subtract, union } from "./ranges.ts";
 
 /** Between the tokens of a value: nothing, a space, or a line break and an indent. */
-export const space: Part = choice(
+const space: Part = choice(
   empty,
   literal(" "),
   seq(literal("\n"), repeat(literal(" "), 0, 32)),
@@ -22,11 +22,11 @@ export const space: Part = choice(
 );
 
 /** Behind a colon. */
-export const gap: Part = optional(literal(" "));
+const gap: Part = optional(literal(" "));
 
 const controls: Ranges = [0, 0x1f];
 /** What stands for itself inside quotation marks. */
-export const plain: Ranges = complement(union(controls, charsOf('"\\')));
+const plain: Ranges = complement(union(controls, charsOf('"\\')));
 
 const hex = chars(charsOf("0123456789abcdefABCDEF"));
 const hexDigits = (n: number) => repeat(hex, n, n);

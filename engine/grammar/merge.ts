@@ -90,7 +90,7 @@ function constAsEnum(schema: SchemaObject): SchemaObject {
   return { ...rest, enum: [value] };
 }
 
-export function typesOf({ type }: SchemaObject): string[] {
+function typesOf({ type }: SchemaObject): string[] {
   return (Array.isArray(type) ? type : [type]).filter((each): each is string => typeof each === "string");
 }
 

@@ -88,7 +88,7 @@ function withNull(types: JsonType[], schema: SchemaObject): JsonType[] {
   return schema["nullable"] === true && !types.includes("null") ? [...types, "null"] : types;
 }
 
-export function typeOf(value: unknown): JsonType {
+function typeOf(value: unknown): JsonType {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
   if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";

@@ -53,7 +53,7 @@ async function headNorms(load: Loader, own: string, headDim: number): Promise<Te
 }
 
 /** down(silu(gate(x)) · up(x)) */
-export async function swigluMlp(load: Loader, c: ModelConfig, at: string): Promise<Block> {
+async function swigluMlp(load: Loader, c: ModelConfig, at: string): Promise<Block> {
   const norm = await load.vector(`${at}post_attention_layernorm.weight`, [c.hidden]);
   const gate = { name: `${at}mlp.gate_proj.weight`, rows: c.intermediate };
   const up = { name: `${at}mlp.up_proj.weight`, rows: c.intermediate };
@@ -160,7 +160,7 @@ function chain(first: Block, second: Block): Block {
 }
 
 /** Drops absent options: an option is given or it is not there. */
-export function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 

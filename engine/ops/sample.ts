@@ -61,12 +61,12 @@ export type Illness = Readonly<Record<"count" | "nan" | "infinite" | "min" | "ma
 
 /** Of the settings and of a record (shaders/sample). */
 const settingWords = 16;
-const recordWords = 52;
+const candidatesAt = 12;
+const mostCandidates = 20;
+const recordWords = candidatesAt + 2 * mostCandidates;
 export const blockWords = 8;
 /** Most that comes back of a draw. */
 export const recordBytes = 4 * recordWords;
-const candidatesAt = 12;
-export const mostCandidates = 20;
 const flag = { biased: 1, counted: 2, masked: 4, sampled: 8, told: 16 };
 /** JSON has no -Infinity; OpenAI and vLLM say -9999 for what the model rules out. */
 const leastLogprob = -9999;
@@ -215,7 +215,7 @@ export function writeCount(
 }
 
 /** A seed, or another safe integer, as two words, the low one first. */
-export function wordsOf(value: number): [number, number] {
+function wordsOf(value: number): [number, number] {
   return [value >>> 0, Math.floor(value / 2 ** 32) >>> 0];
 }
 

@@ -21,7 +21,7 @@ import {
 } from "./tune-trial.ts";
 
 /** About how long a load may take longer, ms. */
-export const tuneLimitMs = 5000;
+const tuneLimitMs = 5000;
 
 /**
  * Measures what `gpu.tuning` has open, by what takes longest first, and lets it learn. Errors: the device is gone; then

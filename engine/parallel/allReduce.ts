@@ -36,7 +36,7 @@ export interface MeetingOptions {
 
 const areas = 4;
 /** Values of a slice of a large sum: enough for its copy to cost more than its rendezvous, few enough to overlap. */
-export const mostOfSlice = 1 << 17;
+const mostOfSlice = 1 << 17;
 
 export function sliceFor(capacity: number): number {
   return Math.min(capacity, mostOfSlice);

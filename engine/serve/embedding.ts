@@ -3,7 +3,7 @@ import { EngineError } from "../errors.ts";
 import type { EmbeddingRequest, ModelInfo } from "./types.ts";
 
 /** Most inputs of a request. */
-export const mostInputs = 2048;
+const mostInputs = 2048;
 
 /** Errors: bad_request, with the parameter's name, for a model that makes text, no inputs or too many, wrong dimensions. */
 export function checkEmbedding({ inputs, dimensions }: EmbeddingRequest, info: ModelInfo): void {

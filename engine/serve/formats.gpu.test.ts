@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { demoModel } from "../../test-fixtures/golden.ts";
 import { openCheckpoint } from "../formats/checkpoint.ts";
 import { exportGguf } from "../formats/gguf/export.ts";
-import { exportTower } from "../formats/gguf/exportTower.ts";
+import { exportTower } from "../formats/gguf/exportTower.fixture.ts";
 import { openEngine } from "./engine.ts";
 import type { ChatMessage, Engine, LoadOptions, ModelInfo } from "./types.ts";
 

@@ -150,7 +150,7 @@ const months = "January February March April May June July August September Octo
 const days = "Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split(" ");
 
 /** Python's strftime in local time and English; a `-` behind the % drops a leading zero. */
-export function strftime(date: Date, format: string): string {
+function strftime(date: Date, format: string): string {
   const two = (n: number) => String(n).padStart(2, "0");
   const month = months[date.getMonth()]!;
   const day = days[date.getDay()]!;

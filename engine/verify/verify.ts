@@ -34,7 +34,7 @@ export interface VerifyOptions {
  * How the prompt is cut: in one run, in runs of an odd size, through the decode plan token by token, so in runs which
  * other sequences share, or with its first part taken over from another sequence.
  */
-export const cuts = {
+const cuts = {
   whole: Infinity,
   chunks: 37,
   "token by token": 1,

@@ -24,7 +24,7 @@ export function clientOf({ endpoint, key = process.env["CORTEX_API_KEY"] }: Clie
 }
 
 /** host:port is enough. */
-export function endpoint(text: string): string {
+function endpoint(text: string): string {
   const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
   if (!URL.canParse(url)) throw new InvalidArgumentError("Expected http://host:port.");
   return url.replace(/\/+$/, "");

@@ -2,7 +2,7 @@
 
 import type { Event, FinishReason, Usage } from "./canonical.ts";
 
-export const usage: Usage = { promptTokens: 31, completionTokens: 17, cachedTokens: 5, reasoningTokens: 7 };
+const usage: Usage = { promptTokens: 31, completionTokens: 17, cachedTokens: 5, reasoningTokens: 7 };
 export const started: Event = { type: "started", promptTokens: 31 };
 export const text = (words: string): Event => ({ type: "text", text: words });
 export const thought = (words: string): Event => ({ type: "reasoning", text: words });

@@ -42,7 +42,7 @@ export function toCount(body: CountBody): Canonical {
 }
 
 /** Any kind but "disabled": new ones come, and all of them think. */
-export function wantsThinking({ thinking }: CountBody): boolean {
+function wantsThinking({ thinking }: CountBody): boolean {
   return thinking !== null && thinking !== undefined && thinking.type !== "disabled";
 }
 

@@ -255,7 +255,7 @@ function asSummary(): Telling {
   };
 }
 
-export function responseUsage({ promptTokens, completionTokens, cachedTokens, reasoningTokens }: Usage) {
+function responseUsage({ promptTokens, completionTokens, cachedTokens, reasoningTokens }: Usage) {
   return {
     input_tokens: promptTokens,
     input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },

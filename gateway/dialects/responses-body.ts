@@ -9,7 +9,7 @@ export type InputItem = v.InferOutput<typeof InputItem>;
 
 export const ContentPart = v.looseObject({ type: Text });
 export type ContentPart = v.InferOutput<typeof ContentPart>;
-export const Content = textOr(ContentPart);
+const Content = textOr(ContentPart);
 
 export const MessageItem = v.looseObject({
   role: v.picklist(["user", "assistant", "system", "developer"]),

@@ -53,7 +53,7 @@ function unanswered(base: string, error: AnswerError, asJson: boolean): StatusRe
   return { text: `no gateway answers on ${base}: ${why}${help}`, exitCode };
 }
 
-export function statusText(base: string, { health, models }: Status): string {
+function statusText(base: string, { health, models }: Status): string {
   const { healthy, total } = health.neurons;
   const head = `cortex ${health.version} on ${base}: ${health.status}, ${healthy} of ${total} neurons healthy`;
   const fleet = table(

@@ -23,7 +23,7 @@ export interface UsageOptions {
   flushMs?: number;
 }
 
-export const usagePrefix = "usage.";
+const usagePrefix = "usage.";
 const dayMs = 86_400_000;
 export const keptDays = 92;
 const storeWaitMs = 2000;

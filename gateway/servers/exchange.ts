@@ -11,7 +11,7 @@ import { serverRequest } from "./ask.ts";
 import { promptLength } from "./prompt-length.ts";
 import type { Server } from "./server.ts";
 
-export const countPath = "/v1/chat/completions/input_tokens";
+const countPath = "/v1/chat/completions/input_tokens";
 
 /** Throws what the connection throws. `model` is our id of it. */
 export async function askServer(

@@ -110,7 +110,7 @@ export class RequestTrace {
   }
 }
 
-export class Phase {
+class Phase {
   private readonly span: Span;
   private readonly context: Context;
 

@@ -13,7 +13,7 @@ addEventListener("hashchange", () => {
   drawer.value = false;
 });
 
-export function routeOf(hash: string): Route {
+function routeOf(hash: string): Route {
   if (hash === "#/fleet") return { view: "fleet" };
   return { view: "chat", id: /^#\/chat\/([\w-]+)$/.exec(hash)?.[1] };
 }

@@ -65,7 +65,7 @@ function deviceList(text: string): number | number[] {
   return all.length === 1 ? all[0]! : all;
 }
 
-export function numbers(text: string): number[] {
+function numbers(text: string): number[] {
   return text.split(",").map((one) => {
     if (!/^\d+(\.\d+)?$/.test(one)) throw new InvalidArgumentError("Expected numbers with commas between.");
     return Number(one);

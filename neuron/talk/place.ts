@@ -22,7 +22,7 @@ export interface Wish {
 export type StartOwn = (model: string) => Promise<{ url: string; model: string; close: () => Promise<void> }>;
 
 /** The gateway's address first: it knows more models. */
-export const hereabouts = ["http://127.0.0.1:31313", `http://127.0.0.1:${defaultPort}`];
+const hereabouts = ["http://127.0.0.1:31313", `http://127.0.0.1:${defaultPort}`];
 const probeMs = 1000;
 
 export async function findPlace(wish: Wish, startOwn: StartOwn, near = hereabouts): Promise<Place> {

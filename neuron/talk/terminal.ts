@@ -8,7 +8,7 @@ import type { Terminal } from "./repl.ts";
 
 const kept = 1000;
 
-export function historyFile(env: NodeJS.ProcessEnv): string {
+function historyFile(env: NodeJS.ProcessEnv): string {
   const state = env["XDG_STATE_HOME"] || join(env["HOME"] || homedir(), ".local", "state");
   return join(state, "neuron", "chat_history");
 }

@@ -20,7 +20,7 @@ export type MatrixFormat = "f32" | "f16" | "q4" | "q4_i8";
 
 const roundedToBytes = 4; // accuracy_level of MatMulNBits: int8 is as good as it has to be
 
-export const blockSize = 32;
+const blockSize = 32;
 
 const elementBytes: Readonly<Record<ElementType, number>> = { f32: 4, i32: 4, f16: 2, u8: 1, i64: 8 };
 

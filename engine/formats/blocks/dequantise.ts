@@ -21,7 +21,7 @@ export function dequantise(type: BlockType, bytes: Uint8Array): Float32Array<Arr
 type Parts = Parameters<typeof readBlock>[3];
 
 /** The values of one block taken apart. */
-export function blockValues(type: BlockType, block: Readonly<Parts>, out: Float32Array): void {
+function blockValues(type: BlockType, block: Readonly<Parts>, out: Float32Array): void {
   const { values, group, zero, signed, min, scales } = blockFormats[type];
   const codes = signed ? block.signedCodes : block.codes;
   const d = f16ToNumber(block.d);

@@ -10,7 +10,7 @@ import { parseConfig } from "../../models/config.ts";
 import { visionConfig } from "../../models/visionConfig.ts";
 import { openCheckpoint, type Checkpoint } from "../checkpoint.ts";
 import { exportGguf } from "./export.ts";
-import { exportTower } from "./exportTower.ts";
+import { exportTower } from "./exportTower.fixture.ts";
 import { openGguf } from "./file.ts";
 import type { TypedValue } from "./write.ts";
 

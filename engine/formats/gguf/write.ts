@@ -80,7 +80,7 @@ export function encodeGgufHead(
 }
 
 /** Bytes of a tensor's data. Throws where rows are not whole blocks. */
-export function ggufBytes({ name, dtype, shape }: Omit<GgufTensorSource, "data">): number {
+function ggufBytes({ name, dtype, shape }: Omit<GgufTensorSource, "data">): number {
   const { values, bytes } = elementTypes.get(numberOf(dtype))!;
   if ((shape.at(-1) ?? 1) % values !== 0)
     throw new Error(`${name}: [${shape.join(", ")}] is not whole ${dtype} blocks`);

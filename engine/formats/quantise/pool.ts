@@ -25,7 +25,7 @@ export const serialConverter: Converter = {
 };
 
 /** A core is left to the thread that reads and uploads. */
-export function usefulThreads(): number {
+function usefulThreads(): number {
   return Math.min(16, Math.max(1, availableParallelism() - 1));
 }
 
