@@ -267,6 +267,29 @@ describe.each(guises(device))("%s", (_, gpu) => {
     expect((await rig.draw(rows, starts, others)).map(({ id }) => id)).toEqual([100, 101, 102, 103, 104]);
   });
 
+  test("of temperatures next to nothing the likeliest, and never what is banned", async () => {
+    const V = 4099;
+    const rig = await rigOf(gpu, V);
+    const random = generator(23);
+    const settings = [
+      ...[
+        { temperature: Number.MIN_VALUE },
+        { temperature: 1e-40, topK: 5 },
+        { temperature: 1e-39, topP: 0.4 },
+      ],
+      ...[{ temperature: 1e-38, minP: 0.2 }, { temperature: 1e-6 }],
+    ];
+    const starts = settings.map((one, t) => startOf({ seed: 3, ...one }, { masked: t !== 3 }));
+    starts.forEach((start, t) => rig.start(t, start));
+    const rows = starts.map(() => Float32Array.from({ length: V }, () => 12 * random()));
+    const masks = starts.map((_, t) => (t === 3 ? undefined : maskOf([7, 2000 + t, 4000], V)));
+    const drawn = await rig.draw(rows, starts, masks);
+    for (const [t, { id, ill }] of drawn.entries()) {
+      expect(ill).toBeUndefined();
+      expect(id).toBe(createSampler(startOf({ temperature: 0 }))(rows[t]!, masks[t]).id);
+    }
+  });
+
   test("log-probabilities of the token and of the likeliest, ties and impossible ones among them", async () => {
     const random = generator(31);
     for (const V of [70, 4099, 50_021]) {

@@ -179,11 +179,19 @@ function settingsOf({ sampling, candidates, masked, ...start }: DrawStart, V: nu
     (sampling.temperature > 0 ? flag.sampled : 0) +
     (candidates === undefined ? 0 : flag.told);
   words.set(wordsOf(sampling.seed), 1);
-  floats[3] = sampling.temperature > 0 ? 1 / sampling.temperature : 0;
+  floats[3] = sampling.temperature > 0 ? heatOf(sampling.temperature) : 0;
   words[4] = Math.min(sampling.topK, V);
   floats.set([sampling.topP, sampling.minP, repetitionPenalty, presencePenalty, frequencyPenalty], 5);
   words[10] = candidates ?? 0;
   return words;
+}
+
+/**
+ * What logits are multiplied by. Of temperatures as good as 0 no more than this: an infinity times the likeliest's
+ * distance from itself would be no number, and then any token might be drawn, even one that a grammar bans.
+ */
+export function heatOf(temperature: number): number {
+  return Math.min(1 / temperature, 1e30);
 }
 
 /** Whether it matters what a sequence has said. */

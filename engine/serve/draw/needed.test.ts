@@ -89,6 +89,7 @@ test("few blocks where few are enough, all of a flat tail", () => {
   expect(count(peaked, { minP: 0.3 })).toEqual([2, 0]);
   expect(count(peaked, { topP: 0.99, minP: 0.3 }, { candidates: 3 })).toEqual([2, 3]);
   expect(count(peaked, {})[0]).toBeLessThanOrEqual(2);
+  expect(count(peaked, { temperature: Number.MIN_VALUE })).toEqual([1, 0]);
   expect(count(flat, {})[0]).toBeLessThanOrEqual(2);
   expect(count(flat, { topK: 3 })).toEqual([3, 0]);
   expect(count(flat, { topP: 0.5 })).toEqual([blockCount, 0]);

@@ -7,7 +7,7 @@
 // - min_p's are in blocks whose highest has that weight;
 // - where nothing is cut off, the token is in the block in which the running sum passes the random number.
 // Sums here are in f64 and on the device in f32: near a limit, blocks on both of its sides are taken.
-import { blockWords, type DrawStart } from "../../ops/sample.ts";
+import { blockWords, heatOf, type DrawStart } from "../../ops/sample.ts";
 import { uniform } from "../../reference/random.ts";
 
 /** What is known of a row's blocks, as shaders/sample/slot.wgsl lays it out. */
@@ -93,7 +93,7 @@ interface Weights {
 
 function weightsOf({ words }: Blocks, order: readonly number[], temperature: number): Weights {
   const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  const heat = Math.fround(1 / temperature);
+  const heat = Math.fround(heatOf(temperature));
   const high = new Float64Array(order.length);
   const whole = new Float64Array(order.length);
   const top = valueOf(words[blockWords * order[0]! + best]!);
