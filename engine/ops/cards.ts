@@ -54,8 +54,9 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
   const [N, K] = W.shape;
   // What a sum's order depends on is asked for one token, however many there are.
   const question = { kernel: norm ? "matvec normed" : "matvec", format: W.shards[0]!.format, K, N, T: 1 };
-  const { LANES, QUADS, reduce, constants } = pass.gpu.tuning.choose(question, matvecWays(pass.gpu, K));
-  const COLUMNS = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(T)));
+  const way = pass.gpu.tuning.choose(question, matvecWays(pass.gpu, K));
+  const { LANES, QUADS, reduce, constants } = way;
+  const COLUMNS = columnsOf(pass.gpu, T, way, norm !== undefined);
   const norming = norm ? { EPS: norm.eps, OFFSET: norm.offset } : {};
   return {
     name: "matvec",
@@ -67,6 +68,17 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
       T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
     ],
   };
+}
+
+/** Tokens of a workgroup: as many as there are, and as have room for their sums where these meet in its memory. */
+function columnsOf(gpu: Gpu, T: number, { LANES, reduce }: MatvecWay, normed: boolean): number {
+  const lots = (columns: number) => columns + (normed ? Math.ceil(columns / 4) : 0);
+  const room = (columns: number) =>
+    reduce === "reduce/lots_subgroups" ||
+    16 * LANES * lots(columns) <= gpu.limits.maxComputeWorkgroupStorageSize;
+  let columns = Math.min(mostColumns, 2 ** Math.ceil(Math.log2(T)));
+  while (!room(columns)) columns /= 2;
+  return columns;
 }
 
 interface MatmulWay {

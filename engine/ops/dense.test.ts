@@ -29,8 +29,8 @@ function guise(kind: "hardware" | "software", subgroupSize: Subgroups, name = "n
   };
 }
 
-function recording(on: Gpu, capacity: number): Recording {
-  return new Recording(on, { capacity, step: permanent(on, "step", [4], undefined, "u32") });
+function recording(on: Gpu, capacity: number, batch = false): Recording {
+  return new Recording(on, { capacity, batch, step: permanent(on, "step", [4], undefined, "u32") });
 }
 
 /** The kernels of x · Wᵀ in all its endings, the weight in two shards. */
@@ -118,6 +118,22 @@ test.each(devices)("a norm before a projection on %s", async (name, kind, lanes,
   const wide = one === "matvec" ? [one, one] : ["rms_norm", one, "rms_norm", one];
   expect(await normedProjections(on, 1, tooWide, "bf16")).toEqual(wide);
 });
+
+test.each([varying, heldTo(16)])(
+  "as many tokens of a batch to a workgroup as its memory has room for: %o",
+  async (lanes) => {
+    const on = { ...guise("hardware", lanes), tuning: Tuning.only("256 lanes, 1, workgroup memory") };
+    for (const K of [64, 2048, 8192])
+      for (const T of [2, 5, 8]) {
+        const pass = recording(on, T, true);
+        const [x, gain] = [permanent(on, "x", [T, K]), permanent(on, "gain", [K])];
+        const W = createWeight(on, "W", [30, K], "bf16");
+        const products = [linear(pass, x, W), normLinear(pass, x, gain, { eps: 1e-6, offset: 0 }, W)];
+        const plan = await pass.finish(products); // compiles, where there is no more room than every device has
+        expect(plan.kernels).toEqual(["matvec", "matvec"]);
+      }
+  },
+);
 
 test("a workgroup is a subgroup only where every subgroup is that wide", () => {
   expect(rowLanes(guise("software", oneWidth(8)))).toEqual({ LANES: 8, reduce: "reduce/subgroup" });
