@@ -1,13 +1,20 @@
-// Every wall compiles and binds, with and without f16; what it measures needs a device.
-import { afterAll, beforeAll, expect, test } from "vitest";
+// Every wall compiles and binds, with and without f16 and matrices; what it measures needs a device.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { oneWidth } from "../test-fixtures/dense.ts";
 import { openGpu, type Gpu } from "../engine/gpu/adapter.ts";
 import { wallCases } from "./walls.ts";
 
 let gpu: Gpu;
-beforeAll(async () => {
-  gpu = await openGpu({ backend: "null" }, () => undefined);
+const errors: string[] = [];
+beforeEach(async () => {
+  gpu = await openGpu({ backend: "null" }, () => undefined); // one for each, or their buffers were too much for it
+  gpu.device.addEventListener("uncapturederror", ({ error }) => errors.push(error.message));
 });
-afterAll(() => gpu.destroy());
+afterEach(async () => {
+  await gpu.device.queue.onSubmittedWorkDone();
+  gpu.destroy();
+  expect(errors.splice(0), "uncaptured GPU errors").toEqual([]);
+});
 
 test.each([true, false])("walls, f16 %s", async (f16) => {
   const cases = await wallCases({ ...gpu, has: { ...gpu.has, f16: f16 && gpu.has.f16 } });
@@ -17,6 +24,18 @@ test.each([true, false])("walls, f16 %s", async (f16) => {
   expect(cases.map(({ unit }) => unit).slice(0, 2)).toEqual(["GB/s", "GFLOP/s"]);
   expect(cases.at(-1)!.plan.kernels).toHaveLength(256);
   for (const { plan } of cases) plan.destroy();
+});
+
+test.each(["16x16x16", "8x16x16", "8x8x8"])("a card's matrices of %s have a wall", async (shape) => {
+  const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
+  const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
+  const report = { ...gpu.report, kind: "hardware" as const, subgroupMatrixConfigs };
+  const card = { ...gpu, report, subgroupSize: oneWidth(32) };
+  const walls = (await wallCases(card)).filter(({ name }) => name.includes("matrices"));
+  expect(walls.map(({ name, plan }) => [name, plan.kernels])).toEqual([
+    [`wall: matrices ${shape}`, ["bench_matrix"]],
+  ]);
+  expect(walls[0]!.work).toBe(65_535 * 4 * 128 * 8 * 2 * M * N * K);
 });
 
 test("a card's walls are no larger than what it binds", async () => {

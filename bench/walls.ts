@@ -1,12 +1,13 @@
 // The adapter's own ceilings, measured through plain WGSL: memory read and copied 16 bytes a load, multiply-adds of f32
-// and f16 and four-fold products of bytes in independent chains, and the price of a dispatch. Everything else is
-// told as a share of them.
+// and f16, products of matrices and four-fold ones of bytes in independent chains, and the price of a dispatch.
+// Everything else is told as a share of them.
 import { setPriority } from "node:os";
 import type { Gpu } from "../engine/gpu/adapter.ts";
 import type { Pass } from "../engine/gpu/pass.ts";
 import type { Plan } from "../engine/gpu/plan.ts";
 import { Recording } from "../engine/gpu/recording.ts";
 import { createBuffer, permanent, type Tensor } from "../engine/gpu/tensor.ts";
+import { matrixShapes } from "../engine/ops/cards.ts";
 
 export type Unit = "GB/s" | "GFLOP/s" | "µs";
 
@@ -77,8 +78,26 @@ export async function fmaCase(gpu: Gpu): Promise<Case> {
 export async function wallCases(gpu: Gpu): Promise<Case[]> {
   const cases = [await readCase(gpu), await fmaCase(gpu), await copyCase(gpu)];
   if (gpu.has.f16) cases.push(await chainsCase(gpu, "bench_fma_f16", "wall: multiply-add f16", 4));
+  for (const { shape, WIDTH } of matrixShapes(gpu)) cases.push(await matrixCase(gpu, shape, WIDTH));
   cases.push(await chainsCase(gpu, "bench_dot", "wall: dot4I8Packed", 4), await dispatchCase(gpu));
   return cases;
+}
+
+/** The device's own matrices of a shape, ROWS x COLUMNS x DEPTH. */
+async function matrixCase(gpu: Gpu, shape: string, WIDTH: number): Promise<Case> {
+  const [groups, ROUNDS, subgroups, chains] = [65_535, cardRounds / 2, 4, 8];
+  const plan = await record(gpu, 1, 1, (pass) => {
+    const y = pass.scratch([groups * subgroups * WIDTH]);
+    pass.dispatch("bench_matrix", [y], {
+      parts: [`matrix/${shape}`, "matrix/units"],
+      constants: { ROUNDS, WIDTH },
+      groups: [groups],
+    });
+    return y;
+  });
+  const each = shape.split("x").reduce((all, side) => all * Number(side), 2);
+  const work = groups * subgroups * ROUNDS * chains * each;
+  return { name: `wall: matrices ${shape}`, unit: "GFLOP/s", work, plan, tokens: 1, repeats: 1 };
 }
 
 /** Bytes count twice: read and written. */
