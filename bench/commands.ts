@@ -5,9 +5,10 @@ import { chaos } from "./chaos/main.ts";
 import { formats } from "./formats.ts";
 import { gateway } from "./gateway/main.ts";
 import { grammar } from "./grammar.ts";
+import { host } from "./hostTime.ts";
 import { kernels } from "./kernels.ts";
 import { load } from "./load.ts";
-import { defaultModels, folderOf, models, synthFolder, type Phase } from "./models.ts";
+import { defaultModels, folderOf, models, synthFolder, type ModelOptions, type Phase } from "./models.ts";
 import { parallelBench } from "./parallel.ts";
 import { matmuls } from "./peers/matmuls.ts";
 import { peerFolder, peerNames } from "./peers/index.ts";
@@ -17,6 +18,9 @@ import { serving } from "./serving/main.ts";
 import { shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
 import { vision } from "./vision.ts";
+
+/** Of what is measured beside a peer. */
+const leastRounds = 5;
 
 const flags = {
   help: { type: "boolean", short: "h" },
@@ -61,20 +65,22 @@ export const commands: Readonly<Record<string, Command>> = {
     run: (asked) =>
       onGpu(asked, async (gpu) => {
         await kernels(gpu);
-        await modelsOf(gpu, asked, ["decode", "prefill"]);
+        await modelsOf(gpu, asked, optionsOf(asked, ["decode", "prefill"]));
         await loads(gpu, asked);
       }),
   },
   kernels: {
     usage: `[--only PART] | --peer onnxruntime-node [--only f32|f16|q4|q4_i8] [--rounds N]`,
     flags: ["adapter", "only", "peer", "rounds"],
-    run: ({ values }) =>
-      onGpu({ values }, async (gpu): Promise<unknown> => {
-        const { peer, only } = values;
-        if (peer !== undefined) return matmuls(gpu, { peer, only, rounds: whole("rounds", values, 5) });
-        if (values.rounds !== undefined) throw new Error("--rounds: only beside a --peer");
-        return kernels(gpu, only);
-      }),
+    run: ({ values }) => {
+      const { peer, only } = values;
+      if (peer === undefined && values.rounds !== undefined)
+        throw new Error("--rounds: only beside a --peer");
+      const rounds = roundsOf({ values });
+      return onGpu({ values }, (gpu): Promise<unknown> => {
+        return peer === undefined ? kernels(gpu, only) : matmuls(gpu, { peer, only, rounds });
+      });
+    },
   },
   decode: phase("decode"),
   prefill: phase("prefill"),
@@ -89,6 +95,12 @@ export const commands: Readonly<Record<string, Command>> = {
         const counts = { tokens: tokensOf(asked), rounds: whole("rounds", asked.values, 5) };
         for (const model of wanted(asked)) await profile(gpu, model, { quant, ...counts });
       }),
+  },
+  host: {
+    usage: "[SHAPE …]   what a decoded token costs JS, on a device that does nothing",
+    flags: [],
+    args: onModels.args,
+    run: ({ args }) => host(args.length > 0 ? args : Object.keys(shapes)),
   },
   load: {
     ...onModels,
@@ -158,14 +170,20 @@ function phase(name: Phase): Command {
     usage: "[MODEL …] [--quant TYPE] [--rounds N] [--tokens N] [--peer NAME]",
     flags: [...onModels.flags, "rounds", "tokens", "peer"],
     args: onModels.args,
-    run: (asked) => onGpu(asked, (gpu) => modelsOf(gpu, asked, [name])),
+    run: (asked) => {
+      const options = optionsOf(asked, [name]);
+      return onGpu(asked, (gpu) => modelsOf(gpu, asked, options));
+    },
   };
 }
 
-async function modelsOf(gpu: Gpu, asked: Asked, phases: readonly Phase[]): Promise<void> {
+function optionsOf(asked: Asked, phases: readonly Phase[]): ModelOptions {
   const { quant, peer } = asked.values;
-  const counts = { tokens: tokensOf(asked), rounds: whole("rounds", asked.values, 5) };
-  for (const model of wanted(asked)) await models(gpu, model, { phases, quant, peer, ...counts });
+  return { phases, quant, peer, tokens: tokensOf(asked), rounds: roundsOf(asked) };
+}
+
+async function modelsOf(gpu: Gpu, asked: Asked, options: ModelOptions): Promise<void> {
+  for (const model of wanted(asked)) await models(gpu, model, options);
 }
 
 async function loads(gpu: Gpu, asked: Asked): Promise<void> {
@@ -184,6 +202,13 @@ async function onGpu(
   const gpu = await openGpu({ adapter }, undefined, {});
   await run(gpu);
   gpu.destroy();
+}
+
+/** Errors: a ratio of too few alternations, which would stand among those of enough. */
+function roundsOf({ values }: Pick<Asked, "values">): number {
+  const rounds = whole("rounds", values, leastRounds);
+  if (values.peer === undefined || rounds >= leastRounds) return rounds;
+  throw new Error(`--rounds ${rounds}: beside a peer at least ${leastRounds}`);
 }
 
 function tokensOf({ values }: Asked): number | undefined {

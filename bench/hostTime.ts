@@ -1,6 +1,7 @@
 // What a decoded token costs the host: the time of JS from a step's beginning to its last submit, and how many objects it
 // makes on the device. Measured on Dawn's null backend, which does nothing with the commands: on a device the same JS
 // runs while the one before is computed.
+//   npm run bench -- host [SHAPE …]
 import type { Checkpoint } from "../engine/formats/checkpoint.ts";
 import { openGpu, type Gpu } from "../engine/gpu/adapter.ts";
 import { parseConfig } from "../engine/models/config.ts";
@@ -9,7 +10,8 @@ import { architectures } from "../engine/models/registry.ts";
 import { Sequence } from "../engine/serve/oneSequence.ts";
 import { Runner } from "../engine/serve/runner.ts";
 import { headersOf } from "../engine/serve/weigh.ts";
-import { tensorsOf } from "./shapes.ts";
+import { originOf, saveRows } from "./results.ts";
+import { shapeConfig, tensorsOf } from "./shapes.ts";
 
 export interface HostTime {
   dispatches: number;
@@ -33,6 +35,30 @@ const makers = [
   "createShaderModule",
   "createTexture",
 ] as const;
+
+/** Of each shape with all of its layers and heads, at widths that the backend has memory for: prints a table, keeps the rows. */
+export async function host(names: readonly string[]): Promise<void> {
+  const rows = [];
+  for (const name of names) {
+    const { dispatches, leastUs, medianUs, objects } = await hostTime(narrow(shapeConfig(name)), 500);
+    rows.push({ model: name, tokens: 500, dispatches, leastUs, medianUs, objects });
+  }
+  console.table(
+    rows.map(({ leastUs, medianUs, ...row }) => ({
+      ...row,
+      "µs a token, least": leastUs.toFixed(0),
+      median: medianUs.toFixed(0),
+    })),
+  );
+  const gpu = await openGpu({ backend: "null" }, () => undefined);
+  console.log(saveRows(originOf(gpu, "host"), rows));
+  gpu.destroy();
+}
+
+/** A shape of the same layers, dispatches and heads: what the host does has nothing to do with widths. */
+export function narrow(configJson: Record<string, unknown>): Record<string, unknown> {
+  return { ...configJson, hidden_size: 64, intermediate_size: 96, vocab_size: 512 };
+}
 
 /** Decodes `steps` tokens of a model with this config.json, whose weights are never written. */
 export async function hostTime(configJson: Record<string, unknown>, steps: number): Promise<HostTime> {

@@ -10,9 +10,10 @@ import type { Gpu } from "../engine/gpu/adapter.ts";
 import { loadModel } from "../engine/serve/device.ts";
 import { Sequence } from "../engine/serve/oneSequence.ts";
 import { clockFor } from "./clock.ts";
+import { hostTime, narrow } from "./hostTime.ts";
 import { openPeer } from "./peers/index.ts";
 import { originOf, saveRows } from "./results.ts";
-import { shapes } from "./shapes.ts";
+import { shapeConfig, shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
 import { fmaCase, lowerPriority, readCase, type Case } from "./walls.ts";
 import { median } from "./median.ts";
@@ -43,6 +44,8 @@ export interface ModelRow {
   dispatches: number;
   /** Of weights, a token. */
   bytes: number;
+  /** Of JS, a decoded token of a shape, on a device that does nothing: a software adapter takes the host's own cores. */
+  hostUs?: number;
   peer?: string;
   peerTokensPerSecond?: number;
   /** Ours / the peer's, the median of the rounds' ratios. */
@@ -71,6 +74,7 @@ export async function models(gpu: Gpu, name: string, options: ModelOptions): Pro
     ? await openPeer({ what: "model", peer: options.peer, folder, quant })
     : undefined;
   const walls = { decode: await readCase(gpu), prefill: await fmaCase(gpu) };
+  const hostUs = name in shapes && { hostUs: (await hostTime(narrow(shapeConfig(name)), 200)).medianUs };
   if (gpu.report.kind === "software") lowerPriority();
   const { weightBytes, parameters, dispatchesPerToken } = model.info;
   const clock = clockFor(gpu);
@@ -92,6 +96,7 @@ export async function models(gpu: Gpu, name: string, options: ModelOptions): Pro
           tokensPerSecond: median(rounds.map(({ ms }) => (1000 * tokens) / ms)),
           share: median(rounds.map(({ busyMs, wall }) => work / busyMs / 1e6 / wall)),
           ...{ dispatches: dispatchesPerToken, bytes: weightBytes },
+          ...(phase === "decode" && hostUs),
           ...(peer && {
             peer: peer.name,
             peerTokensPerSecond: median(peers.map((ms) => (1000 * tokens) / ms)),
@@ -172,11 +177,12 @@ export async function prefill(runner: Runner, tokens: number): Promise<void> {
 
 function print(rows: readonly ModelRow[]): void {
   console.table(
-    rows.map(({ model, quant, phase, tokens, tokensPerSecond, share, ratio, dispatches, bytes }) => ({
+    rows.map(({ model, quant, phase, tokens, tokensPerSecond, share, ratio, dispatches, bytes, hostUs }) => ({
       ...{ model, quant, phase, tokens },
       "tokens/s": tokensPerSecond.toFixed(1),
       "of the wall": `${(100 * share).toFixed(0)} %`,
       "dispatches, MB a token": phase === "decode" ? `${dispatches}, ${(bytes / 1e6).toFixed(0)}` : "",
+      "µs of JS": hostUs?.toFixed(0) ?? "",
       ...(ratio === undefined ? {} : { "times the peer": ratio.toFixed(2) }),
     })),
   );
