@@ -91,7 +91,10 @@ function solveRange(
   const determinant = w * wcc - wc * wc;
   const scale = (w * wxc - wx * wc) / determinant;
   const min = (wcc * wx - wc * wxc) / determinant;
-  if (determinant > 0 && min <= 0) return { fit: { scale, min }, error: wxx - scale * wxc - min * wx };
+  // Where all codes are equal it is 0 but for rounding, and the quotients are of rounding errors. Else it is more than
+  // a millionth of this: one of 32 codes differs by 1 from 31.
+  if (determinant > 1e-9 * w * wcc && min <= 0)
+    return { fit: { scale, min }, error: wxx - scale * wxc - min * wx };
   if (!(wcc > 0)) return { fit: { scale: 0, min: 0 }, error: wxx };
   return { fit: { scale: wxc / wcc, min: 0 }, error: wxx - (wxc * wxc) / wcc };
 }

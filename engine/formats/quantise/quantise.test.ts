@@ -60,6 +60,12 @@ describe.each(blockTypes)("%s", (type) => {
     }
   });
 
+  test("what values have in common stays, where they differ by little", () => {
+    const near = x.subarray(0, 10 * rowLength).map((value) => 10 + value);
+    const back = dequantise(type, quantise(type, rowLength, near));
+    expect(Math.max(...near.map((value, i) => Math.abs(value - back[i]!)))).toBeLessThan(0.2);
+  });
+
   test("what a block holds already stays as it is", () => {
     const once = dequantise(type, quantise(type, rowLength, x.subarray(0, ordinary * rowLength)));
     const twice = dequantise(type, quantise(type, rowLength, once));
