@@ -211,6 +211,11 @@ describe("parts", () => {
     return paths;
   };
 
+  test.each(["m-00000-of-00000.gguf", "m-00000-of-00002.gguf", "m-00003-of-00002.gguf"])(
+    "%s is no part's name",
+    (path) => expect(partsOf(path)).toEqual([path]),
+  );
+
   test("any part leads to all of them", async () => {
     const paths = await three();
     for (const path of paths) {
@@ -297,6 +302,12 @@ describe("damaged files", () => {
     changed((bytes) => bytes.writeBigUInt64LE(value, place(bytes)));
   const u32 = (place: (bytes: Buffer) => number, value: number) =>
     changed((bytes) => bytes.writeUInt32LE(value, place(bytes)));
+  /** With a rest of zeros, which take no room. */
+  const enlarged = (make: () => string) => () => {
+    const path = make();
+    truncateSync(path, 2 ** 28);
+    return path;
+  };
   const text = (from: string, to: string) =>
     changed((bytes) => bytes.write(to, bytes.indexOf(from), "latin1"));
 
@@ -352,6 +363,16 @@ describe("damaged files", () => {
       "claims 1099511627776 values in metadata a.list",
     ],
     ["an endless string", u64((b) => at(b, "a.list") + 16, 2n ** 62n), "bytes for metadata a.list"],
+    [
+      "a long string in a long file",
+      enlarged(u64((b) => at(b, "a.list") + 16, 2n ** 27n)),
+      "has a head of more than 100000000 bytes",
+    ],
+    [
+      "a long array in a long file",
+      enlarged(u64((b) => at(b, "a.list") + 8, 2n ** 24n + 1n)),
+      "has 16777217 values in its metadata, up to metadata a.list: damaged; at most 16777216",
+    ],
     [
       "arrays without end",
       changed(() => {

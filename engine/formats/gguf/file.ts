@@ -56,16 +56,14 @@ export async function openGgufParts(path: string): Promise<GgufFile[]> {
 
 /** Every part that a part's name calls for; the path alone when it is not a part. */
 export function partsOf(path: string): string[] {
-  const match = partName.exec(basename(path));
-  if (!match) return [path];
-  const [, stem, , of] = match;
+  const [, stem, number, of] = partName.exec(basename(path)) ?? [];
+  if (!(Number(number) >= 1 && Number(number) <= Number(of))) return [path];
   return Array.from({ length: Number(of) }, (_, i) =>
     join(dirname(path), `${stem}-${String(i + 1).padStart(5, "0")}-of-${of}.gguf`),
   );
 }
 
 function checkSplit(files: readonly GgufFile[]): void {
-  if (files.length === 0) throw new Error("no part");
   const total = files[0]!.metadata.get("split.tensors.count");
   for (const [i, { path, metadata }] of files.entries()) {
     const count = metadata.get("split.count") ?? 1;

@@ -4,7 +4,7 @@
 // Strings have their length (u64) in front. Nothing says how long the head is: whoever parses it gives what has been
 // read so far, and more when that was not enough. Relaxed is one rule: an element type that we do not know is refused
 // when the tensor is asked for.
-import { bad, type TensorEntry } from "../header.ts";
+import { bad, maxHeaderBytes, type TensorEntry } from "../header.ts";
 import {
   defaultAlignment,
   elementTypes,
@@ -22,6 +22,8 @@ export interface GgufHead {
 
 const maxDimensions = 4;
 const maxDepth = 4;
+/** In all arrays together: several times what the largest vocabularies take, and no danger to the process. */
+const maxValues = 2 ** 24;
 
 /**
  * Parses the head from a file's first bytes; undefined when it is longer than those.
@@ -48,6 +50,7 @@ class Cursor {
   readonly file: string;
   readonly fileBytes: number;
   at = 0;
+  #values = 0;
   /** What is being read, for messages. */
   subject = "the header";
   readonly #bytes: Uint8Array;
@@ -68,6 +71,8 @@ class Cursor {
     if (from + count > this.fileBytes) {
       throw this.bad(`ends within ${this.subject}, at byte ${this.fileBytes}: truncated or damaged`);
     }
+    if (from + count > maxHeaderBytes)
+      throw this.bad(`has a head of more than ${maxHeaderBytes} bytes: damaged`);
     if (from + count > this.#bytes.length) throw needMore;
     this.at += count;
     return from;
@@ -88,6 +93,16 @@ class Cursor {
       throw this.bad(`claims ${count} ${what} in ${this.fileBytes} bytes: truncated or damaged`);
     }
     return Number(count);
+  }
+
+  /** How many values an array has. */
+  length(of: (typeof valueTypes)[number]): number {
+    const length = this.count(`values in ${this.subject}`, valueBytes[of]);
+    this.#values += length;
+    if (this.#values <= maxValues) return length;
+    throw this.bad(
+      `has ${this.#values} values in its metadata, up to ${this.subject}: damaged; at most ${maxValues}`,
+    );
   }
 
   /** A name: UTF-8, not empty. */
@@ -195,7 +210,7 @@ function readValue(cursor: Cursor): GgufValue {
 function readArray(cursor: Cursor, depth: number): GgufValue[] {
   if (depth > maxDepth) throw cursor.bad(`${cursor.subject} has arrays more than ${maxDepth} deep`);
   const of = readType(cursor);
-  const length = cursor.count(`values in ${cursor.subject}`, valueBytes[of]);
+  const length = cursor.length(of);
   const values: GgufValue[] = [];
   for (let i = 0; i < length; i++) {
     values.push(of === "array" ? readArray(cursor, depth + 1) : cursor.scalar(of));
