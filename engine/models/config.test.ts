@@ -379,6 +379,7 @@ describe("refused as damaged, with the path of the key", () => {
     ["a string for a number", { ...flat, hidden_size: "96" }, ["hidden_size", '"96"', "number"]],
     ["a fraction", { ...flat, vocab_size: 1.5 }, ["vocab_size", "1.5"]],
     ["zero layers", { ...flat, num_hidden_layers: 0 }, ["num_hidden_layers", "0"]],
+    ["layers without end", { ...flat, num_hidden_layers: 4e9 }, ["num_hidden_layers", "4000000000"]],
     ["a nested key", nested({ num_attention_heads: null }), ["text_config.num_attention_heads", "null"]],
     ["text_config null", nested({}, { text_config: null }), ["text_config", "null"]],
     [

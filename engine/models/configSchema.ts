@@ -22,7 +22,7 @@ const Rope = v.looseObject({
 export const TextConfig = v.looseObject({
   model_type: v.optional(v.string()),
   hidden_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: v.pipe(count, v.maxValue(1000)), // each takes memory before a tensor is looked for
   num_attention_heads: count,
   num_key_value_heads: v.nullish(count),
   head_dim: v.nullish(count),

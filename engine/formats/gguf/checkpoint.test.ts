@@ -327,6 +327,18 @@ describe("files that say something else", () => {
       "rope_freqs.weight is F16: F32 is expected",
     ],
     [
+      "more layers than there are tensors for",
+      () => opened({ "llama.block_count": ["u32", 2 ** 32 - 1] }),
+      "bad_checkpoint",
+      "metadata llama.block_count is 4294967295: 1, as the tensors have it, is expected",
+    ],
+    [
+      "fewer layers than there are tensors for",
+      () => opened({}, [{ ...tensors[0]!, name: "blk.11.attn_norm.weight" }]),
+      "bad_checkpoint",
+      "metadata llama.block_count is 1: 12, as the tensors have it, is expected",
+    ],
+    [
       "no embedding",
       () => opened({ "llama.context_length": ["u32", 0] }),
       "bad_checkpoint",

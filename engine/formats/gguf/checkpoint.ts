@@ -3,7 +3,7 @@
 import { isBlockType } from "../blocks/format.ts";
 import { bad, type TensorEntry } from "../header.ts";
 import type { TensorFile } from "../safetensors.ts";
-import { Keys, configFromGguf, generationFromGguf, layersOf } from "./config.ts";
+import { checkBlocks, Keys, configFromGguf, generationFromGguf, layersOf } from "./config.ts";
 import { openGgufParts } from "./file.ts";
 import { architectureOf, isHybrid, nameRules, type Change } from "./names.ts";
 import { openTower, type GgufTower } from "./tower.ts";
@@ -41,6 +41,7 @@ export async function openGgufContents(path: string): Promise<GgufContents> {
     const architecture = architectureOf(metadata.get("general.architecture"), path);
     const stored = storedTensors(parts);
     const of = new Keys(path, architecture, metadata);
+    checkBlocks(of, stored.keys(), "blk.");
     const headDim = of.number("attention.key_length") ?? headWidth(of);
     const tensors = new Map<string, GgufTensor>();
     for (const { hf, gguf, change } of nameRules(architecture, layersOf(of) ?? 0)) {

@@ -69,6 +69,21 @@ export function layersOf(of: Keys): number | undefined {
   return blocks === undefined ? undefined : blocks - (of.number("nextn_predict_layers") ?? 0);
 }
 
+/**
+ * Blocks are as many as the tensors have; those behind the decoder's layers may be absent. Errors: bad_checkpoint.
+ * prefix: of the blocks' tensors
+ */
+export function checkBlocks(of: Keys, names: Iterable<string>, prefix: string): void {
+  const blocks = of.number("block_count");
+  let found = 0;
+  for (const name of names) {
+    const block = name.startsWith(prefix) ? parseInt(name.slice(prefix.length), 10) : -1;
+    if (block >= found) found = block + 1;
+  }
+  if (blocks === undefined || (found <= blocks && layersOf(of)! <= found)) return;
+  throw of.wrong("block_count", `${found}, as the tensors have it,`);
+}
+
 /** An architecture's keys. */
 export class Keys {
   readonly #path: string;

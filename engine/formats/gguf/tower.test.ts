@@ -102,6 +102,12 @@ test.each<[string, Record<string, TypedValue>, string, string]>([
     "metadata clip.vision.attention.layer_norm_epsilon is 0.00001; supported: 0.000001",
   ],
   [
+    "more blocks than there are tensors for",
+    { "clip.vision.block_count": ["u32", 2 ** 32 - 1] },
+    "bad_checkpoint",
+    "metadata clip.vision.block_count is 4294967295: 3, as the tensors have it, is expected",
+  ],
+  [
     "no tower at all",
     { "general.architecture": ["string", "qwen3"] },
     "bad_checkpoint",

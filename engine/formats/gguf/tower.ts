@@ -5,7 +5,7 @@ import { EngineError } from "../../errors.ts";
 import { bad } from "../header.ts";
 import { labelOf, namesIn, towerFiles } from "../locate.ts";
 import type { GgufTensor } from "./checkpoint.ts";
-import { defined, Keys } from "./config.ts";
+import { checkBlocks, defined, Keys } from "./config.ts";
 import { openGguf, type GgufFile } from "./file.ts";
 import type { NameRule } from "./names.ts";
 
@@ -69,6 +69,7 @@ function towerOf(file: GgufFile, width: number): GgufTower | undefined {
   const epsilon = of.decimal("attention.layer_norm_epsilon");
   if (epsilon !== 1e-6)
     throw of.unsupported("attention.layer_norm_epsilon", `is ${epsilon}; supported: 0.000001`);
+  checkBlocks(of, file.tensors.keys(), "v.blk.");
   return { file, config: configOf(of, file), preprocessor: preprocessorOf(of), tensors: tensorsOf(of, file) };
 }
 
