@@ -204,6 +204,12 @@ test("matrices in blocks, what is no matrix and what has no whole blocks not", a
   await checkpoint.close();
 });
 
+test("a mixture of experts is not written", async () => {
+  const attempt = exported(join(own, "qwen3_5_moe-tiny"));
+  await expect(attempt).rejects.toMatchObject({ code: "unsupported_model" });
+  await expect(attempt).rejects.toThrow("qwen3_5_moe_text has no GGUF form here");
+});
+
 describe("files that say something else", () => {
   const tensors: GgufTensorSource[] = [
     { name: "token_embd.weight", dtype: "F32", shape: [6, 4], data: new Float32Array(24) },

@@ -26,7 +26,8 @@ export function shapeOf({ config, configFile }: Checkpoint): ExportShape {
   const text = (config["text_config"] as Json | undefined) ?? config;
   const type = String(text["model_type"] ?? config["model_type"]);
   const architecture = architectureFor(type);
-  if (!architecture)
+  if (!architecture || text["num_experts"] !== undefined)
+    // experts are several tensors each there
     throw new EngineError("unsupported_model", `${configFile}: model_type ${type} has no GGUF form here`);
   const number = (key: string) => text[key] as number;
   const hybrid = isHybrid(architecture);
