@@ -15,10 +15,10 @@ export async function widen(from: string, to: string, width: number): Promise<vo
   const text = checkpoint.config["text_config"] as Json;
   const C = text["hidden_size"] as number;
   const eps = (text["rms_norm_eps"] as number) * (C / width);
-  const { vision_config: _, ...config } = checkpoint.config;
   await mkdir(to, { recursive: true });
   const text_config = { ...text, hidden_size: width, rms_norm_eps: eps };
-  await writeFile(join(to, "config.json"), JSON.stringify({ ...config, text_config }));
+  const config = { ...checkpoint.config, text_config, vision_config: undefined };
+  await writeFile(join(to, "config.json"), JSON.stringify(config));
   const names = checkpoint.names.filter((name) => !name.includes("visual."));
   const tensors = names.map((name) => widened(checkpoint, name, C, width));
   await writeSafetensors(join(to, "model.safetensors"), await Promise.all(tensors));

@@ -21,13 +21,12 @@ export interface ExportShape {
   readonly ropeFactors: readonly number[] | undefined;
 }
 
-/** Errors: unsupported_model. */
+/** Errors: unsupported_model, for mixtures of experts as well: of those GGUF has other tensors. */
 export function shapeOf({ config, configFile }: Checkpoint): ExportShape {
   const text = (config["text_config"] as Json | undefined) ?? config;
   const type = String(text["model_type"] ?? config["model_type"]);
   const architecture = architectureFor(type);
   if (!architecture || text["num_experts"] !== undefined)
-    // experts are several tensors each there
     throw new EngineError("unsupported_model", `${configFile}: model_type ${type} has no GGUF form here`);
   const number = (key: string) => text[key] as number;
   const hybrid = isHybrid(architecture);
