@@ -46,7 +46,7 @@ export function anthropicModel(item: ModelItem, createdAt: string): object {
       },
       image_input: able(capabilities.includes("vision")),
       server_tools: { ...able(false), code_execution: able(false), web_search: able(false) },
-      structured_outputs: able(false),
+      structured_outputs: able(capabilities.includes("text")),
       thinking: {
         ...able(reasoning),
         types: {
