@@ -376,8 +376,7 @@ function refuseAnother(entry: Entry, reference: Reference, contextLength: number
   }
 }
 
-/** For people: waiting, downloading (43%), … */
-/** How far it is, where the phase is one of bytes. */
+/** For people: waiting, downloading (43%), …: how far it is, where the phase is one of bytes. */
 function phaseOf({ loading: { phase, bytes, total_bytes } }: Entry): string {
   const counted = total_bytes > 0 && (phase === "downloading" || phase === "reading");
   if (counted) return `${phase} (${Math.floor((100 * bytes) / total_bytes)}%)`;

@@ -8,6 +8,7 @@ import type { CachedRevisionInfo } from "@huggingface/hub";
 import { EngineError } from "../engine/errors.ts";
 import { repoFolder } from "./hub.ts";
 import type { Hub } from "./hub.ts";
+import { isAlive } from "./snapshot.ts";
 
 export interface Removed {
   id: string;
@@ -60,15 +61,6 @@ async function expectIdle(repo: string, id: string): Promise<void> {
         "model_busy",
         `${id} is being downloaded by process ${owner}; stop that first, then run this again`,
       );
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 

@@ -242,7 +242,7 @@ async function isAbandoned(path: string): Promise<boolean> {
   return there !== undefined && Date.now() - there.mtimeMs > 10_000;
 }
 
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

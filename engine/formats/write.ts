@@ -73,7 +73,7 @@ async function writeTensor(file: FileHandle, source: TensorSource): Promise<void
 }
 
 /** FileHandle.write may write a part; its file position moves along. */
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
   }

@@ -10,7 +10,7 @@ import { imageSpans } from "../models/mrope.ts";
 import type { FedPicture } from "../serve/entrance.ts";
 import type { Vision } from "../serve/vision.ts";
 import type { GoldenCase } from "./golden.ts";
-import type { Trace } from "./trace.ts";
+import { joined, type Trace } from "./trace.ts";
 
 /** A reference's resize may round some values the other way: two steps of 1/255 in what was 0 … 1 and is now −1 … 1. */
 export const pixelBound = 4 / 255 + 1e-6;
@@ -90,14 +90,4 @@ function checkGrids(
     "bad_checkpoint",
     `${name}: its pictures have the grids ${ours}, the reference's ${theirs}`,
   );
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

@@ -251,7 +251,7 @@ function joinedTraces(runs: readonly Trace[]): Trace {
   return new Map(names.map((name) => [name, joined(runs.map((run) => run.get(name)!))]));
 }
 
-function joined(parts: readonly Float32Array[]): Float32Array {
+export function joined(parts: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

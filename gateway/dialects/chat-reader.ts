@@ -1,7 +1,7 @@
 // The chunks of a streamed chat completion as canonical events. They come from another program, so nothing about their
 // shape is taken for granted: what cannot be read as said is skipped, what contradicts itself is a failure.
 
-import { codeOf } from "../wire/answer.ts";
+import { codeOf, count } from "../wire/answer.ts";
 import type { Event, Failure, FinishReason, Usage } from "./canonical.ts";
 
 const nothingUsed: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, reasoningTokens: 0 };
@@ -120,10 +120,6 @@ function reasonOf(reason: string): FinishReason {
 
 function filled(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
-}
-
-function count(value: unknown): number {
-  return typeof value === "number" && value >= 0 && Number.isFinite(value) ? value : 0;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -217,6 +217,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-function count(value: unknown): number {
+/** A figure of somebody else's: 0 where it is none. */
+export function count(value: unknown): number {
   return typeof value === "number" && value >= 0 && Number.isFinite(value) ? value : 0;
 }

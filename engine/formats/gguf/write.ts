@@ -1,6 +1,7 @@
 // Writes GGUF files: for tests and the bench's synthetic checkpoints. Data may come from a generator, so that a file
 // of many GiB needs no memory.
 import { open, rm, type FileHandle } from "node:fs/promises";
+import { writeAll } from "../write.ts";
 import { defaultAlignment, elementNumbers, elementTypes, valueTypes, type ScalarType } from "./types.ts";
 
 /** A metadata value with its type; `["u32[]", [1, 2]]` is an array, `["array", [...]]` one of arrays. */
@@ -187,11 +188,4 @@ async function writeTensor(file: FileHandle, source: GgufTensorSource): Promise<
   const expected = ggufBytes(source);
   if (written !== expected) throw new Error(`${source.name}: ${written} bytes written, ${expected} expected`);
   return written;
-}
-
-/** FileHandle.write may write a part; its file position moves along. */
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await file.write(bytes, done, Math.min(bytes.length - done, 2 ** 30))).bytesWritten;
-  }
 }
