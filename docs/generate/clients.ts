@@ -41,7 +41,7 @@ export function clientsPage(): string {
     "the exception, for it has no way to run without a screen.",
     "",
     "```console",
-    '$ eval "$(npx cortex env claude)"      # where everything is in variables',
+    '$ eval "$(npx cortex env claude)"      # where everything is in variables: sets them, and starts it',
     "$ npx cortex env codex                 # else: what to put into which file",
     "```",
     "",
