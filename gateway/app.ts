@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import Fastify from "fastify";
-import { guardRoutes } from "./keys/auth.ts";
+import { guardRoutes, isAdmin } from "./keys/auth.ts";
 import { completionRoutes } from "./routes/completions.ts";
 import { anthropicError, openAiError } from "./dialects/failures.ts";
 import { speaksAnthropic } from "./dialects/speaker.ts";
@@ -69,12 +69,16 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
   const { fleet, models, version, startedAt, page, traffic, residency, breakers } = gateway;
   const uptimeS = () => (Date.now() - startedAt) / 1000;
   const circuitOf = (neuron: string) => breakers.stateOf(neuron);
-  const health = () => fleetHealth(fleet, { version, uptimeS: uptimeS(), circuitOf });
+  const health = ({ headers }: FastifyRequest) =>
+    fleetHealth(fleet, {
+      ...{ version, uptimeS: uptimeS(), circuitOf },
+      tellsErrors: isAdmin(gateway.door, headers),
+    });
   app.get("/", open, async (request, reply) => {
     reply.header("vary", "accept");
-    return page && wantsPage(request) ? sendPage(page, request, reply) : health();
+    return page && wantsPage(request) ? sendPage(page, request, reply) : health(request);
   });
-  app.get("/health", open, async () => health());
+  app.get("/health", open, async (request) => health(request));
   let api: object | undefined;
   app.get("/openapi.json", open, async () => (api ??= gatewayApi(version)));
   app.get("/api/fleet", async (_request, reply) => {

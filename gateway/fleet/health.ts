@@ -44,6 +44,8 @@ export interface AboutHealth {
   version: string;
   uptimeS: number;
   circuitOf: CircuitOf;
+  /** Tell why models failed: in their neuron's words, which may hold paths. */
+  tellsErrors: boolean;
 }
 
 export function fleetHealth({ neurons }: Fleet, about: AboutHealth): FleetHealth {
@@ -53,7 +55,7 @@ export function fleetHealth({ neurons }: Fleet, about: AboutHealth): FleetHealth
     version: about.version,
     uptime_secs: Math.floor(about.uptimeS),
     neurons: { healthy: neurons.filter((n) => n.state === "healthy").length, total: neurons.length },
-    fleet: neurons.map((neuron) => neuronHealth(neuron, circuitOf)),
+    fleet: neurons.map((neuron) => neuronHealth(neuron, about)),
   };
 }
 
@@ -67,7 +69,7 @@ export function statusOf(neurons: readonly NeuronView[], circuitOf: CircuitOf): 
   return neurons.some(({ state }) => state === "starting") ? "starting" : "ok";
 }
 
-function neuronHealth(neuron: NeuronView, circuitOf: CircuitOf): NeuronHealth {
+function neuronHealth(neuron: NeuronView, { circuitOf, tellsErrors }: AboutHealth): NeuronHealth {
   const { name, state, draining, reason, hostname, version } = neuron;
   return {
     ...{ name, state, draining, circuit: circuitOf(name) },
@@ -81,7 +83,7 @@ function neuronHealth(neuron: NeuronView, circuitOf: CircuitOf): NeuronHealth {
     models: (state === "healthy" ? neuron.models : []).map((model) => ({
       ...{ id: model.id, status: model.status, in_flight: model.inFlight, queue_depth: model.queueDepth },
       ...(model.percent !== undefined && { percent: model.percent }),
-      ...(model.error !== undefined && { error: model.error }),
+      ...(tellsErrors && model.error !== undefined && { error: model.error }),
     })),
   };
 }

@@ -95,3 +95,14 @@ test("exit code 1 when the gateway wants another key: it is there", async () => 
     text: `the gateway on ${url} refuses: The API key is not valid. (401)`,
   });
 });
+
+test("why a model failed is told to admins alone where keys are asked for", async () => {
+  const [root, alice] = [keyFor("root", { admin: true }), keyFor("alice")];
+  const a = await openNeuron("demo");
+  a.models.set("bad", { status: "failed", error: "/srv/bad is no folder" });
+  const cortex = { auth: { mode: "required" } };
+  const { url } = await openGateway({ neurons: { a }, cortex, keys: [root.key, alice.key] });
+  const told = async (key: string) => (await status({ endpoint: url, key }, false)).text.includes("/srv/bad");
+  expect([await told(root.text), await told(alice.text)]).toEqual([true, false]);
+  expect(await (await fetch(`${url}/health`)).text()).toMatch(/"id":"bad","status":"failed"(?!.*\/srv)/);
+});

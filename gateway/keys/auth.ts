@@ -55,6 +55,11 @@ export function callerOf({ mode, keys }: Door, headers: IncomingHttpHeaders): Ke
   throw new GatewayError("invalid_api_key", message);
 }
 
+/** Of a route that is open to all: whether an admin asks, or nobody is asked for a key. */
+export function isAdmin({ mode, keys }: Door, headers: IncomingHttpHeaders): boolean {
+  return mode === "off" || presented(headers).some((text) => keys().find(text)?.admin);
+}
+
 /** What an admin's request may do is no page's of another site to ask for, whose browser would send it along. */
 function checkAdmin({ mode }: Door, { caller, headers }: FastifyRequest): void {
   if (mode !== "off" && !caller?.admin)

@@ -34,7 +34,9 @@ export function refusalOf(
 function absence(neurons: readonly NeuronView[]): string {
   if (neurons.some(({ state }) => state === "starting"))
     return "The neuron is still starting; try again shortly.";
-  return `None of the ${neurons.length} neurons of this gateway is in reach.`;
+  return neurons.length === 1
+    ? "The one neuron of this gateway is out of reach."
+    : `None of the ${neurons.length} neurons of this gateway is in reach.`;
 }
 
 function unknown(name: string, model: string, neurons: readonly NeuronView[], models: ModelsConfig): string {
