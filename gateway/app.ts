@@ -81,12 +81,13 @@ async function statusRoutes(app: FastifyInstance, { gateway }: { gateway: Gatewa
   app.get("/health", open, async (request) => health(request));
   let api: object | undefined;
   app.get("/openapi.json", open, async () => (api ??= gatewayApi(version)));
-  app.get("/api/fleet", async (_request, reply) => {
+  app.get("/api/fleet", async ({ headers }, reply) => {
     reply.header("cache-control", "no-store");
     const isPinned = (neuron: string, model: string) => residency.stays.isPinned(neuron, model);
     const loadable = residency.loadable();
     const now = { uptimeS: uptimeS(), traffic: traffic.report(), loadable, ...residency.report() };
-    return fleetReport(fleet, { version, models, isPinned, circuitOf, ...now });
+    const tellsErrors = isAdmin(gateway.door, headers);
+    return fleetReport(fleet, { version, models, isPinned, circuitOf, tellsErrors, ...now });
   });
 }
 

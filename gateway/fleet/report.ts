@@ -23,12 +23,15 @@ export interface About {
   loads: LoadReport[];
   happenings: Happening[];
   circuitOf: CircuitOf;
+  /** Tell why loads and restarts failed: in their neuron's words, which may hold paths. */
+  tellsErrors: boolean;
   isPinned(neuron: string, model: string): boolean;
   loadable: Loadable;
 }
 
 export function fleetReport({ neurons }: Fleet, about: About): FleetReport {
-  const { version, uptimeS, models, traffic, loads, happenings } = about;
+  const { version, uptimeS, models, traffic, loads } = about;
+  const happenings = about.tellsErrors ? about.happenings : about.happenings.map(withoutWords);
   return {
     ...{ version, uptime_secs: Math.floor(uptimeS), status: statusOf(neurons, about.circuitOf) },
     neurons: neurons.map((neuron) => neuronReport(neuron, about)),
@@ -37,7 +40,13 @@ export function fleetReport({ neurons }: Fleet, about: About): FleetReport {
   };
 }
 
-function neuronReport(neuron: NeuronView, { isPinned, circuitOf }: About): NeuronReport {
+function withoutWords({ reason, ...happening }: Happening): Happening {
+  const isOurs = happening.what === "unloaded" && reason !== undefined;
+  return { ...happening, ...(isOurs && { reason }) };
+}
+
+function neuronReport(neuron: NeuronView, about: About): NeuronReport {
+  const { isPinned, circuitOf } = about;
   const { name, kind, state, draining, reason, hostname, version } = neuron;
   return {
     ...{ name, kind, state, draining, circuit: circuitOf(name) },
@@ -48,13 +57,15 @@ function neuronReport(neuron: NeuronView, { isPinned, circuitOf }: About): Neuro
       ...{ index, name, kind, vram_total_mb: totalMb, vram_used_mb: usedMb },
     })),
     // What an unreachable neuron had is not known to be there any more.
-    models:
-      state === "healthy" ? neuron.models.map((model) => placedModel(model, isPinned(name, model.id))) : [],
+    models: (state === "healthy" ? neuron.models : []).map((model) => ({
+      ...placedModel(model, isPinned(name, model.id)),
+      ...(about.tellsErrors && model.error !== undefined && { error: model.error }),
+    })),
   };
 }
 
 function placedModel(model: ModelView, pinned: boolean): PlacedModel {
-  const { id, status, percent, error, figures, use } = model;
+  const { id, status, percent, figures, use } = model;
   return {
     ...{ id, status, devices: figures.devices, vram_used_mb: figures.memoryMb },
     in_flight: Math.max(0, model.inFlight + model.ahead),
@@ -64,6 +75,5 @@ function placedModel(model: ModelView, pinned: boolean): PlacedModel {
     tok_s_decode: figures.decodeRate,
     ...(percent !== undefined && { percent }),
     ...(figures.phase !== undefined && { phase: figures.phase }),
-    ...(error !== undefined && { error }),
   };
 }

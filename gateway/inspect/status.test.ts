@@ -102,7 +102,16 @@ test("why a model failed is told to admins alone where keys are asked for", asyn
   a.models.set("bad", { status: "failed", error: "/srv/bad is no folder" });
   const cortex = { auth: { mode: "required" } };
   const { url } = await openGateway({ neurons: { a }, cortex, keys: [root.key, alice.key] });
-  const told = async (key: string) => (await status({ endpoint: url, key }, false)).text.includes("/srv/bad");
-  expect([await told(root.text), await told(alice.text)]).toEqual([true, false]);
+  const told = async (key: string) => {
+    const headers = { authorization: `Bearer ${key}` };
+    const fleet = await (await fetch(`${url}/api/fleet`, { headers })).text();
+    return [(await status({ endpoint: url, key }, false)).text, fleet].map((text) =>
+      text.includes("/srv/bad"),
+    );
+  };
+  expect([await told(root.text), await told(alice.text)]).toEqual([
+    [true, true],
+    [false, false],
+  ]);
   expect(await (await fetch(`${url}/health`)).text()).toMatch(/"id":"bad","status":"failed"(?!.*\/srv)/);
 });
