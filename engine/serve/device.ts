@@ -104,7 +104,7 @@ function modelOf(
 ): DeviceModel {
   const turns = new Turns(taker, vision, {
     ...{ chunk: pace(gpu.report.kind).chunk, states: config.layerTypes.includes("linear_attention") },
-    ...{ prefixCache, specialTokens },
+    ...{ prefixCache, specialTokens, strict: gpu.tuning.strict },
     ...(pulse && { pulse }),
     ...(onStep && { onStep }),
   });

@@ -201,6 +201,8 @@ class History {
       check(decoding.includes(sequence), `running answer ${sequence} does not go on`);
     check(new Set(step.decode.map(({ slot }) => slot)).size === decoding.length, "two rows of a slot");
     if (step.prefill) check(step.prefill.to - step.prefill.from <= chunk, "a long prefill");
+    const fresh = step.preempted.length === 0 && step.started.every(({ from }) => from === 0);
+    if (this.#options.strict) check(fresh, "others change how a sequence is computed");
     if (this.#scheduler.busy) check(decoding.length > 0 || step.prefill !== undefined, "nothing is done");
   }
 
@@ -253,6 +255,7 @@ class History {
       prefixCache: this.#random(4) > (this.#inFamilies ? 2 : 0),
       snapshots: states ? this.#random(7) : 0,
       specialTokens: [vocabulary.special],
+      strict: this.#random(4) === 0,
     };
   }
 

@@ -60,6 +60,33 @@ function refusal(act: () => void): EngineError {
   throw new Error("nothing was refused");
 }
 
+test.each([
+  [false, ["1 from 0", "2 from 0", "2 from 0"], 1],
+  [true, ["1 from 0", "2 from 0"], 0],
+])("strict: %s", (strict, want, preemptions) => {
+  const scheduler = new Scheduler(options({ pages: 10, strict }));
+  for (const id of [1, 2]) scheduler.admit(request(id, prompt(200), { maxTokens: 300 }));
+  const started: string[] = [];
+  let most = 0;
+  while (scheduler.busy) {
+    started.push(...turn(scheduler).step.started.map(({ sequence, from }) => `${sequence} from ${from}`));
+    most = Math.max(most, scheduler.stats.running);
+  }
+  expect(started).toEqual(want);
+  expect(scheduler.stats.preemptions).toBe(preemptions);
+  expect(most).toBe(strict ? 1 : 2); // ten pages are not enough for all that two may become
+});
+
+test("in strict mode nothing is shared, whoever begins alike", () => {
+  for (const strict of [false, true]) {
+    const scheduler = new Scheduler(options({ prefixCache: true, strict }));
+    for (const id of [1, 2]) scheduler.admit(request(id, prompt(300), { maxTokens: 3, family: 3 }));
+    const from: number[] = [];
+    while (scheduler.busy) from.push(...turn(scheduler).step.started.map((one) => one.from));
+    expect(from).toEqual(strict ? [0, 0] : [0, 256]);
+  }
+});
+
 test("one sequence from its prompt to its end, every step in full", () => {
   const scheduler = new Scheduler(options());
   scheduler.admit(request(7, prompt(130), { maxTokens: 3 }));

@@ -4,13 +4,16 @@
 // `next` decides, `done` hears what came of it.
 //
 // The rule of admission: a sequence gets a slot when it is the oldest that waits, no other prompt is being computed,
-// and pages are free or idle for all its tokens and one more, and one besides for each sequence that runs.
+// and pages are free or idle for all its tokens and one more, and one besides for each sequence that runs. In strict mode
+// they must be for all that it may become: begun again from its tokens it would have other last bits.
 import { EngineError } from "../errors.ts";
 import { PAGE, PagePool, pagesFor } from "./pages.ts";
 import { noMatch, PrefixCache, type Match } from "./prefix.ts";
 import {
+  goesOn,
   insert,
   isFull,
+  mostLength,
   nextCut,
   remaining,
   sequenceOf,
@@ -19,6 +22,7 @@ import {
   type Sequence,
 } from "./sequence.ts";
 import {
+  checkOptions,
   reuseOf,
   type Drawn,
   type Ended,
@@ -279,8 +283,11 @@ export class Scheduler {
   #takePages(sequence: Sequence, match: Match): boolean {
     const pinned = match.partial === undefined ? match.pages : [...match.pages, match.partial];
     for (const page of pinned) this.#pool.share(page);
-    const missing = pagesFor(sequence.content.tokens.length + 1) - match.pages.length;
-    if (this.#pool.free + this.#pool.idle < missing + this.#running.length) {
+    const { strict = false, contextLength } = this.#options;
+    const whole = strict ? mostLength(sequence, contextLength) : sequence.content.tokens.length + 1;
+    const missing = pagesFor(whole) - match.pages.length;
+    const spare = strict ? 0 : this.#running.length;
+    if (this.#pool.free + this.#pool.idle < missing + spare) {
       this.#pool.releaseAll(pinned);
       return false;
     }
@@ -380,11 +387,6 @@ export class Scheduler {
   }
 }
 
-/** Whether nothing but its next draw is needed for one more token. */
-function goesOn({ planned, content, cancelled, stepwise }: Sequence): boolean {
-  return planned >= content.tokens.length && !cancelled && !stepwise;
-}
-
 /** Seconds after which asking again may help, with so many requests waiting. */
 export function retryAfterSeconds(waiting: number): number {
   return Math.min(120, Math.max(1, 2 * (Math.max(0, waiting) + 1)));
@@ -392,11 +394,4 @@ export function retryAfterSeconds(waiting: number): number {
 
 function remove(list: Sequence[], sequence: Sequence): void {
   list.splice(list.indexOf(sequence), 1);
-}
-
-function checkOptions({ slots, pages, contextLength, chunk, states, snapshots }: SchedulerOptions): void {
-  if (slots < 1) throw new Error("a scheduler without slots");
-  if (chunk < PAGE || chunk % PAGE !== 0) throw new Error(`a chunk of ${chunk} tokens is not whole pages`);
-  if (pages < pagesFor(contextLength)) throw new Error(`${pages} pages for a context of ${contextLength}`);
-  if (snapshots > 0 && !states) throw new Error("snapshots of a model that has no states");
 }

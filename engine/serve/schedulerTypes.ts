@@ -1,5 +1,6 @@
 // What the scheduler is told and what it decides, as plain data: a turn can be logged, compared and replayed.
 import type { Picture } from "./content.ts";
+import { PAGE, pagesFor } from "./pages.ts";
 import type { Reuse } from "./prefix.ts";
 
 export interface SchedulerOptions {
@@ -22,6 +23,11 @@ export interface SchedulerOptions {
   snapshots: number;
   /** See snapshotPoints. */
   specialTokens: readonly number[];
+  /**
+   * Nothing that others do changes how a sequence is computed: it begins at its first token, when there are pages for all
+   * that it may become, and keeps them. Default: false.
+   */
+  strict?: boolean;
 }
 
 export interface SequenceRequest {
@@ -140,4 +146,19 @@ export interface SchedulerStats {
 export function reuseOf({ states, snapshots }: SchedulerOptions): Reuse {
   if (!states) return "pages";
   return snapshots > 0 ? "states" : "nothing";
+}
+
+/** Throws where no scheduler could work by them. */
+export function checkOptions({
+  slots,
+  pages,
+  contextLength,
+  chunk,
+  states,
+  snapshots,
+}: SchedulerOptions): void {
+  if (slots < 1) throw new Error("a scheduler without slots");
+  if (chunk < PAGE || chunk % PAGE !== 0) throw new Error(`a chunk of ${chunk} tokens is not whole pages`);
+  if (pages < pagesFor(contextLength)) throw new Error(`${pages} pages for a context of ${contextLength}`);
+  if (snapshots > 0 && !states) throw new Error("snapshots of a model that has no states");
 }

@@ -30,11 +30,11 @@ export interface Sequence {
 
 export function sequenceOf(request: SequenceRequest, options: SchedulerOptions, order: number): Sequence {
   const { id, prompt, principal, pictures = [], maxTokens, family, stepwise = false } = request;
-  const { prefixCache } = options;
+  const { prefixCache, strict = false } = options;
   const name = prefixCache || family === undefined ? "" : ` of ${family}`;
   return {
     ...{ id, order, principal, maxTokens, family, stepwise, points: pointsOf(request, options) },
-    ...{ shares: prefixCache || family !== undefined, promptTokens: prompt.length },
+    ...{ shares: !strict && (prefixCache || family !== undefined), promptTokens: prompt.length },
     ...{ content: new Content(prompt, pictures, name), table: new PageTable() },
     ...{ slot: undefined, computed: 0, planned: 0, cachedTokens: undefined, cancelled: false },
   };
@@ -43,6 +43,7 @@ export function sequenceOf(request: SequenceRequest, options: SchedulerOptions, 
 /** Where its state is saved: for whoever begins alike, or for its family alone. */
 function pointsOf({ prompt, family }: SequenceRequest, options: SchedulerOptions): number[] {
   const { prefixCache, states, chunk, specialTokens } = options;
+  if (options.strict) return [];
   const slots = states ? options.snapshots : 0;
   const repeated = family !== undefined;
   if (prefixCache) return snapshotPoints(prompt, new Set(specialTokens), { chunk, slots, repeated });
@@ -69,6 +70,16 @@ export function isFull({ content, promptTokens, maxTokens }: Sequence, contextLe
 export function willBeFull({ planned, promptTokens, maxTokens }: Sequence, contextLength: number): boolean {
   const length = planned + 1;
   return length - promptTokens >= maxTokens || length >= contextLength;
+}
+
+/** Whether nothing but its next draw is needed for one more token. */
+export function goesOn({ planned, content, cancelled, stepwise }: Sequence): boolean {
+  return planned >= content.tokens.length && !cancelled && !stepwise;
+}
+
+/** Tokens that it has in the end, if nothing ends it before. */
+export function mostLength({ promptTokens, maxTokens }: Sequence, contextLength: number): number {
+  return Math.min(promptTokens + maxTokens, contextLength);
 }
 
 /** Where the next prefill run ends: chunk boundaries are counted from the sequence's start, whatever was reused. */

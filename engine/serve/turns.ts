@@ -21,6 +21,8 @@ export interface TurnsOptions {
   prefixCache?: boolean;
   /** See snapshotPoints; default: none. */
   specialTokens?: readonly number[];
+  /** As the scheduler's; default: false. */
+  strict?: boolean;
   /** Hears each turn before it runs. */
   onStep?: (step: Step) => void;
   /** Counts turns and pictures for a watchdog. */
