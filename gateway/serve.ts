@@ -194,13 +194,16 @@ function announce(gateway: Gateway, url: string, print: (line: string) => void):
   void gateway.fleet
     .until(() => first() !== undefined, new AbortController().signal)
     .then(() => {
-      const model = first()?.id;
-      const body = JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }] });
+      const { id: model, capabilities = [] } = first() ?? {};
+      const [path, asked] = capabilities.includes("embeddings")
+        ? ["embeddings", { input: "Hello" }]
+        : ["chat/completions", { messages: [{ role: "user", content: "Hello" }] }];
+      const body = JSON.stringify({ model, ...asked });
       const at = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:");
       print(`ready: ${model} answers on ${at}/v1. Try:`);
       if (gateway.page) print(`  ${at} in a browser, or`);
       const key = gateway.door.mode === "required" ? ` -H "authorization: Bearer $KEY"` : "";
-      print(`  curl ${at}/v1/chat/completions${key} -H 'content-type: application/json' -d '${body}'`);
+      print(`  curl ${at}/v1/${path}${key} -H 'content-type: application/json' -d '${body}'`);
     });
 }
 

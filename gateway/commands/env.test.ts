@@ -35,6 +35,14 @@ test("variables of the first loaded model, with its limits", async () => {
   );
 });
 
+test("a model that makes embeddings is nothing for a client to talk to, unless it is named", async () => {
+  const neuron = await openNeuron("a/embeds", "b/talks");
+  neuron.models.set("a/embeds", { status: "loaded", capabilities: ["embeddings"] });
+  const { url } = await openGateway({ neurons: { a: neuron } });
+  expect((await env("claude", "-e", url)).out).toContain("export ANTHROPIC_MODEL=b/talks\n");
+  expect((await env("claude", "-e", url, "-m", "a/embeds")).out).toContain("ANTHROPIC_MODEL=a/embeds\n");
+});
+
 test("files, in the dialect that was asked for, as JSON", async () => {
   const url = await open();
   const { code, out } = await env("opencode", "-e", `${url}/v1`, "--dialect", "messages", "--json");

@@ -26,7 +26,7 @@ export function addEnv(program: Command, act: Act): void {
     .command("env")
     .description("the settings with which a client talks to this gateway, to paste")
     .addArgument(new Argument("<client>", "which one").choices(Object.keys(clients)))
-    .option("-m, --model <id>", "the model to use (default: the first that is loaded)")
+    .option("-m, --model <id>", "the model to use (default: the first that is loaded and makes text)")
     .addOption(new Option("--dialect <name>", "for clients that speak several").choices(dialects));
   clientOptions(command).action(act(runEnv));
 }
@@ -38,7 +38,9 @@ async function runEnv(name: string, flags: EnvFlags): Promise<number> {
     return fail(`${client.title} speaks ${list(client)}, not ${dialect}`);
   const gateway = clientOf(flags);
   const { data } = (await call(gateway, "/v1/models")) as { data: ModelItem[] };
-  const model = data.find(({ id, loaded }) => (flags.model === undefined ? loaded : id === flags.model));
+  const isMeant = ({ id, loaded, capabilities }: ModelItem) =>
+    flags.model === undefined ? loaded && !capabilities.includes("embeddings") : id === flags.model;
+  const model = data.find(isMeant);
   if (model === undefined) return fail(missing(flags.model, data));
   const { context, output } = model.limit ?? assumed;
   const settings = client.settings({
@@ -62,7 +64,9 @@ function missing(asked: string | undefined, models: readonly ModelItem[]): strin
   if (models.length === 0) return "the gateway has no models yet";
   const names = models.map(({ id }) => id).join(", ");
   const what =
-    asked === undefined ? "no model is loaded: choose one with --model" : `there is no model ${asked}`;
+    asked === undefined
+      ? "no model that makes text is loaded: choose one with --model"
+      : `there is no model ${asked}`;
   return `${what}; known: ${names}`;
 }
 

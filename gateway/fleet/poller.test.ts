@@ -157,6 +157,18 @@ test("the rhythm is quick while a model loads", async () => {
   expect(neuron.polls.length).toBe(polls); // and slow again
 });
 
+test.each([
+  ["text", "/v1/chat/completions", '"messages":[{"role":"user","content":"Hello"}]'],
+  ["embeddings", "/v1/embeddings", '"input":"Hello"'],
+])("something to try, of a model that makes %s", async (what, path, asked) => {
+  const neuron = await openNeuron();
+  neuron.models.set("m", { status: "loaded", capabilities: [what] });
+  const { lines, url } = await openGateway({ neurons: { a: neuron } });
+  await until(() => lines.some((line) => line.startsWith("ready: m answers")));
+  const curl = `  curl ${url}${path} -H 'content-type: application/json' -d '{"model":"m",${asked}}'`;
+  expect(lines).toContain(curl);
+});
+
 test("a neuron that goes down takes nothing new", async () => {
   const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
   a.health = "shutting_down";

@@ -13,11 +13,12 @@ interface World {
   loaded: boolean;
   tools: boolean;
   vision: boolean;
+  embeds: boolean;
   /** What a path answers instead; a chat completion is told apart by what it holds. */
   wrong: Record<string, unknown>;
 }
 
-const good: World = { gateway: true, loaded: true, tools: true, vision: true, wrong: {} };
+const good: World = { gateway: true, loaded: true, tools: true, vision: true, embeds: false, wrong: {} };
 const paris = "It is Paris.";
 
 async function findings(changes: Partial<World>, unload = false): Promise<Finding[]> {
@@ -51,7 +52,7 @@ function answer(world: World, path: string, body: string): [number, string, stri
   }
   if (name === "health") return json(world.gateway ? { status: "ok", fleet: [] } : { status: "ok" });
   if (name === "models") {
-    const capabilities = world.vision ? ["text", "vision"] : ["text"];
+    const capabilities = world.embeds ? ["embeddings"] : world.vision ? ["text", "vision"] : ["text"];
     const model = { id: "m", loaded: world.loaded, tool_call: world.tools, capabilities };
     return json({ data: world.gateway || world.loaded ? [model] : [] });
   }
@@ -63,6 +64,7 @@ function answer(world: World, path: string, body: string): [number, string, stri
   if (name === "streaming") return [200, "text/event-stream", stream(["It is ", "Paris."])];
   if (name === "responses") return json({ output: [{ type: "message", content: [{ text: paris }] }] });
   if (name === "messages") return json({ content: [{ type: "text", text: paris }] });
+  if (name === "embeddings") return json({ data: vectors([0.6, 0.8], [0, 1]) });
   if (name === "tool") return json(completion({ tool_calls: [toolCall('{"city":"Oslo"}')] }));
   return json(completion({ content: name === "image" ? "Red." : paris }));
 }
@@ -74,6 +76,8 @@ function nameOf(path: string, { model, stream, tools, messages }: Record<string,
   if (tools) return "tool";
   return JSON.stringify(messages).includes("image_url") ? "image" : "chat";
 }
+
+const vectors = (...all: number[][]) => all.map((embedding) => ({ embedding }));
 
 const toolCall = (text: string, name = "get_weather") => ({ function: { name, arguments: text } });
 
@@ -99,14 +103,18 @@ const wellDone = Object.fromEntries(
 );
 
 test("a gateway and a model that do everything", async () => {
-  expect(verdicts(await findings({}))).toEqual({ ...wellDone, unload: "skip" });
-  expect(verdicts(await findings({}, true))).toEqual({ ...wellDone, unload: "pass" });
-  expect(verdicts(await findings({ loaded: false }))).toEqual({ ...wellDone, unload: "pass" });
+  expect(verdicts(await findings({}))).toEqual({ ...wellDone, embeddings: "skip", unload: "skip" });
+  expect(verdicts(await findings({}, true))).toEqual({ ...wellDone, embeddings: "skip", unload: "pass" });
+  expect(verdicts(await findings({ loaded: false }))).toEqual({
+    ...wellDone,
+    embeddings: "skip",
+    unload: "pass",
+  });
 });
 
 test("a neuron with a model that reads text only", async () => {
   const world = { gateway: false, loaded: false, tools: false, vision: false };
-  const not = { responses: "skip", messages: "skip", tool: "skip", image: "skip" };
+  const not = { responses: "skip", messages: "skip", tool: "skip", image: "skip", embeddings: "skip" };
   expect(verdicts(await findings(world))).toEqual({ ...wellDone, ...not, unload: "pass" });
 });
 
@@ -126,8 +134,23 @@ test.each<[step: string, wrong: Record<string, unknown>, words: string]>([
   ["errors", { unknown: completion({ content: "I am here." }) }, "was answered"],
 ])("%s fails alone: %j", async (step, wrong, words) => {
   const all = await findings({ wrong });
-  expect(verdicts(all)).toEqual({ ...wellDone, unload: "skip", [step]: "FAIL" });
+  expect(verdicts(all)).toEqual({ ...wellDone, embeddings: "skip", unload: "skip", [step]: "FAIL" });
   expect(all.find(({ what }) => what === step)!.text).toContain(words);
+});
+
+const ofEmbeddings = {
+  ...{ health: "pass", load: "pass", chat: "skip", streaming: "skip", responses: "skip", messages: "skip" },
+  ...{ tool: "skip", image: "skip", embeddings: "pass", errors: "pass", unload: "skip" },
+};
+
+test.each<[verdict: string, data: object[]]>([
+  ["pass", vectors([0.6, 0.8], [0, 1])],
+  ["FAIL", vectors([0.6, 0.8])],
+  ["FAIL", vectors([3, 4], [0, 1])],
+  ["FAIL", vectors([0.6, 0.8], [0.6, 0.8])],
+])("a model that makes embeddings: %s", async (verdict, data) => {
+  const all = await findings({ embeds: true, tools: false, wrong: { embeddings: { data } } });
+  expect(verdicts(all)).toEqual({ ...ofEmbeddings, embeddings: verdict });
 });
 
 test("after a load that does nothing, the rest is not asked", async () => {

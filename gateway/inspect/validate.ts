@@ -51,6 +51,7 @@ const steps: readonly [string, Step][] = [
   ["messages", messages],
   ["tool", tool],
   ["image", image],
+  ["embeddings", embeddings],
   ["errors", errors],
   ["unload", unload],
 ];
@@ -95,6 +96,7 @@ async function load(course: Course): Promise<string> {
 }
 
 async function fixedAnswer(course: Course): Promise<string> {
+  onlyOfText(course);
   const started = performance.now();
   const { choices, usage } = await complete(course, { messages: [{ role: "user", content: question }] });
   const text = expectParis(choices[0]?.message.content);
@@ -103,6 +105,7 @@ async function fixedAnswer(course: Course): Promise<string> {
 }
 
 async function streaming(course: Course): Promise<string> {
+  onlyOfText(course);
   const started = performance.now();
   let [text, pieces, tokens] = ["", 0, 0];
   let firstMs = 0;
@@ -125,6 +128,7 @@ async function streaming(course: Course): Promise<string> {
 }
 
 async function responses(course: Course): Promise<string> {
+  onlyOfText(course);
   onlyOnGateways(course);
   const body = { model: course.model, input: question, temperature: 0, max_output_tokens: 512, store: false };
   const { output } = (await ask(course, "/v1/responses", body)) as {
@@ -135,6 +139,7 @@ async function responses(course: Course): Promise<string> {
 }
 
 async function messages(course: Course): Promise<string> {
+  onlyOfText(course);
   onlyOnGateways(course);
   const body = { model: course.model, messages: [user(question)], temperature: 0, max_tokens: 512 };
   const { content } = (await ask(course, "/v1/messages", body)) as { content: { text?: string }[] };
@@ -168,6 +173,22 @@ async function image(course: Course): Promise<string> {
   const text = choices[0]?.message.content ?? "";
   if (!/red/i.test(text)) throw new Error(`a red square is said to be: ${JSON.stringify(text)}`);
   return JSON.stringify(text.trim());
+}
+
+/** Two texts, which are told apart by vectors of unit length. */
+async function embeddings(course: Course): Promise<string> {
+  if (!embeds(course)) throw new Skip("the model makes text");
+  const input = [question, "Say hello."];
+  const { data } = (await ask(course, "/v1/embeddings", { model: course.model, input })) as {
+    data: { embedding: number[] }[];
+  };
+  const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+  const [one, other] = data.map(({ embedding }) => embedding);
+  if (!one || !other) throw new Error(`${input.length} texts have ${data.length} vectors`);
+  const [length, cosine] = [Math.sqrt(dot(one, one)), dot(one, other)];
+  if (Math.abs(length - 1) > 0.01) throw new Error(`a vector has the length ${length}, not 1`);
+  if (cosine > 0.9999) throw new Error("two texts have the same vector");
+  return `${one.length} values, of unit length`;
 }
 
 async function errors(course: Course): Promise<string> {
@@ -228,6 +249,14 @@ function ask(course: Course, path: string, body?: unknown): Promise<unknown> {
 
 function limit({ timeoutMs }: Course): AbortSignal {
   return AbortSignal.timeout(timeoutMs);
+}
+
+function embeds({ listed }: Course): boolean {
+  return listed?.capabilities?.includes("embeddings") ?? false;
+}
+
+function onlyOfText(course: Course): void {
+  if (embeds(course)) throw new Skip("the model makes embeddings, not text");
 }
 
 function onlyOnGateways({ isGateway }: Course): void {
