@@ -226,6 +226,16 @@ test("queries, keys and values far beyond f16, and tiny ones", async () => {
   expect(relative(y, clipped)).toBeGreaterThan(1e-1);
 });
 
+test.each(["q", "k", "v"] as const)("what is not finite in %s does not become so", async (which) => {
+  const given = inputs(23, 300, 64, true);
+  const row = which === "q" ? 0 : 20; // of the cache's first kv head, which every query sees; or of the first query
+  given[which][row * 64 + 9] = which === "k" ? Infinity : NaN;
+  const y = await run(...plain, given, 133);
+  const seeing = y.subarray(0, which === "q" ? 64 : 3 * 64);
+  expect(seeing.some(Number.isFinite)).toBe(false);
+  expect(y.subarray(3 * 64, 6 * 64).every(Number.isFinite), "another kv head").toBe(true);
+});
+
 test("a run twice gives the same bits, and chunks of a prompt what one run gives", async () => {
   const whole = inputs(60, 0, 64, true);
   const y = await run(...plain, whole, 133);

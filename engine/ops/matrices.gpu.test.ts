@@ -131,3 +131,23 @@ test("outliers: rows far beyond f16, tiny rows, and both in one", async () => {
     f16ToF32(f32ToF16(values.map((v) => Math.min(65504, Math.max(-65504, v)))));
   expect(() => expectClose(y, twin(unscaled(x), unscaled(W)), 1e-1)).toThrow();
 });
+
+test("what is not finite does not become so, and spoils its own row alone", async () => {
+  const c = { shape: "8x16x16", T: 9, K: 40, N: 36 };
+  const x = noise(c.T * c.K, 1);
+  const weights = noise(c.N * c.K, 2);
+  x[3 * c.K + 17] = NaN;
+  x[6 * c.K + 39] = Infinity;
+  weights[5 * c.K + 8] = NaN;
+  weights[35 * c.K] = -Infinity;
+  const { y, twin, W } = await run(c, x, weights);
+  const finite = (values: Float32Array) => values.map((value) => (Number.isFinite(value) ? value : 0));
+  const want = twin(finite(x), finite(W));
+  const sick = (i: number) => [3, 6].includes(Math.floor(i / c.N)) || [5, 35].includes(i % c.N);
+  expect(y.map((value, i) => Number(Number.isFinite(value) === sick(i)))).toEqual(new Float32Array(y.length));
+  expectClose(
+    finite(y),
+    want.map((value, i) => (sick(i) ? 0 : value)),
+    5e-2,
+  );
+});

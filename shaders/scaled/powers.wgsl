@@ -9,8 +9,10 @@ fn powerOfTwo(e: i32) -> f32 {
   return bitcast<f32>(u32(e + 127) << 23u);
 }
 
-// (2^(14 − e), 2^(e − 14)), where 2^e ≤ most < 2^(e + 1)
+// (2^(14 − e), 2^(e − 14)), where 2^e ≤ most < 2^(e + 1); if most is not finite, no number leads back: whoever has to know
+// that a model is sick sees it by what comes out, and f16 is only given what it can hold.
 fn there_and_back(most: u32) -> vec2f {
   let e = clamp(i32(most >> 23u) - 127, -100, 127); // of less is nothing beside others
-  return vec2f(powerOfTwo(14 - e), powerOfTwo(e - 14));
+  let back = bitcast<u32>(powerOfTwo(e - 14));
+  return vec2f(powerOfTwo(14 - e), bitcast<f32>(select(back, 0x7fc00000u, most >= 0x7f800000u)));
 }
