@@ -127,13 +127,20 @@ export function pick(pass: Pass, logits: Tensor, blocks: Tensor, memory: PickMem
   expectShape(blocks, [T, Math.ceil(V / block), blockWords]);
   const { settings, counts, keys } = memory;
   const records = pass.scratch([T, recordWords], "records", "u32");
-  const LANES = isSoftware(pass.gpu) ? 8 : 128;
+  const LANES = pickLanes(pass.gpu, blocks.shape[1]!);
   pass.dispatch("sample_pick", [logits, blocks, counts, keys, settings, records, pass.step], {
     parts: [...known(pass), "sample/search", "sample/random", "sample/told"],
     constants: { K: V, GROUPS: blocks.shape[1]!, BLOCK: block, LANES, TEAM: Math.min(32, LANES) },
     groups: [rowsOf(T)],
   });
   return records;
+}
+
+/** Half as many, or a quarter, where of a large vocabulary's blocks a workgroup could not keep account beside more. */
+function pickLanes(gpu: Gpu, groups: number): number {
+  if (isSoftware(gpu)) return 8;
+  const bytes = (lanes: number) => 16 * groups + (17 * 4 + 8) * lanes + 256; // shaders/sample/search.wgsl and told.wgsl
+  return [128, 64].find((lanes) => bytes(lanes) <= gpu.limits.maxComputeWorkgroupStorageSize) ?? 32;
 }
 
 function rowsOf(T: number) {
