@@ -1,6 +1,7 @@
 // The host's share of a decoded token: exact in what it makes. Its time has a budget of 1 ms, which `bench -- host` measures; a
 // busy machine blurs even the best of many steps, so only what is far beyond it is told here.
 import { expect, test } from "vitest";
+import { parseConfig } from "../engine/models/config.ts";
 import { hostTime, narrow } from "./hostTime.ts";
 import { shapes } from "./shapes.ts";
 
@@ -10,4 +11,11 @@ test("a token of 64 layers takes some milliseconds of the host at most, and no o
   expect(leastUs).toBeGreaterThan(10); // or nothing was timed
   expect(leastUs).toBeLessThan(5000);
   expect(objects).toBe(0);
+});
+
+test.each(Object.entries(shapes))("%s has every tensor that its architecture asks for", async (_, shape) => {
+  const { layerTypes } = parseConfig(shape, "config.json");
+  const { dispatches } = await hostTime(narrow(shape), 1);
+  const most = { full_attention: 6, linear_attention: 5 }; // and embedding, final norm, head, two of a draw
+  expect(dispatches).toBe(layerTypes.reduce((sum, type) => sum + most[type], 5));
 });
