@@ -9,6 +9,7 @@ import type { Relay } from "../../gpu/handovers.ts";
 import type { Exchange } from "../../gpu/pass.ts";
 import type { Apart } from "../../gpu/plan.ts";
 import type { DeviceReport } from "../../gpu/report.ts";
+import { Tuning } from "../../gpu/tuning.ts";
 import type { Split } from "../../parallel/shares.ts";
 import type { Building } from "../building.ts";
 import { serveDevice } from "../deviceServer.ts";
@@ -112,7 +113,7 @@ function openIn(world: World): Gpu {
     createComputePipelineAsync: later,
     queue: { onSubmittedWorkDone: later },
   };
-  return { device, ...capabilitiesOf(report), lost, destroy } as unknown as Gpu;
+  return { device, ...capabilitiesOf(report), lost, destroy, tuning: new Tuning() } as unknown as Gpu;
 }
 
 /** One rank of a model. */
