@@ -227,14 +227,21 @@ export class FakeEngine implements Engine {
   /** How far the last load is. */
   report: (progress: Partial<LoadProgress>) => void = () => undefined;
 
-  async load(folder: string, options: LoadOptions, onProgress?: (p: LoadProgress) => void): Promise<Model> {
+  async load(
+    folder: string,
+    options: LoadOptions,
+    onProgress?: (p: LoadProgress) => void,
+    signal?: AbortSignal,
+  ): Promise<Model> {
     this.loads.push(folder);
     this.options.push(options);
     const report = (progress: Partial<LoadProgress>) =>
       onProgress?.({ phase: "reading", bytes: 3, totalBytes: 9, tensors: 1, totalTensors: 4, ...progress });
     this.report = report;
     report({});
-    await this.gate;
+    const givenUp = new Promise((resolve) => signal?.addEventListener("abort", resolve));
+    await Promise.race([this.gate, givenUp]);
+    signal?.throwIfAborted();
     if (this.next instanceof Error) throw this.next;
     return this.next;
   }

@@ -415,6 +415,15 @@ describe("unload", () => {
     expect((await refusal(loading)).slice(0, 2)).toEqual([503, "cancelled"]);
     expect(await get("/models")).toEqual([]);
   });
+
+  test("one that is being read stays, unless forced, which ends its load", async () => {
+    const loading = load({ model_id: "m", source: emptyModelFolder() });
+    await until(() => daemon.engine.loads.length === 1);
+    expect((await refusal(unload({ model_id: "m" }))).slice(0, 2)).toEqual([409, "model_busy"]);
+    expect((await unload({ model_id: "m", force: true })).status).toBe(200); // while the engine waits for its gate
+    expect((await refusal(loading)).slice(0, 2)).toEqual([503, "cancelled"]);
+    expect(await get("/models")).toEqual([]);
+  });
 });
 
 describe("activation", () => {

@@ -4,7 +4,7 @@
 import { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engine/errors.ts";
-import type { Engine, LoadOptions, Model } from "../engine/serve/types.ts";
+import type { Engine, LoadOptions, LoadProgress, Model } from "../engine/serve/types.ts";
 import type { Activation, Loading, ModelStatus } from "./protocol.ts";
 import { parseReference, sourceOf, withQuant } from "./reference.ts";
 import type { HubReference, Reference } from "./reference.ts";
@@ -204,12 +204,12 @@ export class Models {
   async #read(entry: Entry, path: string, options: LoadOptions, signal: AbortSignal): Promise<Model> {
     signal.throwIfAborted();
     const eta = startEta();
-    return this.#engine.load(path, options, (progress) => {
-      const { phase, bytes, totalBytes, tensors, totalTensors } = progress;
+    const onProgress = ({ phase, bytes, totalBytes, tensors, totalTensors }: LoadProgress) => {
       const counted = { bytes, total_bytes: totalBytes, tensors, total_tensors: totalTensors };
       entry.loading = { phase, ...counted, eta_secs: eta(bytes, totalBytes) };
       this.events.emit("loading", entry);
-    });
+    };
+    return this.#engine.load(path, options, onProgress, signal);
   }
 
   /** Runs `work` when all earlier work on the device has ended, however it ended. */

@@ -114,6 +114,10 @@ class DeviceServer {
   #loading = Promise.resolve();
   /** Of the load that is under way. */
   #watch: LoadWatch | undefined;
+  /** Whose load that is, where it is not a share of another device's model. */
+  #loadingModel: number | undefined;
+  /** Loads that were cancelled before they began. */
+  readonly #cancelled = new Set<number>();
   /** It ends, or its end was asked for: nothing more is told. */
   #over = false;
 
@@ -137,6 +141,7 @@ class DeviceServer {
     else if (message.type === "generate") this.#start(message.job, message.model, message.request);
     else if (message.type === "vocabulary") this.#learn(message.model, message.vocabulary);
     else if (message.type === "cancel") this.#jobs.get(message.job)?.cancel(message.job);
+    else if (message.type === "cancel_load") this.#cancelLoad(message.model);
     else if (message.type === "unload") await this.#unload(message.model);
     else if (message.type === "abandon") this.#endLoads();
     else await this.#close();
@@ -164,7 +169,11 @@ class DeviceServer {
   async #load(order: LoadMessage): Promise<void> {
     const { model, folder } = order;
     try {
-      const loaded = await this.#inTurn(folder, (means) => this.#read(order, means));
+      const loaded = await this.#inTurn(folder, (means) => {
+        if (this.#cancelled.delete(model)) throw cancelled();
+        this.#loadingModel = model;
+        return this.#read(order, means).finally(() => (this.#loadingModel = undefined));
+      });
       this.#models.set(model, loaded);
       this.#post({ type: "loaded", model, info: loaded.info });
     } catch (error) {
@@ -306,6 +315,11 @@ class DeviceServer {
     this.#post({ type: "unloaded", model });
   }
 
+  #cancelLoad(model: number): void {
+    if (this.#loadingModel === model) this.#watch!.giveUp(cancelled());
+    else if (!this.#models.has(model)) this.#cancelled.add(model);
+  }
+
   /** No load goes on, and none begins. */
   #endLoads(): void {
     this.#over = true;
@@ -322,6 +336,10 @@ class DeviceServer {
     await Promise.all(models.map(endModel));
     await Promise.all([...this.#followers].map(({ ended }) => ended));
   }
+}
+
+function cancelled(): EngineError {
+  return new EngineError("cancelled", "the load was cancelled");
 }
 
 function closing(): EngineError {

@@ -163,6 +163,7 @@ class DeviceEngine implements Engine {
     folder: string,
     options: LoadOptions,
     onProgress: (progress: LoadProgress) => void = () => undefined,
+    signal?: AbortSignal,
   ): Promise<Model> {
     const limitMs = this.#threads.loadLimitMs[this.device.kind];
     const text = await withinLimit(loadText(folder, options.quant), limitMs, folder);
@@ -185,7 +186,7 @@ class DeviceEngine implements Engine {
     const resident = new Resident(folder, { ...own, ...options }, () => this.#retryAfter());
     const begun = performance.now();
     const group = this.#group;
-    await resident.load(group, onProgress);
+    await resident.load(group, onProgress, signal);
     if (group.failure) throw group.failure; // between its last message and now
     this.#reloadMs += performance.now() - begun;
     this.#residents.add(resident);

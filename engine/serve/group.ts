@@ -91,14 +91,25 @@ export class DeviceGroup {
     this.onFailure(error);
   }
 
-  /** One load at a time. Errors: those of the load; device_lost. */
-  load(folder: string, options: LoadOptions, onProgress: (p: LoadProgress) => void): Promise<Placed> {
-    const turn = this.#loading.then(() => this.#load(folder, options, onProgress));
+  /** One load at a time. Errors: those of the load; device_lost; the signal's reason. */
+  load(
+    folder: string,
+    options: LoadOptions,
+    onProgress: (p: LoadProgress) => void,
+    signal?: AbortSignal,
+  ): Promise<Placed> {
+    const turn = this.#loading.then(() => this.#load(folder, options, onProgress, signal));
     this.#loading = turn.catch(() => undefined);
     return turn;
   }
 
-  async #load(folder: string, options: LoadOptions, onProgress: (p: LoadProgress) => void): Promise<Placed> {
+  async #load(
+    folder: string,
+    options: LoadOptions,
+    onProgress: (p: LoadProgress) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<Placed> {
+    signal?.throwIfAborted();
     const indices = this.reports.map(({ index }) => index);
     const chosen = choosePlaces(indices, this.#promised, this.#options.spread, options);
     expectAlike(chosen.map(({ place }) => this.reports[place]!));
@@ -106,7 +117,7 @@ export class DeviceGroup {
     const promised = this.#promisedOn(chosen[0]!.place);
     const by = wayOf(this.#options.spread, options);
     const team = chosen.length > 1 ? this.#teamOf(chosen, others, by) : undefined;
-    const { model, info } = await leads!.load({ folder, options, promised, team }, onProgress);
+    const { model, info } = await leads!.load({ folder, options, promised, team }, onProgress, signal);
     const take = (sign: 1 | -1) => {
       for (const [rank, { place }] of chosen.entries())
         this.#promised[place]! += sign * info.plans[rank]!.totalBytes;

@@ -61,13 +61,21 @@ export class DeviceLink {
     return this.#failure;
   }
 
-  /** `team`: where other devices have their shares of the model; its ports go to the thread. */
+  /**
+   * `team`: where other devices have their shares of the model; its ports go to the thread. Raising the signal gives the
+   * load up. Errors: those of the load; cancelled.
+   */
   load(
     { folder, options, promised = 0, team }: LoadOrder,
     onProgress: (progress: LoadProgress) => void = () => undefined,
+    signal?: AbortSignal,
   ): Promise<{ model: number; info: DeviceModelInfo }> {
     const model = this.#next++;
-    return new Promise((resolve, reject) => {
+    const cancel = () => {
+      if (!this.#failure) this.#send({ type: "cancel_load", model });
+    };
+    const done = () => signal?.removeEventListener("abort", cancel);
+    const asked = new Promise<{ model: number; info: DeviceModelInfo }>((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
         return;
@@ -77,7 +85,9 @@ export class DeviceLink {
       };
       this.#loads.set(model, { resolve: loaded, reject, onProgress });
       this.#send({ type: "load", model, folder, options, promised, team }, team?.ports);
+      signal?.addEventListener("abort", cancel, { once: true });
     });
+    return asked.finally(done);
   }
 
   /** Has the device take a share of a model of which the other end of the port is told. */

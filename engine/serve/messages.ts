@@ -68,6 +68,8 @@ export type ToWorker =
   | { type: "vocabulary"; model: number; vocabulary: Vocabulary }
   | { type: "generate"; job: number; model: number; request: GenerateRequest }
   | { type: "cancel"; job: number }
+  /** Of a load that is over nothing is heard. */
+  | { type: "cancel_load"; model: number }
   | { type: "unload"; model: number }
   | { type: "close" }
   /** Destroy the device and answer `closed`, whatever runs. */

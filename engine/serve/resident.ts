@@ -41,13 +41,17 @@ export class Resident {
   }
 
   /** Loads it, or loads it again as it was. Errors: those of the load; device_lost. */
-  async load(group: Pick<DeviceGroup, "load">, onProgress: (progress: LoadProgress) => void): Promise<void> {
+  async load(
+    group: Pick<DeviceGroup, "load">,
+    onProgress: (progress: LoadProgress) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const before = this.#place?.info;
     // What was advertised stays: requests were admitted by it.
     const same = before && {
       ...{ contextLength: before.contextLength, maxInFlight: before.maxInFlight, devices: this.devices },
     };
-    this.#place = await group.load(this.folder, { ...this.#options, ...same }, onProgress);
+    this.#place = await group.load(this.folder, { ...this.#options, ...same }, onProgress, signal);
     if (this.#vocabulary) this.#place.link.teach(this.#place.model, this.#vocabulary);
     this.#state = "ready";
     this.#reason = undefined;

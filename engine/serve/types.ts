@@ -348,7 +348,13 @@ export interface Engine {
   readonly health: DeviceHealth;
   /** Hears every change of health, and of a model's state. */
   onChange: (health: DeviceHealth) => void;
-  load(folder: string, options: LoadOptions, onProgress?: (p: LoadProgress) => void): Promise<Model>;
+  /** Raising the signal gives the load up. */
+  load(
+    folder: string,
+    options: LoadOptions,
+    onProgress?: (p: LoadProgress) => void,
+    signal?: AbortSignal,
+  ): Promise<Model>;
   /** Resolves when it is ready or has failed: at once unless it is recovering. */
   settled(): Promise<void>;
   /**

@@ -82,3 +82,25 @@ test.each(["tensor", "pipeline"] as const)("by %s, everybody is drained and it r
   };
   await Promise.all(Array.from({ length: 16 }, lane));
 });
+
+test.each(["alone", "tensor", "pipeline"] as const)(
+  "a load %s that is cancelled ends, and hurts nobody",
+  async (way) => {
+    const world = new World();
+    const engine = await openSimulated(world, { faults: "hang@read/0", loadLimitMs: 1e6 });
+    const given = new AbortController();
+    const loading = engine.load(folder, ways[way], undefined, given.signal);
+    given.abort();
+    await expect(loading).rejects.toThrow();
+    const again = new AbortController();
+    const reading = engine.load(folder, ways[way], undefined, again.signal);
+    setTimeout(() => again.abort(), 50); // it hangs then, or has not begun
+    await expect(reading).rejects.toMatchObject({ code: "cancelled" });
+    expect([engine.health.state, engine.health.losses]).toEqual(["ready", 0]);
+    while (world.parts.size > 0) await new Promise((resolve) => setImmediate(resolve)); // others' shares
+    const model = await engine.load(folder, ways[way]);
+    expect(await ask(model, questions[0]!)).toBe((await expected())[0]);
+    await engine.close();
+    expect(world.devices.size).toBe(0);
+  },
+);
