@@ -20,25 +20,29 @@ export interface PromptWay {
  * Many tokens: more rows read the cache less often, fewer keep a card busy and leave room for more workgroups at once. The
  * device's own matrices are taken if they were measured, as matmul's are; not in strict mode, as their inputs are rounded.
  */
-export function promptWay({ gpu, capacity }: Pass, cache: KvCache, heads: Heads): PromptWay {
+export function promptWay({ gpu, capacity }: Pass, cache: KvCache, heads: Heads, gated: boolean): PromptWay {
   const question = { kernel: "attention", format: cache.format, ...shapeOf(heads), T: capacity } as const;
-  return gpu.tuning.choose(question, promptWays(gpu, cache.format));
+  return gpu.tuning.choose(question, promptWays(gpu, cache.format, gated));
 }
 
-function promptWays(gpu: Gpu, format: KvFormat): PromptWay[] {
-  const most = gpu.limits.maxComputeWorkgroupStorageSize;
+function promptWays(gpu: Gpu, format: KvFormat, gated: boolean): PromptWay[] {
+  const { maxComputeWorkgroupStorageSize: most, maxStorageBuffersPerShaderStage: bound } = gpu.limits;
   const others = [tile(16, 64), tile(64, 64), tile(32, 32), tile(64, 32), ...matrixWays(gpu, format)];
-  return [tile(32, 64), ...others.filter(({ storage }) => storage <= most)];
+  const fits = ({ storage, buffers }: Sized) => storage <= most && buffers + (gated ? 1 : 0) <= bound;
+  return [tile(32, 64), ...others.filter(fits)];
 }
 
-/** With what it keeps in workgroup memory, bytes. */
-type Sized = PromptWay & { readonly storage: number };
+/** With what it keeps in workgroup memory, bytes, and the storage buffers that it binds where there is no gate. */
+type Sized = PromptWay & { readonly storage: number; readonly buffers: number };
+
+const ofEvery = 6; // step, q, K, V, y and the page table
 
 function tile(ROWS: 16 | 32 | 64, KEYS: 32 | 64): Sized {
   return {
     ...{ name: `${ROWS} rows, ${KEYS} keys`, kernel: "attention_tile", rows: ROWS, parts: [] },
     constants: { ROWS, KEYS },
     storage: 16 * (4 * ROWS + 4 * KEYS + (KEYS * ROWS) / 4 + 4 * ROWS),
+    buffers: ofEvery,
   };
 }
 
@@ -50,6 +54,7 @@ function matrixWays(gpu: Gpu, format: KvFormat): Sized[] {
       parts: [...range, `matrix/${shape}`, "matrix/units"],
       constants: { ROWS, WIDTH },
       storage: 2 * (40 * ROWS + 32 * 72) + 4 * 32 * ROWS + 6 * 4 * ROWS + 16,
+      buffers: ofEvery + (format === "f16" ? 1 : 2), // scales of queries, and ranges of pages
     })),
   );
 }

@@ -122,6 +122,10 @@ test.each([
     }
   }
   const name = `matrices ${shape}, 32 rows`;
+  // Of eight buffers, the least that WebGPU knows, scales and ranges and a gate leave none for the ninth.
+  expect(gpu.limits.maxStorageBuffersPerShaderStage).toBe(8);
+  const crowded = await record(on(name), { gate: true, format: "f32" }).pass.finish();
+  expect(crowded.kernels).toEqual(["qkv_prepare", "attention_tile"]);
   const strict = { ...on(name), tuning: Object.assign(Tuning.only(name), { strict: true }) };
   const varying = on(name, { subgroupSize: unsure });
   const narrow = on(name, { has: { ...card.has, f16: false } });

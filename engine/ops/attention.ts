@@ -63,7 +63,7 @@ export function checkHeads({ heads, kvHeads, headDim }: Heads): void {
 }
 
 function tiles(pass: Pass, q: Tensor, cache: KvCache, options: AttentionOptions): Tensor {
-  const way = promptWay(pass, cache, options);
+  const way = promptWay(pass, cache, options, options.gate !== undefined);
   if (way.kernel === "attention_tile") return walk(pass, q, cache, options, way);
   const ranges = cache.format === "f16" ? undefined : kvRanges(pass, cache, options);
   return walk(pass, q, cache, options, { ...way, ranges, scales: headScales(pass, q) });
