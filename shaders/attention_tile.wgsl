@@ -31,10 +31,13 @@ fn stage(first_row: u32, last_row: u32, kv_head: u32, page: u32, count: u32, d4:
   let at = d4 + i / ROWS;
   let start = (row / GROUP * HEADS + kv_head * GROUP + row % GROUP) * D4;
   queries[i] = select(vec4f(0.0), q[start + min(at, D4 - 1u)], at < D4);
-  for (var j = i; j < KEYS * DEPTH; j += WG) {
+  for (var n = 0u; n < (KEYS * DEPTH + WG - 1u) / WG; n++) { // a constant: they are loaded together
+    let j = WG * n + i;
     let depth = d4 + j % DEPTH;
     let key = page + min(j / DEPTH, count - 1u);
-    keys[j % DEPTH * KEYS + j / DEPTH] = select(vec4f(0.0), key4(key, min(depth, D4 - 1u)), depth < D4);
+    if (j < KEYS * DEPTH) {
+      keys[j % DEPTH * KEYS + j / DEPTH] = select(vec4f(0.0), key4(key, min(depth, D4 - 1u)), depth < D4);
+    }
   }
 }
 

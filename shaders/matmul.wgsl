@@ -67,11 +67,15 @@ fn matmul(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
   let end = DEPTH * ((group.z + 1u) * steps / SPLITS);
   for (var k = DEPTH * (group.z * steps / SPLITS); k < end; k += DEPTH) {
     workgroupBarrier(); // the previous step may still be read
-    for (var j = i; j < SIDE; j += 64u) { // SIDE / 4 quads of rows × DEPTH / 8 pieces
-      let quad = j / 4u;
-      let piece = j % 4u;
-      loadX(t + 4u * quad, k / 8u + piece, 8u * piece * STRIDE + quad);
-      loadW(row + 4u * quad, k / 8u + piece, 8u * piece * STRIDE + quad);
+    // SIDE / 4 quads of rows × DEPTH / 8 pieces of each operand: of 64 rows one of both for every invocation, of 32 one.
+    let quad = i % SIDE / 4u;
+    let piece = i % 4u;
+    let at = 8u * piece * STRIDE + quad;
+    if (SIDE == 64u || i < 32u) {
+      loadX(t + 4u * quad, k / 8u + piece, at);
+    }
+    if (SIDE == 64u || i >= 32u) {
+      loadW(row + 4u * quad, k / 8u + piece, at);
     }
     workgroupBarrier();
     for (var d = 0u; d < DEPTH; d++) {

@@ -37,7 +37,7 @@ fn four_at(at: u32) -> vec4u {
   return vec4u(words[at], words[at + 1u], words[at + 2u], words[at + 3u]);
 }
 
-fn dots(x: u32, w: vec4u) -> vec4i {
+fn dotsOf(x: u32, w: vec4u) -> vec4i {
   return vec4i(dot4I8Packed(x, w.x), dot4I8Packed(x, w.y), dot4I8Packed(x, w.z), dot4I8Packed(x, w.w));
 }
 
@@ -47,46 +47,50 @@ fn matmul_bytes(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   let t = group.y * SIDE;
   let column = i % 8u;
   let line = i / 8u;
+  let lastToken = step.tokens - 1u;
   var sums: array<vec4f, 4u * QUADS * QUADS>; // [t][n / 4] of this invocation
   for (var block = 0u; block < K / 32u; block++) {
     workgroupBarrier(); // the previous step may still be read
-    // Rows past the end read the last one and are not stored.
-    for (var j = i; j < SIDE; j += 64u) {
-      let at = min(t + j, step.tokens - 1u) * (K / 32u) + block;
+    // A row of both operands for every invocation, or of one. Rows past the end read the last one and are not stored.
+    let j = i % SIDE;
+    if (SIDE == 64u || i < 32u) {
+      let at = min(t + j, lastToken) * (K / 32u) + block;
       putWords(j, codes[2u * at], codes[2u * at + 1u]);
       xFactors[j] = factors[at];
+    }
+    if (SIDE == 64u || i >= 32u) {
       let w = block32(min(row + j, ROWS - 1u), block);
       putWords(WORDS * SIDE + j, w.lo, w.hi);
       wFactors[j] = vec2f(w.scale.x, w.plus.x);
     }
     workgroupBarrier();
-    for (var a = 0u; a < QUADS; a++) {
-      for (var b = 0u; b < QUADS; b++) {
-        let top = 32u * a + 4u * line;
-        let left = 32u * b + 4u * column;
-        var d0 = vec4i();
-        var d1 = vec4i();
-        var d2 = vec4i();
-        var d3 = vec4i();
-        for (var word = 0u; word < WORDS; word++) {
-          let x = four_at(word * SIDE + top);
-          let w = four_at((WORDS + word) * SIDE + left);
-          d0 += dots(x.x, w);
-          d1 += dots(x.y, w);
-          d2 += dots(x.z, w);
-          d3 += dots(x.w, w);
+    // Word by word, so that few of them are held at a time: block by block of results their loads run together in what is
+    // unrolled, which fills all registers and spills.
+    var dots = array<vec4i, 4u * QUADS * QUADS>();
+    for (var word = 0u; word < WORDS; word++) {
+      for (var a = 0u; a < QUADS; a++) {
+        let x = four_at(word * SIDE + 32u * a + 4u * line);
+        for (var b = 0u; b < QUADS; b++) {
+          let w = four_at((WORDS + word) * SIDE + 32u * b + 4u * column);
+          let at = 4u * a * QUADS + b;
+          dots[at] += dotsOf(x.x, w);
+          dots[at + QUADS] += dotsOf(x.y, w);
+          dots[at + 2u * QUADS] += dotsOf(x.z, w);
+          dots[at + 3u * QUADS] += dotsOf(x.w, w);
         }
-        let w0 = wFactors[left];
-        let w1 = wFactors[left + 1u];
-        let w2 = wFactors[left + 2u];
-        let w3 = wFactors[left + 3u];
-        let scale = vec4f(w0.x, w1.x, w2.x, w3.x);
-        let plus = vec4f(w0.y, w1.y, w2.y, w3.y);
-        let at = 4u * a * QUADS + b;
-        sums[at] += scaled(d0, scale, plus, xFactors[top]);
-        sums[at + QUADS] += scaled(d1, scale, plus, xFactors[top + 1u]);
-        sums[at + 2u * QUADS] += scaled(d2, scale, plus, xFactors[top + 2u]);
-        sums[at + 3u * QUADS] += scaled(d3, scale, plus, xFactors[top + 3u]);
+      }
+    }
+    for (var b = 0u; b < QUADS; b++) {
+      let left = 32u * b + 4u * column;
+      let w0 = wFactors[left];
+      let w1 = wFactors[left + 1u];
+      let w2 = wFactors[left + 2u];
+      let w3 = wFactors[left + 3u];
+      let scale = vec4f(w0.x, w1.x, w2.x, w3.x);
+      let plus = vec4f(w0.y, w1.y, w2.y, w3.y);
+      for (var j = 0u; j < 4u * QUADS; j++) {
+        let at = j * QUADS + b;
+        sums[at] += scaled(dots[at], scale, plus, xFactors[32u * (j / 4u) + 4u * line + j % 4u]);
       }
     }
   }

@@ -60,13 +60,14 @@ fn matmul_matrix(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   for (var i = 0u; i < count(DOWN * ACROSS); i++) {
     sums[i] = noSums(i);
   }
+  let lastToken = step.tokens - 1u;
   for (var k = 0u; k < K; k += DEPTH) {
     workgroupBarrier(); // the previous step may still be read
-    for (var j = lane; j < count(SIDE * DEPTH / 8u); j += 4u * WIDTH) {
-      let line = j / (DEPTH / 8u);
-      let piece = j % (DEPTH / 8u);
+    for (var j = 0u; j < count(SIDE / WIDTH); j++) { // so many pieces of x and of W to a lane
+      let line = lane / 4u + WIDTH * j;
+      let piece = lane % 4u;
       // Rows past the end read the last one and are not stored.
-      let token = min(t + line, step.tokens - 1u);
+      let token = min(t + line, lastToken);
       let n = min(row + line, ROWS - 1u);
       let x = within(x8(token, k / 8u + piece), k / 8u + piece);
       let w = within(weight8(n, k / 8u + piece), k / 8u + piece);

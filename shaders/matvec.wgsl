@@ -64,6 +64,7 @@ fn matvec(
   let near = min(vec4u(t, t + 1u, t + 2u, t + 3u), vec4u(lastToken));
   let far = min(vec4u(t + 4u, t + 5u, t + 6u, t + 7u), vec4u(lastToken));
   let count = min(COLUMNS, lastToken + 1u - t);
+  let most = pieces(); // read once: compilers do not know that nobody writes it meanwhile
   for (var row = first; row < end; row += 4u) {
     var r0 = Running();
     var r1 = r0;
@@ -73,7 +74,7 @@ fn matvec(
     var r5 = r0;
     var r6 = r0;
     var r7 = r0;
-    for (var piece = lane; piece < pieces(); piece += LANES) {
+    for (var piece = lane; piece < most; piece += LANES) {
       let gains = gainOf(piece);
       let w = Rows(
         weight8(min(row, last), piece),
