@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../root.ts";
 import type { Gpu } from "./adapter.ts";
-import { pinOf } from "./subgroups.ts";
+import { holdOf, pinOf, type Hold } from "./subgroups.ts";
 
 export interface KernelRequest {
   /** shaders/NAME.wgsl; the entry point is the last path segment. */
@@ -36,27 +36,29 @@ export function joinSources(files: readonly string[]): string {
   return [...directives, ...lines.filter((line) => !directive.test(line))].join("\n");
 }
 
-/** The kernel of a module as one whose subgroups have `width` lanes; as it is where it has none. */
-export function pinned(code: string, width: number): string {
-  if (!/^enable subgroups;/m.test(code)) return code;
+/** The kernel of a module as one whose subgroups have the lanes that `hold` says; as it is where that says nothing. */
+export function held(kernel: string, code: string, hold: Hold): string {
+  const usesThem = /^enable subgroups;/m.test(code);
+  const width = hold(kernel, usesThem);
+  if (width === undefined) return code;
   const [before, after, ...more] = code.split("@compute ");
   if (after === undefined || more.length > 0) throw new Error("a module has one kernel");
-  return `enable subgroup_size_control;\n${before}@subgroup_size(${width}u) @compute ${after}`;
+  const enable = `${usesThem ? "" : "enable subgroups;\n"}enable subgroup_size_control;\n`;
+  return `${enable}${before}@subgroup_size(${width}u) @compute ${after}`;
 }
 
 class Kernels {
   readonly #device: GPUDevice;
-  readonly #pin: number | undefined;
+  readonly #hold: Hold;
   readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
   readonly #modules = new Map<string, Promise<GPUShaderModule>>();
   /** What is under way, by its key, as a message would call it; the first one first. */
   readonly #compiling = new Map<string, string>();
   #compiled = 0;
 
-  /** `pin`: the lanes that every subgroup is to have, where a driver would choose. */
-  constructor(device: GPUDevice, pin?: number) {
+  constructor(device: GPUDevice, hold: Hold) {
     this.#device = device;
-    this.#pin = pin;
+    this.#hold = hold;
   }
 
   /** How many compiled so far, and the one that has been compiling for longest. */
@@ -113,8 +115,7 @@ class Kernels {
   }
 
   async #createModule(files: readonly string[]): Promise<GPUShaderModule> {
-    const joined = joinSources(files);
-    const code = this.#pin === undefined ? joined : pinned(joined, this.#pin);
+    const code = held(files.at(-1)!, joinSources(files), this.#hold);
     const device = this.#device;
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: files.at(-1)!, code });
@@ -142,11 +143,11 @@ function compileError(
 const perDevice = new WeakMap<GPUDevice, Map<number | undefined, Kernels>>();
 
 /** The pipeline cache of a device. */
-export function kernelsOf(gpu: Pick<Gpu, "device" | "has" | "subgroupSize">): Kernels {
+export function kernelsOf(gpu: Pick<Gpu, "device" | "has" | "subgroupSize" | "report">): Kernels {
   const byPin = perDevice.get(gpu.device) ?? new Map<number | undefined, Kernels>();
   perDevice.set(gpu.device, byPin);
   const pin = pinOf(gpu);
   let kernels = byPin.get(pin);
-  if (!kernels) byPin.set(pin, (kernels = new Kernels(gpu.device, pin)));
+  if (!kernels) byPin.set(pin, (kernels = new Kernels(gpu.device, holdOf(gpu))));
   return kernels;
 }

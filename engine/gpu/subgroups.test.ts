@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { openGpu } from "./adapter.ts";
-import { joinSources, kernelsOf, pinned } from "./kernel.ts";
+import { held, joinSources, kernelsOf } from "./kernel.ts";
 import { provenSubgroups } from "./probe.ts";
-import { pinOf, subgroupsOf } from "./subgroups.ts";
+import type { DeviceReport } from "./report.ts";
+import { holdOf, pinOf, subgroupsOf } from "./subgroups.ts";
 
 const dawn = { backend: "vulkan", control: true };
 
@@ -37,13 +38,70 @@ test.each([
   expect(pinOf({ has: { ...has, subgroups: false }, subgroupSize: subgroups })).toBe(undefined);
 });
 
+const to = (width: number | undefined) => () => width;
+
 test("a kernel with subgroups is held to a width, one without is left alone", () => {
-  const code = pinned(joinSources(["reduce/subgroup", "gated_norm"]), 16);
+  const code = held("gated_norm", joinSources(["reduce/subgroup", "gated_norm"]), to(16));
   expect(code).toMatch(/^enable subgroup_size_control;\n/);
   expect(code).toMatch(/^@subgroup_size\(16u\) @compute @workgroup_size\(LANES\)$/m);
   const plain = joinSources(["reduce/workgroup", "gated_norm"]);
-  expect(pinned(plain, 16)).toBe(plain);
-  expect(() => pinned(joinSources(["reduce/subgroup", "gated_norm", "rms_norm"]), 16)).toThrow(/one kernel/);
+  const amd = holdOf({ ...card("amd"), subgroupSize: { min: 32, max: 64, width: 32 } });
+  expect(held("gated_norm", plain, amd)).toBe(plain);
+  const two = joinSources(["reduce/subgroup", "gated_norm", "rms_norm"]);
+  expect(() => held("gated_norm", two, to(16))).toThrow(/one kernel/);
+});
+
+/** One that chooses its kernels' widths. */
+function card(vendor: string) {
+  const has = { f16: true, subgroups: true, timestamps: false, subgroupMatrix: false };
+  return { has, report: { vendor } as DeviceReport };
+}
+
+test("on Intel's cards what fills the registers has the least lanes, and nothing else without subgroups", () => {
+  for (const [min, width] of [
+    [8, 16],
+    [16, 32],
+  ] as const) {
+    const hold = holdOf({ ...card("intel"), subgroupSize: { min, max: 32, width } });
+    expect(hold("matmul", false)).toBe(min);
+    expect(hold("matmul_merge", false)).toBe(undefined);
+    expect(hold("matvec", true)).toBe(width);
+  }
+  for (const width of [32, undefined]) {
+    const hold = holdOf({ ...card("amd"), subgroupSize: { min: 32, max: 64, width } });
+    expect(hold("matmul", false)).toBe(undefined);
+  }
+  const unproven = holdOf({ ...card("intel"), subgroupSize: { min: 8, max: 32, width: undefined } });
+  expect(unproven("matmul", false)).toBe(undefined);
+});
+
+test("every kernel that fills the registers compiles with the least lanes", async () => {
+  const gpu = await openGpu({ backend: "null" });
+  const report = { ...gpu.report, vendor: "intel" };
+  const intel = { ...gpu, report, subgroupSize: { min: 8, max: 32, width: 16 } };
+  const codes: string[] = [];
+  const create = gpu.device.createShaderModule.bind(gpu.device);
+  gpu.device.createShaderModule = (asked) => (codes.push(asked.code), create(asked));
+  const cache = ["steps/sequence", "kv_cache", "kv_bind/f32", "kv_read/f32", "attention_plain"];
+  const heads = { HEADS: 4, KV_HEADS: 2, D: 64 };
+  const tiled = ["step", "tiles/64", "epilogue/plain", "epilogue/each"];
+  const shape = { K: 256, N: 64, FIRST: 0, ROWS: 64 };
+  const delta = { C: 1024, KEY_HEADS: 2, VALUE_HEADS: 4, RUN: 2, DK: 128, DV: 128, STATE: 17_408, QUADS: 4 };
+  for (const [name, parts, constants] of [
+    ["attention_tile", cache, { ...heads, SLOT_PAGES: 4, ROWS: 32, KEYS: 64 }],
+    ["delta_scan", ["steps/sequence", "delta_rows"], delta],
+    ["matmul", ["rows/eight", "reads/whole", "rows/whole", "weights/bf16", "rows/within", ...tiled], shape],
+    [
+      "matmul_bytes",
+      ["rows/eight", "reads/planes", "rows/planes", "scales/half", "weights/q8_0", ...tiled],
+      shape,
+    ],
+    ["vision_attention", ["step"], { HEADS: 2, D: 64, FIRST: 0 }],
+  ] as const)
+    await kernelsOf(intel).pipeline({ name, parts, constants });
+  expect(codes).toHaveLength(5);
+  for (const code of codes) expect(code).toContain("@subgroup_size(8u) @compute");
+  gpu.destroy();
 });
 
 test("kernels that are held to a width are others than those that are not", async () => {

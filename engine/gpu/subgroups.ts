@@ -57,3 +57,26 @@ export function pinOf({
 }: Pick<Gpu, "has" | "subgroupSize">): number | undefined {
   return has.subgroups && min !== max ? width : undefined;
 }
+
+/**
+ * Kernels without subgroups that keep more values in a lane than 4 KiB of registers hold for twice the least lanes.
+ * Intel's cards have so much for a thread, and what does not fit goes to memory and back: by Mesa's compiler products in
+ * tiles of 64 spill 119 registers with 16 lanes and none with 8, and take 2.4 times as long.
+ */
+const heavy: ReadonlySet<string> = new Set([
+  "attention_tile",
+  "delta_scan",
+  "matmul",
+  "matmul_bytes",
+  "vision_attention",
+]);
+
+/** Lanes of a kernel's subgroups, where it is held to so many; `usesThem`: its numbers depend on it. */
+export type Hold = (kernel: string, usesThem: boolean) => number | undefined;
+
+/** What the kernels of a device are held to. */
+export function holdOf(gpu: Pick<Gpu, "has" | "subgroupSize" | "report">): Hold {
+  const pin = pinOf(gpu);
+  const least = pin !== undefined && gpu.report.vendor === "intel" ? gpu.subgroupSize.min : undefined;
+  return (kernel, usesThem) => (usesThem ? pin : heavy.has(kernel) ? least : undefined);
+}
