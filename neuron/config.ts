@@ -57,6 +57,11 @@ export const Config = v.strictObject({
    */
   autotune: v.exactOptional(v.boolean()),
   /**
+   * Have every index of a shader held to its array, and divisions guarded; default: on software adapters alone. True is
+   * slower on a card, and tells a mistake of ours from one of its driver where a device is lost or answers wrongly.
+   */
+  shader_checks: v.exactOptional(v.boolean()),
+  /**
    * The same tokens for the same request on every run, whatever else runs: nothing that was measured or shipped decides, no
    * arithmetic in fewer bits than the weights have, no prefix cache.
    */

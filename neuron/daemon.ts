@@ -96,6 +96,7 @@ function engineOptions(config: Config, env: NodeJS.ProcessEnv): EngineOptions {
   return {
     ...devicesOf(config),
     adapter: config.adapter,
+    shaderChecks: config.shader_checks,
     tensorParallel: config.tensor_parallel,
     pipelineParallel: config.pipeline_parallel,
     weights: config.weights,

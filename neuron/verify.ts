@@ -20,6 +20,8 @@ export interface VerifySettings {
   strict?: boolean;
   /** By those that suit the device, which is found out where it is not known; default: by the engine's guesses. */
   autotune?: boolean;
+  /** GpuOptions.shaderChecks */
+  shaderChecks?: boolean | undefined;
 }
 
 interface SpreadSettings {
@@ -67,9 +69,11 @@ async function open({
   devices = [],
   strict = false,
   autotune = false,
+  shaderChecks,
 }: VerifySettings): Promise<Gpu> {
   const tuning = strict || autotune ? { strict, autotune } : undefined;
-  return openGpu(await prepareAdapter({ adapter, device: theOne(devices) }), undefined, tuning);
+  const choice = await prepareAdapter({ adapter, device: theOne(devices), shaderChecks });
+  return openGpu(choice, undefined, tuning);
 }
 
 function optionsOf(settings: VerifySettings): VerifyOptions {

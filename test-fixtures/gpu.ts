@@ -6,14 +6,19 @@ import type { Gpu } from "../engine/gpu/adapter.ts";
 let opened: Promise<Gpu> | undefined;
 const errors: string[] = [];
 
-/** The device of this test process, opened on NEURON_TEST_ADAPTER (any adapter where it is unset). */
+/**
+ * The device of this test process, opened on NEURON_TEST_ADAPTER (any adapter where it is unset); with
+ * NEURON_TEST_SHADER_CHECKS=0 as cards are, without checks in shaders: what a kernel reads or writes beyond an array is then
+ * what lies there.
+ */
 export function testGpu(): Promise<Gpu> {
   opened ??= open();
   return opened;
 }
 
 async function open(): Promise<Gpu> {
-  const gpu = await openGpu({ adapter: process.env["NEURON_TEST_ADAPTER"] }, () => undefined);
+  const shaderChecks = process.env["NEURON_TEST_SHADER_CHECKS"] !== "0";
+  const gpu = await openGpu({ adapter: process.env["NEURON_TEST_ADAPTER"], shaderChecks }, () => undefined);
   gpu.device.addEventListener("uncapturederror", ({ error }) => errors.push(error.message));
   return gpu;
 }

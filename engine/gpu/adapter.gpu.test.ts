@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { openGpu, prepareAdapter } from "./adapter.ts";
+import { readRanges, type Submit } from "./readback.ts";
 
 test("the device is the one that was asked for", async () => {
   const gpu = await testGpu();
@@ -55,6 +56,40 @@ test("it computes, with the subgroup size it reports", async () => {
 test("an adapter's index opens the same adapter as its name", async () => {
   const byName = await prepareAdapter({ adapter: process.env["NEURON_TEST_ADAPTER"] });
   expect(await prepareAdapter({ device: byName.index })).toEqual(byName);
+});
+
+test.each([true, false])("an index past an array's end, shader checks: %s", async (shaderChecks) => {
+  const choice = await prepareAdapter({ adapter: process.env["NEURON_TEST_ADAPTER"], shaderChecks });
+  expect(choice.shaderChecks).toBe(shaderChecks);
+  const { device, destroy } = await openGpu(choice, () => undefined);
+  const code = `
+    @group(0) @binding(0) var<storage, read_write> y: array<u32>;
+    var<workgroup> near: array<u32, 4>;
+    var<workgroup> far: array<u32, 4>;
+    @compute @workgroup_size(1) fn reach() {
+      for (var i = 0u; i < 4u; i++) { near[i] = 7u; far[i] = 9u; }
+      y[0] = near[y[0]] + far[y[0]];
+    }`;
+  const compute = { module: device.createShaderModule({ code }) };
+  const pipeline = await device.createComputePipelineAsync({ layout: "auto", compute });
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const y = device.createBuffer({ size: 4, usage });
+  device.queue.writeBuffer(y, 0, Uint32Array.of(4)); // the first of the array behind it, where nobody looks
+  const submit: Submit = (last) => {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    const entries = [{ binding: 0, resource: { buffer: y } }];
+    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    last(encoder);
+    device.queue.submit([encoder.finish()]);
+  };
+  const [sum] = await readRanges({ device }, [{ source: y, offset: 0, bytes: 4 }], submit);
+  if (shaderChecks) expect(new Uint32Array(sum!)[0]).toBe(16);
+  else expect(new Uint32Array(sum!)[0]).not.toBe(16);
+  destroy();
 });
 
 test("destroy ends the device, and says so", async () => {

@@ -28,6 +28,11 @@ export interface GpuOptions {
   device?: number | undefined;
   /** The null backend compiles everything and computes nothing. */
   backend?: "null" | undefined;
+  /**
+   * Dawn holds every index of a shader to its array, and guards its divisions. Default: not on a card, whose compilers make
+   * less of such shaders; on software, for which kernels were written with them.
+   */
+  shaderChecks?: boolean | undefined;
 }
 
 /** The adapter to open, as plain data that can cross to a worker. */
@@ -36,6 +41,7 @@ export interface AdapterChoice {
   name: string;
   backend: string;
   flags: string[];
+  shaderChecks: boolean;
   /** AdapterEntry.card */
   card?: string;
 }
@@ -66,7 +72,10 @@ const wantedFeatures = [
   "chromium-experimental-subgroup-matrix",
 ];
 
-const nullAdapter: AdapterChoice = { index: 0, name: "null", backend: "null", flags: ["backend=null"] };
+const nullAdapter: AdapterChoice = {
+  ...{ index: 0, name: "null", backend: "null", flags: ["backend=null"] },
+  shaderChecks: true,
+};
 
 /**
  * Decides which adapter to open and makes the process ready for it: hardware first, else lavapipe, else SwiftShader.
@@ -76,11 +85,11 @@ export async function prepareAdapter(options: GpuOptions = {}): Promise<AdapterC
   if (options.backend === "null" || options.adapter === "null") return nullAdapter;
   const found = await systemAdapters();
   const index = choose(found, options) ?? choose(options.adapter ? await withDrivers(found) : [], options);
-  if (index !== undefined) return choice(found, index);
+  if (index !== undefined) return choice(found, index, options);
   const all = [...found, ...(await swiftshaderAdapters(found))]; // leaves SwiftShader's driver selected
   const fallback = choose(all, options);
   if (fallback === undefined) throw noAdapter(all, options);
-  return choice(all, fallback);
+  return choice(all, fallback, options);
 }
 
 /** Every adapter that prepareAdapter can choose, in the order of its indices. Main thread only. */
@@ -145,7 +154,7 @@ export function capabilitiesOf(
 export async function requestAdapter(
   chosen: AdapterChoice,
 ): Promise<{ adapter: GPUAdapter; report: DeviceReport }> {
-  const { instance, adapter } = await askDawn(chosen.flags);
+  const { instance, adapter } = await askDawn(chosen.flags, chosen.shaderChecks);
   if (!adapter) throw new EngineError("no_adapter", `${chosen.name} has gone: its driver no longer answers`);
   const { index, name, backend, card } = chosen;
   const report = reportAdapter(adapter, instance, { index, name, backend, ...(card && { card }) }, undefined);
@@ -167,10 +176,17 @@ function tuningFor(report: DeviceReport, options: TuningOptions | undefined): Tu
 }
 
 /** The environment is made ready for it. */
-function choice(entries: readonly AdapterEntry[], index: number): AdapterChoice {
-  const { name, backend, card } = entries[index]!;
+function choice(
+  entries: readonly AdapterEntry[],
+  index: number,
+  { shaderChecks }: GpuOptions,
+): AdapterChoice {
+  const { name, backend, kind, card } = entries[index]!;
   selectCard(card);
-  return { index, name, backend, flags: adapterFlags(entries[index]!), ...(card && { card }) };
+  return {
+    ...{ index, name, backend, flags: adapterFlags(entries[index]!), ...(card && { card }) },
+    shaderChecks: shaderChecks ?? kind === "software",
+  };
 }
 
 /** What the system's own drivers offer. */

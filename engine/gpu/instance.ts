@@ -3,12 +3,15 @@ import { EngineError } from "../errors.ts";
 import { calmDawn } from "./polls.ts";
 
 // Dawn's validation stays on: walking a recorded plan costs the same without it (the check is made where a bind group
-// or pass is built), and a wrong binding is a message instead of a lost device. So does robustness: where the driver
-// offers robust buffer access, Dawn leaves the bounds check to the hardware.
-const toggles = [
-  "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia", // subgroup matrices; f16 on NVIDIA's Vulkan
-  "disable-dawn-features=timestamp_quantization", // else timestamps come in steps of 65 µs
-];
+// or pass is built), and a wrong binding is a message instead of a lost device.
+const enabled = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"]; // subgroup matrices; f16 on NVIDIA's Vulkan
+const disabled = "disable-dawn-features=timestamp_quantization"; // else timestamps come in steps of 65 µs
+
+/**
+ * Off: what Dawn adds to every shader in case that it is wrong. An index that is held to its array hides from a card's
+ * compiler that eight neighbours are one load. Not off is the clearing of workgroup memory: kernels rely on its zeros.
+ */
+const withoutChecks = ["disable_robustness", "disable_polyfills_on_integer_div_and_mod"];
 
 /** Dawn needs its instance for as long as anything made from it lives, and cannot tell when that ends. */
 const kept: GPU[] = [];
@@ -16,9 +19,11 @@ const kept: GPU[] = [];
 /** A Dawn instance of this thread and the adapter it gives. `flags` are dawn.node's: `backend=…`, `adapter=…`. */
 export async function askDawn(
   flags: readonly string[],
+  shaderChecks = true,
 ): Promise<{ instance: GPU; adapter: GPUAdapter | null }> {
   const { create } = await load();
-  const instance = create([...toggles, ...flags]);
+  const features = [...enabled, ...(shaderChecks ? [] : withoutChecks)].join(",");
+  const instance = create([`enable-dawn-features=${features}`, disabled, ...flags]);
   const adapter = await instance.requestAdapter({ powerPreference: "high-performance" });
   if (adapter) kept.push(instance); // one that only listed what there is would cost 1.6 MiB and a file for ever
   return { instance, adapter };

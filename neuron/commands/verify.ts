@@ -55,6 +55,7 @@ async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Pr
   const ways = {
     ...{ kvCache: config.kv_cache, strict },
     ...(autotune === undefined ? {} : { autotune }),
+    shaderChecks: config.shader_checks,
   };
   const judged = { mode: flags.tolerance, cases: flags.case ?? [] };
   const options = { ...chosen, ...form, ...ways, ...judged, json: flags.json ?? false };
