@@ -57,7 +57,7 @@ function gpuProject(adapter: string, _: number, all: readonly string[]) {
         ...(adapter === "lavapipe" && { NEURON_TEST_SHADER_CHECKS: "0" }),
       },
       execArgv: ["--import", "./test-fixtures/typescript.mjs"], // for the threads that tests start
-      testTimeout: 60_000,
+      testTimeout: 180_000, // a driver that keeps no shaders yet compiles for a minute, beside another test
       hookTimeout: 240_000, // a model is loaded there, and its kernels compiled
     },
   };
