@@ -50,12 +50,7 @@ function gpuProject(adapter: string, _: number, all: readonly string[]) {
       include: brief ? onBoth.map((path) => path.replace(/\*\*$/, "**/*.gpu.test.ts")) : ["**/*.gpu.test.ts"],
       exclude: [...exclude, ...(brief ? slowThere : [])],
       pool: "forks" as const,
-      env: {
-        NEURON_TEST_ADAPTER: adapter,
-        ...(brief && { NEURON_TEST_BRIEF: "1" }),
-        // Kernels are held to the reference with checks there, and without them, as cards run them, here.
-        ...(adapter === "lavapipe" && { NEURON_TEST_SHADER_CHECKS: "0" }),
-      },
+      env: { NEURON_TEST_ADAPTER: adapter, ...(brief && { NEURON_TEST_BRIEF: "1" }) },
       execArgv: ["--import", "./test-fixtures/typescript.mjs"], // for the threads that tests start
       testTimeout: 180_000, // a driver that keeps no shaders yet compiles for a minute, beside another test
       hookTimeout: 240_000, // a model is loaded there, and its kernels compiled

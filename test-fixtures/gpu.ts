@@ -7,18 +7,20 @@ let opened: Promise<Gpu> | undefined;
 const errors: string[] = [];
 
 /**
- * The device of this test process, opened on NEURON_TEST_ADAPTER (any adapter where it is unset); with
- * NEURON_TEST_SHADER_CHECKS=0 as cards are, without checks in shaders: what a kernel reads or writes beyond an array is then
- * what lies there.
+ * The device of this test process, opened on NEURON_TEST_ADAPTER (any adapter where it is unset). `shaderChecks`, or for
+ * all NEURON_TEST_SHADER_CHECKS=0: without checks in shaders, as cards are, so that what a kernel reads or writes beyond an
+ * array is what lies there. The first who asks decides.
  */
-export function testGpu(): Promise<Gpu> {
-  opened ??= open();
+export function testGpu(
+  shaderChecks = process.env["NEURON_TEST_SHADER_CHECKS"] !== "0",
+): Promise<Gpu> {
+  opened ??= open(shaderChecks);
   return opened;
 }
 
-async function open(): Promise<Gpu> {
-  const shaderChecks = process.env["NEURON_TEST_SHADER_CHECKS"] !== "0";
-  const gpu = await openGpu({ adapter: process.env["NEURON_TEST_ADAPTER"], shaderChecks }, () => undefined);
+async function open(shaderChecks: boolean): Promise<Gpu> {
+  const adapter = process.env["NEURON_TEST_ADAPTER"];
+  const gpu = await openGpu({ adapter, shaderChecks }, () => undefined);
   gpu.device.addEventListener("uncapturederror", ({ error }) => errors.push(error.message));
   return gpu;
 }

@@ -39,7 +39,11 @@ async function metadataFrom(folder: string): Promise<Map<string, GgufValue>> {
 }
 
 const own = join(packageRoot, "test-fixtures", "reference");
-const folders = [demoModel, ...referenceFolders().filter((folder) => folder.startsWith(own))];
+/** Of which GGUF has other tensors: none is written. */
+const isMixture = (folder: string) =>
+  "num_experts" in ((read(folder, "config.json")["text_config"] as Json) ?? {});
+const written = referenceFolders().filter((folder) => folder.startsWith(own) && !isMixture(folder));
+const folders = [demoModel, ...written];
 
 describe.each(folders.map((folder) => ({ name: basename(folder), folder })))("$name", ({ folder }) => {
   let original: Tokenizer;
