@@ -56,6 +56,7 @@ test("it computes, with the subgroup size it reports", async () => {
 test("an adapter's index opens the same adapter as its name", async () => {
   const byName = await prepareAdapter({ adapter: process.env["NEURON_TEST_ADAPTER"] });
   expect(await prepareAdapter({ device: byName.index })).toEqual(byName);
+  expect(byName.shaderChecks, "on software").toBe(true);
 });
 
 test.each([true, false])("an index past an array's end, shader checks: %s", async (shaderChecks) => {
