@@ -25,4 +25,5 @@ export { openEngine, type EngineOptions } from "./serve/engine.ts";
 export type * from "./serve/types.ts";
 export type { Difference } from "./verify/compare.ts";
 export { verifyFolder } from "./verify/verify.ts";
+export { verifyEveryWay } from "./verify/ways.ts";
 export type { CaseReport, Cut, CutReport, VerifyOptions } from "./verify/verify.ts";

@@ -1,6 +1,6 @@
 // `neuron verify DIR`: holds this engine, on this adapter, against a reference's numbers. DIR is a model folder with
 // inputs.json, meta.json and golden/ beside the weights.
-import { EngineError, openGpu, prepareAdapter, verifyFolder } from "../engine/index.ts";
+import { EngineError, openGpu, prepareAdapter, verifyEveryWay, verifyFolder } from "../engine/index.ts";
 import type { CaseReport, CutReport, Difference, Gpu, VerifyOptions } from "../engine/index.ts";
 import { colour } from "./colour.ts";
 
@@ -20,6 +20,8 @@ export interface VerifySettings {
   strict?: boolean;
   /** By those that suit the device, which is found out where it is not known; default: by the engine's guesses. */
   autotune?: boolean;
+  /** By each of the ways that the device has, in turn. */
+  everyWay?: boolean;
   /** GpuOptions.shaderChecks */
   shaderChecks?: boolean | undefined;
 }
@@ -40,28 +42,54 @@ export async function verify(
 ): Promise<boolean> {
   const gpu = await open(settings);
   try {
-    if (!settings.json) print(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
+    const say = settings.json ? () => undefined : print;
+    say(`${folder} on ${gpu.report.name} (${gpu.report.kind})`);
     const options = optionsOf(settings);
-    const reports: CaseReport[] = [];
-    for await (const report of verifyFolder(gpu, folder, options)) {
-      reports.push(report);
-      if (!settings.json) for (const line of formatCase(report)) print(line);
-    }
-    const passed = reports.length > 0 && reports.every((report) => report.passed);
-    if (settings.json) {
-      print(JSON.stringify({ folder, adapter: gpu.report.name, mode: options.mode, passed, cases: reports }));
-    } else {
-      const good = reports.filter((report) => report.passed).length;
-      print(
-        passed
-          ? colour.green(`pass: ${good} of ${reports.length} cases`)
-          : colour.red(`FAIL: ${good} of ${reports.length} cases pass`),
-      );
-    }
+    const cases = settings.everyWay
+      ? await everyWay(gpu, folder, options, say)
+      : await told(verifyFolder(gpu, folder, options), say);
+    const good = cases.filter((report) => report.passed).length;
+    const passed = good > 0 && good === cases.length;
+    const verdict = passed
+      ? colour.green(`pass: ${good} of ${cases.length} cases`)
+      : colour.red(`FAIL: ${good} of ${cases.length} cases pass`);
+    const all = { folder, adapter: gpu.report.name, mode: options.mode, passed, cases };
+    print(settings.json ? JSON.stringify(all) : verdict);
     return passed;
   } finally {
     gpu.destroy();
   }
+}
+
+/** All reports, said one by one as they come. */
+async function told(reports: AsyncIterable<CaseReport>, say: Print): Promise<CaseReport[]> {
+  const all: CaseReport[] = [];
+  for await (const report of reports) {
+    all.push(report);
+    for (const line of formatCase(report)) say(line);
+  }
+  return all;
+}
+
+/** A case of one round of verifyEveryWay. */
+type WayReport = Partial<CaseReport> & { ways: Readonly<Record<string, string>>; passed: boolean };
+
+/** Round by round. One in which something fails to compile or to load is a failed case without a name. */
+async function everyWay(gpu: Gpu, folder: string, options: VerifyOptions, say: Print): Promise<WayReport[]> {
+  const all: WayReport[] = [];
+  for await (const { ways, mode, reports } of verifyEveryWay(gpu, folder, options)) {
+    const names = Object.entries(ways).map(([kernel, way]) => `${kernel}: ${way}`);
+    say(`\n${names.join("; ") || "as the engine guesses"} (bounds of ${mode})`); // before it may end the process
+    try {
+      for (const report of await told(reports, say)) all.push({ ...report, ways });
+    } catch (error) {
+      if (names.length === 0) throw error;
+      const notRun = (error as Error).message;
+      say(colour.red(`not run: ${notRun}`));
+      all.push({ ways, passed: false, notRun });
+    }
+  }
+  return all;
 }
 
 async function open({
@@ -69,8 +97,14 @@ async function open({
   devices = [],
   strict = false,
   autotune = false,
+  everyWay: all = false,
   shaderChecks,
 }: VerifySettings): Promise<Gpu> {
+  if (all && (strict || autotune))
+    throw new EngineError(
+      "bad_request",
+      `--every-way and ${strict ? "strict" : "autotune"}: one or the other`,
+    );
   const tuning = strict || autotune ? { strict, autotune } : undefined;
   const choice = await prepareAdapter({ adapter, device: theOne(devices), shaderChecks });
   return openGpu(choice, undefined, tuning);

@@ -38,6 +38,13 @@ export interface DeltaQuestion {
   readonly T: number;
 }
 
+/** One of several to compute the same. */
+export interface Way {
+  readonly name: string;
+  /** What it rounds to before it multiplies; default: nothing is lost. */
+  readonly rounds?: "f16" | "bytes";
+}
+
 /** A question that nothing is known of, and the names of its ways. */
 export interface Open {
   readonly question: Question;
@@ -86,7 +93,7 @@ export class Tuning {
   }
 
   /** The way to take; the first of `ways` where nothing is known. */
-  choose<W extends { readonly name: string }>(question: Question, all: readonly W[]): W {
+  choose<W extends Way>(question: Question, all: readonly W[]): W {
     const key = keyOf(question);
     const { deadly } = this.#known;
     const ways = deadly

@@ -2,12 +2,12 @@
 // the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/pass.ts";
+import type { Way } from "../gpu/tuning.ts";
 import type { Heads } from "./attention.ts";
 import { matrixShapes } from "./cards.ts";
 import { cacheCapacity, type KvCache, type KvFormat } from "./kv-cache.ts";
 
-export interface PromptWay {
-  readonly name: string;
+export interface PromptWay extends Way {
   readonly kernel: "attention_tile" | "attention_matrix";
   /** (token, head) rows of a workgroup. */
   readonly rows: number;
@@ -50,7 +50,7 @@ function matrixWays(gpu: Gpu, format: KvFormat): Sized[] {
   const range = format === "f16" ? ["kv_range/halves"] : ["scaled/powers", "kv_range/measured"];
   return matrixShapes(gpu).flatMap(({ shape, WIDTH }) =>
     ([64, 32] as const).map((ROWS) => ({
-      ...{ name: `matrices ${shape}, ${ROWS} rows`, kernel: "attention_matrix", rows: ROWS },
+      ...{ name: `matrices ${shape}, ${ROWS} rows`, kernel: "attention_matrix", rows: ROWS, rounds: "f16" },
       parts: [...range, `matrix/${shape}`, "matrix/units"],
       constants: { ROWS, WIDTH },
       storage: 2 * (40 * ROWS + 32 * 72) + 4 * 32 * ROWS + 6 * 4 * ROWS + 16,

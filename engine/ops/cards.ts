@@ -4,12 +4,12 @@ import type { Gpu } from "../gpu/adapter.ts";
 import type { DispatchOptions, Pass } from "../gpu/pass.ts";
 import { pinOf } from "../gpu/subgroups.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
+import type { Way } from "../gpu/tuning.ts";
 import { fitsCardBytes } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";
 import { isSoftware, rowsPart, spread, subgroupWidth, weightParts } from "./variants.ts";
 
-export interface MatvecWay {
-  readonly name: string;
+export interface MatvecWay extends Way {
   /** How many lanes share a row's sum. */
   readonly LANES: number;
   /** Fours of rows that a workgroup takes one after another. */
@@ -81,8 +81,7 @@ function columnsOf(gpu: Gpu, T: number, { LANES, reduce }: MatvecWay, normed: bo
   return columns;
 }
 
-interface MatmulWay {
-  readonly name: string;
+interface MatmulWay extends Way {
   readonly kernel: "matmul" | "matmul_matrix" | "matmul_bytes";
   /** Results of a workgroup, down and across. */
   readonly side: 32 | 64;
@@ -101,6 +100,7 @@ function matmulWays(gpu: Gpu, T: number, [N, K]: Weight["shape"], shard: Shard):
   const tiles = (side: 32 | 64, kernel: "matmul" | "matmul_bytes"): MatmulWay => ({
     ...{ name: `${kernel === "matmul" ? "" : "bytes, "}tiles of ${side}`, kernel, side, constants: {} },
     parts: [`tiles/${side}`],
+    ...(kernel === "matmul_bytes" ? { rounds: "bytes" } : {}),
   });
   const enough = Math.ceil(T / 64) * Math.ceil(N / 64) >= 128;
   const sides = enough ? ([64, 32] as const) : ([32, 64] as const);
@@ -144,7 +144,7 @@ export function matrixShapes(gpu: Gpu): { readonly shape: string; readonly WIDTH
 
 function matrixWays(gpu: Gpu): MatmulWay[] {
   return matrixShapes(gpu).map(({ shape, WIDTH }) => ({
-    ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side: 64, constants: { WIDTH } },
+    ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side: 64, constants: { WIDTH }, rounds: "f16" },
     parts: [`matrix/${shape}`, "matrix/units"],
   }));
 }

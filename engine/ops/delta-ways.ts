@@ -1,6 +1,7 @@
 // How the chunk kernels of the delta rule deal out their work, and which way suits a device.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/pass.ts";
+import type { Way } from "../gpu/tuning.ts";
 import { matrixShapes } from "./cards.ts";
 import type { DeltaConfig } from "./delta-state.ts";
 import { isSoftware, subgroupWidth } from "./variants.ts";
@@ -22,8 +23,7 @@ export interface DeltaMatrices {
  */
 export type DeltaVariant = { readonly quads: number } | { readonly lanes: number } | DeltaMatrices;
 
-export interface DeltaWay {
-  readonly name: string;
+export interface DeltaWay extends Way {
   readonly variant: DeltaVariant;
 }
 
@@ -62,6 +62,7 @@ function byMatrices(gpu: Gpu, { keyDim, valueDim }: DeltaConfig): DeltaWay[] {
       .map((columns) => ({
         name: `matrices ${shape}, ${columns} columns`,
         variant: { shape, columns, WIDTH },
+        rounds: "f16" as const,
       })),
   );
 }

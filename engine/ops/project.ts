@@ -13,6 +13,7 @@ import {
   type Weight,
 } from "../gpu/tensor.ts";
 import { tileLayout } from "../gpu/tiles.ts";
+import type { Way } from "../gpu/tuning.ts";
 import { fitsBytes, productParts, quantised, sumParts, type Bytes } from "./bytes.ts";
 import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
@@ -154,6 +155,10 @@ function chooseKernel(pass: Pass, T: number, W: Weight, norm: Source["norm"], sh
   return lanes ? matvecLanes(T, N, norm, lanes) : matvec(pass, T, W, norm);
 }
 
+/** The ways of a software adapter: x as it is, or in bytes. */
+const inFloats: Way = { name: "f32" };
+const rounding: Way = { name: "bytes", rounds: "bytes" };
+
 /**
  * Lots of 4 · LANES rows to a workgroup: with a norm, which each workgroup computes for itself, as many as leave some
  * workgroups for every core.
@@ -204,7 +209,7 @@ function matvecTiles(
 function inBytes({ gpu }: Pass, W: Weight, format: Shard["format"]): readonly string[] | undefined {
   const products = sumParts(gpu, format);
   const [N, K] = W.shape;
-  const ways = products ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
+  const ways = products ? [inFloats, rounding] : [inFloats];
   return gpu.tuning.choose({ kernel: "matvec", format, K, N, T: 1 }, ways).name === "bytes"
     ? products
     : undefined;
@@ -219,7 +224,7 @@ function inputPart(T: number, norm: Source["norm"]): string {
 function matmulLanes(pass: Pass, T: number, W: Weight, shard: Shard, LANES: number): Kernel {
   const [N, K] = W.shape;
   const SPAN = Math.min(LANES, 8);
-  const ways = fitsBytes(pass.gpu, shard) ? [{ name: "f32" }, { name: "bytes" }] : [{ name: "f32" }];
+  const ways = fitsBytes(pass.gpu, shard) ? [inFloats, rounding] : [inFloats];
   const { name } = pass.gpu.tuning.choose({ kernel: "matmul", format: shard.format, K, N, T }, ways);
   if (name === "bytes") {
     const parts = ["step", ...productParts(shard)];

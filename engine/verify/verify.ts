@@ -13,9 +13,15 @@ import { pixelBound, runPictures } from "./pictures.ts";
 import { Team, type Spread } from "./spread.ts";
 import type { Piece, Trace } from "./trace.ts";
 
+/** The strictest first. */
+export const modes = ["f32", "bf16", "bytes"] as const;
+
 export interface VerifyOptions {
-  /** Which tolerances of meta.json judge: f32 for an exact checkpoint, bf16 for a converted or quantised one. */
-  mode: "f32" | "bf16";
+  /**
+   * Which tolerances of meta.json judge: f32 for an exact checkpoint, bf16 for a converted or quantised one. bytes: twice
+   * those of bf16, for activations of 8 bits.
+   */
+  mode: (typeof modes)[number];
   /** Names of the cases to run; all if absent. */
   cases?: readonly string[];
   /** Another form of the same model, such as a GGUF file; the folder's own if absent. */
@@ -196,8 +202,10 @@ function failuresOf(
   mode: VerifyOptions["mode"],
 ): string[] {
   const failures: string[] = [];
-  const bound = (what: string, value: number, most: number | undefined) => {
-    if (most === undefined) failures.push(`meta.json gives no bound for ${what} in ${mode}`);
+  const times = mode === "bytes" ? 2 : 1;
+  const bound = (what: string, value: number, one: number | undefined) => {
+    const most = times * (one ?? NaN);
+    if (one === undefined) failures.push(`meta.json gives no bound for ${what} in ${mode}`);
     else if (!(value <= most)) failures.push(`${what} ${value.toExponential(2)} > ${most.toExponential(2)}`);
   };
   if (mode === "f32") bound("max |Δ logits|", logits.maxAbs, tolerance.f32_engine_logits_max_abs);
@@ -208,7 +216,7 @@ function failuresOf(
   }
   const { pixel_values: pixels, "vision.merged": merged } = intermediates;
   if (pixels) bound("pixel_values", pixels.maxAbs, pixelBound);
-  if (merged && mode === "bf16") {
+  if (merged && mode !== "f32") {
     bound("relative rms of vision.merged", merged.relativeRms, tolerance.bf16_vision_merged_rel_rms);
   }
   if (mode === "f32" && tolerance.f32_delta_state_max_abs !== undefined) {

@@ -14,6 +14,7 @@ interface VerifyFlags extends DeviceFlags, SpreadFlags {
   quant?: string;
   strict?: boolean;
   autotune?: boolean;
+  everyWay?: boolean;
 }
 
 export function addVerify(program: Command, act: Act): void {
@@ -26,6 +27,7 @@ export function addVerify(program: Command, act: Act): void {
     .option("--quant <type>", "quantise the weights first, or choose among GGUF files (see serve)")
     .option("--strict", "by the kernels of `serve --strict`")
     .option("--autotune", "by the kernels that suit the device, which are measured where that is not known")
+    .option("--every-way", "by each way that the device has of computing something, one after another")
     .addOption(
       new Option("--tolerance <kind>", "the bounds: f32 for exact weights, bf16 for converted ones")
         .choices(["f32", "bf16"])
@@ -55,7 +57,7 @@ async function runVerify({ env }: World, folder: string, flags: VerifyFlags): Pr
   const ways = {
     ...{ kvCache: config.kv_cache, strict },
     ...(autotune === undefined ? {} : { autotune }),
-    shaderChecks: config.shader_checks,
+    ...{ shaderChecks: config.shader_checks, everyWay: flags.everyWay ?? false },
   };
   const judged = { mode: flags.tolerance, cases: flags.case ?? [] };
   const options = { ...chosen, ...form, ...ways, ...judged, json: flags.json ?? false };
