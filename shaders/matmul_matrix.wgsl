@@ -1,36 +1,35 @@
 // matmul_matrix: y[t,n] = epilogue(Σk x[t,k] · W[n,k])   for many tokens, on a device that multiplies matrices
-//   x: [T, K] f32    W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
-//   scales of x [T] and of W [ROWS]: there and back (row_scales)
-//   one workgroup of four subgroups per tile of 64 × 64 results, 32 × 32 to a subgroup. 32 k at a time, both operands
-//   are scaled into f16's range and kept in workgroup memory; products are exact and sums are f32. Scales are powers of
-//   two, so what is lost is x's rounding to 11 bits, and W's where it has more. Uses step, matrix/*, rows/*, weights/*
-//   and epilogue/*
+//   x: as halve_rows leaves it, with what leads back    W: rows FIRST … FIRST + ROWS of [N, K], and their scales, there and
+//   back (row_scales)    y: [T, N] f32 (swiglu: [T, N / 2])
+//   one workgroup of SUBGROUPS per tile of SIDE × SIDE results, of which each subgroup has a part. DEPTH k at a time, both
+//   operands are kept in workgroup memory in f16's range; products are exact and sums are f32. Scales are powers of two, so
+//   what is lost is x's rounding to 11 bits, and W's where it has more. Uses step, tiles/matrices_*, matrix/*, rows/*,
+//   weights/* and epilogue/*
 override K: u32;
 override N: u32;
 override FIRST: u32;
 override ROWS: u32;
 override WIDTH: u32; // lanes of a subgroup
 
-const SIDE = 64u;
-const PART = 32u; // of a subgroup
-const DEPTH = 32u;
+const PIECES = DEPTH / 8u;
 const STRIDE = DEPTH + 8u; // so that rows begin in different banks
-const DOWN = PART / ROWS_EACH;
-const ACROSS = PART / COLUMNS_EACH;
+const DOWN = PART_ROWS / ROWS_EACH;
+const ACROSS = PART_COLUMNS / COLUMNS_EACH;
+const BESIDE = SIDE / PART_COLUMNS; // parts
 
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
-@group(0) @binding(8) var<storage, read> xScales: array<vec2f>;
-@group(0) @binding(9) var<storage, read> wScales: array<vec2f>;
+@group(0) @binding(8) var<storage, read> xHalves: array<vec4u>;
+@group(0) @binding(9) var<storage, read> xBack: array<f32>;
+@group(0) @binding(10) var<storage, read> wScales: array<vec2f>;
 
 // x as [t][k], behind it W as [n][k].
 var<workgroup> operands: array<Half, 2u * SIDE * STRIDE>;
-var<workgroup> results: array<f32, 4u * ROWS_EACH * COLUMNS_EACH>; // a matrix of each subgroup, [t][n]
+var<workgroup> results: array<f32, SUBGROUPS * ROWS_EACH * COLUMNS_EACH>; // a matrix of each subgroup, [t][n]
 
 fn put8Halves(at: u32, value: Eight, scale: f32) {
-  // Only an infinity is still beyond f16 here.
-  let lo = clamp(value.lo * scale, vec4f(-65504.0), vec4f(65504.0));
-  let hi = clamp(value.hi * scale, vec4f(-65504.0), vec4f(65504.0));
+  let lo = value.lo * scale;
+  let hi = value.hi * scale;
   for (var i = 0u; i < 4u; i++) {
     operands[at + i] = halfOf(lo[i]);
     operands[at + 4u + i] = halfOf(hi[i]);
@@ -46,32 +45,33 @@ fn back(token: u32, n: u32) -> vec4f {
     wScales[min(n + 2u, last)].y,
     wScales[min(n + 3u, last)].y,
   );
-  return xScales[token].y * w;
+  return xBack[token] * w;
 }
 
-@compute @workgroup_size(4u * WIDTH)
+@compute @workgroup_size(SUBGROUPS * WIDTH)
 fn matmul_matrix(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.x * SIDE;
   let t = group.y * SIDE;
   let part = lane / WIDTH;
-  let down = part / 2u * PART;
-  let across = part % 2u * PART;
+  let down = part / BESIDE * PART_ROWS;
+  let across = part % BESIDE * PART_COLUMNS;
   var sums: array<Sums, DOWN * ACROSS>;
   for (var i = 0u; i < count(DOWN * ACROSS); i++) {
     sums[i] = noSums(i);
   }
   let lastToken = step.tokens - 1u;
+  let rowPieces = (K + 31u) / 32u * 4u;
   for (var k = 0u; k < K; k += DEPTH) {
     workgroupBarrier(); // the previous step may still be read
-    for (var j = 0u; j < count(SIDE / WIDTH); j++) { // so many pieces of x and of W to a lane
-      let line = lane / 4u + WIDTH * j;
-      let piece = lane % 4u;
+    // So many pieces of x and of W to a lane.
+    for (var j = 0u; j < count(SIDE * PIECES / (SUBGROUPS * WIDTH)); j++) {
+      let line = (lane + SUBGROUPS * WIDTH * j) / PIECES;
+      let piece = lane % PIECES;
       // Rows past the end read the last one and are not stored.
       let token = min(t + line, lastToken);
       let n = min(row + line, ROWS - 1u);
-      let x = within(x8(token, k / 8u + piece), k / 8u + piece);
       let w = within(weight8(n, k / 8u + piece), k / 8u + piece);
-      put8Halves(line * STRIDE + 8u * piece, x, xScales[token].x);
+      putHalves(line * STRIDE + 8u * piece, xHalves[token * rowPieces + k / 8u + piece]);
       put8Halves((SIDE + line) * STRIDE + 8u * piece, w, wScales[n].x);
     }
     workgroupBarrier();

@@ -1,15 +1,11 @@
 // row_scales: s[r] = (2^(14 − e), 2^(e − 14)), where 2^e ≤ max_k |value[r,k]| < 2^(e + 1): what takes a row into f16's
 // range, and back. Powers of two, so that both ways are exact: what f16 holds to all of its 11 bits afterwards is
 // everything down to 2^-29 of the row's largest value, and all that is smaller to 2^-39 of that value.
-//   value: rows of K (scaled/*)    s: [rows] vec2f    one workgroup a row; uses rows/*, weights/*, scaled/powers and
-//   scaled/x or scaled/weight
+//   value: rows of K (scaled/*)    s: [rows] vec2f    one workgroup a row; uses rows/*, weights/*, scaled/powers,
+//   scaled/largest and scaled/x or scaled/weight
 override K: u32;
 
-const LANES = 64u;
-
 @group(0) @binding(3) var<storage, read_write> s: array<vec2f>;
-
-var<workgroup> largest: array<u32, LANES>;
 
 @compute @workgroup_size(LANES)
 fn row_scales(
@@ -18,24 +14,8 @@ fn row_scales(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let row = min(group.y * groups.x + group.x, arrayLength(&s) - 1u);
-  var most = 0u;
-  for (var piece = lane; piece < (K + 7u) / 8u; piece += LANES) {
-    let value = value8(row, piece);
-    most = max(most, max(magnitude4(value.lo), magnitude4(value.hi)));
-  }
-  largest[lane] = most;
-  workgroupBarrier();
-  if (lane < 8u) {
-    for (var i = lane + 8u; i < LANES; i += 8u) {
-      most = max(most, largest[i]);
-    }
-    largest[lane] = most;
-  }
-  workgroupBarrier();
+  let most = largestOf(row, lane);
   if (lane == 0u) {
-    for (var i = 1u; i < 8u; i++) {
-      most = max(most, largest[i]);
-    }
     s[row] = there_and_back(most);
   }
 }

@@ -28,9 +28,11 @@ export function withMatrices(device: Gpu, shape: string, way = `matrices ${shape
   };
 }
 
-const emulated: Readonly<Record<string, string>> = {
-  "matrix/units": "matrix/emulated",
-  "matrix/stored": "matrix/stored_emulated",
+const emulated: Readonly<Record<string, readonly string[]>> = {
+  "halves/native": ["halves/nearest", "halves/emulated"],
+  "matrix/units": ["halves/nearest", "matrix/emulated"],
+  "matrix/stored": ["matrix/stored_emulated"],
+  "tiles/matrices_128": ["tiles/matrices_128_emulated"],
 };
 
 /** A pass whose kernels find no matrices on a device that has none; notes the kernels in `used`. */
@@ -46,7 +48,7 @@ export function emulating(pass: Pass, used: string[]): Pass {
     keep: (name, tensor) => pass.keep(name, tensor),
     dispatch: (kernel, bindings, options) => {
       used.push(kernel);
-      const parts = options.parts?.map((part) => (native.has(gpu.tuning) ? part : (emulated[part] ?? part)));
+      const parts = options.parts?.flatMap((part) => (native.has(gpu.tuning) ? part : (emulated[part] ?? part)));
       pass.dispatch(kernel, bindings, { ...options, ...(parts ? { parts } : {}) });
     },
   };

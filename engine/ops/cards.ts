@@ -1,7 +1,7 @@
 // The kernels of x · Wᵀ for cards (and for software without subgroups of a sure width), in the ways that suit one card or
 // another: what is tuned. The first way of each is the guess, by arithmetic.
 import type { Gpu } from "../gpu/adapter.ts";
-import type { DispatchOptions, Pass } from "../gpu/pass.ts";
+import type { Pass } from "../gpu/pass.ts";
 import { pinOf } from "../gpu/subgroups.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import type { Way } from "../gpu/tuning.ts";
@@ -84,7 +84,7 @@ function columnsOf(gpu: Gpu, T: number, { LANES, reduce }: MatvecWay, normed: bo
 interface MatmulWay extends Way {
   readonly kernel: "matmul" | "matmul_matrix" | "matmul_bytes";
   /** Results of a workgroup, down and across. */
-  readonly side: 32 | 64;
+  readonly side: 32 | 64 | 128;
   /** Workgroups that share a tile; default: none do. */
   readonly splits?: number;
   readonly parts: readonly string[];
@@ -111,7 +111,7 @@ function matmulWays(gpu: Gpu, T: number, [N, K]: Weight["shape"], shard: Shard):
       ...{ ...tiles(32, "matmul"), name: `tiles of 32, ${splits} splits`, splits },
     })),
     ...inBytes.map((side) => tiles(side, "matmul_bytes")),
-    ...matrixWays(gpu),
+    ...matrixWays(gpu, T, N),
   ];
 }
 
@@ -142,11 +142,25 @@ export function matrixShapes(gpu: Gpu): { readonly shape: string; readonly WIDTH
   return shapesOfParts.filter((shape) => offered.includes(shape)).map((shape) => ({ shape, WIDTH }));
 }
 
-function matrixWays(gpu: Gpu): MatmulWay[] {
-  return matrixShapes(gpu).map(({ shape, WIDTH }) => ({
-    ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side: 64, constants: { WIDTH }, rounds: "f16" },
-    parts: [`matrix/${shape}`, "matrix/units"],
-  }));
+/** In tiles of 64, or where there are some of them of 128, which a card must have the memory and the registers for. */
+function matrixWays(gpu: Gpu, T: number, N: number): MatmulWay[] {
+  return matrixShapes(gpu).flatMap(({ shape, WIDTH }) => {
+    const way = (side: 64 | 128): MatmulWay => ({
+      ...{ name: `matrices ${shape}`, kernel: "matmul_matrix", side, constants: { WIDTH }, rounds: "f16" },
+      parts: [`tiles/matrices_${side}`, `matrix/${shape}`, "matrix/units"],
+    });
+    const large = T >= 128 && N >= 128 && fitsLarge(gpu, shape, WIDTH);
+    return large ? [way(64), { ...way(128), name: `matrices ${shape}, tiles of 128` }] : [way(64)];
+  });
+}
+
+/** Whether a workgroup of shaders/tiles/matrices_128 does: eight subgroups, of whose lanes each holds so many sums. */
+function fitsLarge({ limits }: Gpu, shape: string, WIDTH: number): boolean {
+  const [rows, columns] = shape.split("x").map(Number) as [number, number];
+  const storage = 2 * 2 * 128 * (32 + 8) + 8 * rows * columns * 4;
+  const lanes = Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX);
+  const sums = (64 * 32) / WIDTH;
+  return storage <= limits.maxComputeWorkgroupStorageSize && 8 * WIDTH <= lanes && sums <= 64;
 }
 
 export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
@@ -166,31 +180,36 @@ export function matmul(pass: Pass, T: number, W: Weight, shard: Shard): Kernel {
   };
 }
 
-/** Per row, the power of two that takes it into f16's range and the one that leads back.   x: [T, K]   → [T, 2]. */
-export function rowScales(pass: Pass, x: Tensor): Tensor {
+/** Rows of x in f16's range, and what leads back of each, as shaders/halve_rows.wgsl leaves them.   x: [T, K] */
+export function halved(pass: Pass, x: Tensor): [h: Tensor, back: Tensor] {
   const [T, K] = dims(x, 2);
-  return scalesOf(pass, x, [T, K], [(tokens) => Math.min(T, tokens)]);
+  const h = pass.scratch([T, 16 * Math.ceil(K / 32)], "rows in f16", "u32");
+  const back = pass.scratch([T], "scales of rows");
+  pass.dispatch("halve_rows", [x, h, undefined, back], {
+    parts: [...measured(K), "scaled/x", "scaled/largest", "halves/native"],
+    constants: { K },
+    groups: [(tokens) => Math.min(T, tokens)],
+  });
+  return [h, back];
 }
 
-/** The same for each head of x.   x: [T, Nh, D]   → [T·Nh, 2] */
+/**
+ * Of each head of x the power of two that takes it into f16's range, and the one that leads back.   x: [T, Nh, D]
+ * → [T·Nh, 2]
+ */
 export function headScales(pass: Pass, x: Tensor): Tensor {
   const [T, heads, D] = dims(x, 3);
-  return scalesOf(pass, x, [T * heads, D], [heads, (tokens) => tokens]);
-}
-
-function scalesOf(
-  pass: Pass,
-  x: Tensor,
-  [rows, K]: readonly [number, number],
-  groups: DispatchOptions["groups"],
-): Tensor {
-  const s = pass.scratch([rows, 2], "scales of rows");
+  const s = pass.scratch([T * heads, 2], "scales of rows");
   pass.dispatch("row_scales", [x, undefined, undefined, s], {
-    parts: ["rows/eight", rowsPart(K), "scaled/powers", "scaled/x"],
-    constants: { K },
-    groups,
+    parts: [...measured(D), "scaled/x", "scaled/largest"],
+    constants: { K: D },
+    groups: [heads, (tokens) => tokens],
   });
   return s;
+}
+
+function measured(K: number): readonly string[] {
+  return ["rows/eight", rowsPart(K), "scaled/powers"];
 }
 
 /** The same of a shard's rows, which are measured when they have been written. */
@@ -198,7 +217,7 @@ export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
   const { parts, constants } = weightParts(shard, K);
   const s = pass.scratch([shard.rows, 2], "scales of rows");
   pass.dispatch("row_scales", [undefined, shard.place, undefined, s], {
-    parts: [...parts, "scaled/powers", "scaled/weight"],
+    parts: [...parts, "scaled/powers", "scaled/weight", "scaled/largest"],
     constants: { K, ...constants },
     groups: spread(shard.rows),
     once: true,

@@ -1,5 +1,5 @@
 // Every dense kernel × weight format × variant compiles and binds on the null backend, and takes the dispatches it should.
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { heldTo, oneWidth, varying, watchHeld } from "../../test-fixtures/dense.ts";
 import { openGpu, type Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
@@ -34,8 +34,13 @@ function recording(on: Gpu, capacity: number, batch = false): Recording {
 }
 
 /** The kernels of x · Wᵀ in all its endings, the weight in two shards. */
-async function projections(on: Gpu, T: number, K: number, format: WeightFormat): Promise<readonly string[]> {
-  const N = 30;
+async function projections(
+  on: Gpu,
+  T: number,
+  K: number,
+  format: WeightFormat,
+  N = 30,
+): Promise<readonly string[]> {
   const pass = recording(on, T);
   const W = createWeight(on, "W", [N, K], format, { limit: 24 * K * 4 });
   const x = permanent(on, "x", [T, K]);
@@ -209,13 +214,36 @@ test.each([
   for (const format of weightFormats) {
     const kernels = await projections(on, 19, isBlockFormat(format) ? 256 : 70, format);
     const shards = format === "f32" ? 2 : 1;
-    const each = ["row_scales", ...Array<string>(shards).fill("matmul_matrix")]; // W's are made before
+    const each = ["halve_rows", ...Array<string>(shards).fill("matmul_matrix")]; // W's are made before
     expect(kernels).toEqual(Array(5).fill(each).flat());
   }
   const strict = { ...on, tuning: Object.assign(Tuning.only(`matrices ${shape}`), { strict: true }) };
   expect(await projections(strict, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
   const unsure = { ...on, subgroupSize: varying };
   expect(await projections(unsure, 19, 64, "bf16")).toEqual(Array(5).fill("matmul"));
+});
+
+test("matrices in tiles of 128 where there are some, and a workgroup has room for one", async () => {
+  const card = guise("hardware", oneWidth(32));
+  const ways = async (change: Partial<Gpu>, T: number, N: number, [M, n, K] = [16, 16, 16]) => {
+    const tuning = new Tuning();
+    const choose = vi.spyOn(tuning, "choose");
+    const config = { componentType: "f16", resultComponentType: "f32", M: M!, N: n!, K: K! };
+    const report = { ...card.report, subgroupMatrixConfigs: [config] };
+    await projections({ ...card, report, ...change, tuning }, T, 64, "bf16", N);
+    const names = choose.mock.calls[0]![1].map(({ name }) => name);
+    return names.filter((name) => name.startsWith("matrices")).map((name) => name.split(", ")[1] ?? "of 64");
+  };
+  const limits = (maxComputeWorkgroupStorageSize: number, maxComputeInvocationsPerWorkgroup = 256) => ({
+    limits: { ...card.limits, maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup },
+  });
+  expect(await ways(limits(28_672), 128, 128)).toEqual(["of 64", "tiles of 128"]);
+  expect(await ways(limits(28_671), 128, 128), "less memory").toEqual(["of 64"]);
+  expect(await ways(limits(28_672, 255), 128, 128), "fewer invocations").toEqual(["of 64"]);
+  expect(await ways(limits(28_672), 127, 128), "few tokens").toEqual(["of 64"]);
+  expect(await ways(limits(28_672), 128, 126), "few columns").toEqual(["of 64"]);
+  const narrow = { ...limits(28_672), subgroupSize: oneWidth(16) };
+  expect(await ways(narrow, 128, 128, [8, 16, 16]), "128 sums to a lane").toEqual(["of 64"]);
 });
 
 test("a prompt's products of few results, split", async () => {

@@ -1,7 +1,7 @@
 // matmul_matrix with its matrices emulated in workgroup memory (shaders/matrix/emulated.wgsl): all of its indexing, scaling
 // and rounding is run, on adapters that multiply no matrices.
 import { afterAll, expect, test, vi } from "vitest";
-import { noise, pack, poisoned } from "../../test-fixtures/dense.ts";
+import { noise, oneWidth, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { emulating, withMatrices } from "../../test-fixtures/matrices.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
@@ -26,6 +26,8 @@ function kept<T extends Tensor | Weight>(value: T): T {
 
 interface Case {
   shape: string;
+  /** Results of a workgroup, down and across; default: 64. */
+  side?: 128;
   T: number;
   K: number;
   N: number;
@@ -38,7 +40,7 @@ async function run(
   written?: (gpu: Gpu) => void, // where W is written only when the plan has been made
 ) {
   const { T, K, N } = c;
-  const gpu = withMatrices(device, c.shape);
+  const gpu = c.side ? large(c.shape) : withMatrices(device, c.shape);
   const capacity = T + 3;
   const { bytes, values: W } = pack("bf16", weights, K);
   const [bias, add] = [noise(N, 3), noise(T * N, 4)];
@@ -71,6 +73,16 @@ async function run(
   return { y: (y as Float32Array).subarray(0, count), twin, W };
 }
 
+/** Tiles of 128 are for subgroups of 32, which emulated matrices only count lanes by. */
+function large(shape: string): Gpu {
+  const gpu = withMatrices(
+    { ...device, subgroupSize: oneWidth(32) },
+    shape,
+    `matrices ${shape}, tiles of 128`,
+  );
+  return { ...gpu, has: { ...gpu.has, subgroups: true } };
+}
+
 /** What f16 makes of a row that was taken into its range, and back. */
 function rounded(values: Float32Array, K: number): Float32Array {
   const out = new Float32Array(values.length);
@@ -89,6 +101,7 @@ function rounded(values: Float32Array, K: number): Float32Array {
 test.each([
   { shape: "16x16x16", T: 70, K: 70, N: 75 },
   { shape: "8x16x16", T: 9, K: 40, N: 36 },
+  { shape: "16x16x16", side: 128, T: 133, K: 70, N: 150 },
 ] satisfies Case[])("%o", async (c: Case) => {
   const x = noise(c.T * c.K, 1);
   const { y, twin, W } = await run(c, x, noise(c.N * c.K, 2));

@@ -15,7 +15,7 @@ import {
 import { tileLayout } from "../gpu/tiles.ts";
 import type { Way } from "../gpu/tuning.ts";
 import { fitsBytes, productParts, quantised, sumParts, type Bytes } from "./bytes.ts";
-import { matmul, matvec, rowScales, shardScales } from "./cards.ts";
+import { halved, matmul, matvec, shardScales } from "./cards.ts";
 import { rmsNorm, type NormOptions } from "./norm.ts";
 import {
   octetParts,
@@ -72,7 +72,7 @@ export interface Kernel {
   readonly reading?: (shard: Shard, K: number) => Reading;
   /** Reads blocks through a second binding. */
   readonly quads?: true;
-  /** Takes rows of x and W by their scales into f16. */
+  /** Takes x in f16, and rows of W by their scales into it. */
   readonly scaled?: true;
   /** Takes x in bytes, from buffers or, where the device likes them better, from texels. */
   readonly bytes?: "buffers" | "texels";
@@ -90,22 +90,22 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
   const [N] = W.shape;
   expectShape(W, [N, K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
-  let xScales: Tensor | undefined;
+  let halves: ReturnType<typeof halved> | undefined;
   let bytes: Bytes | undefined;
   for (const shard of W.shards) {
     const kernel = chooseKernel(pass, T, W, norm, shard);
     const step = kernel.step && pass.step;
     const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
     const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
-    if (kernel.scaled) xScales ??= rowScales(pass, x);
+    if (kernel.scaled) halves ??= halved(pass, x);
     if (kernel.bytes) bytes ??= quantised(pass, x, kernel.bytes === "texels");
     const taking = kernel.bytes === "texels" ? [bytes!.part] : [];
-    const scales = kernel.scaled ? [xScales, shardScales(pass, shard, K)] : [];
-    const beside = kernel.bytes ? bytes!.places : scales;
+    const scaled = kernel.scaled ? [...halves!, shardScales(pass, shard, K)] : [];
+    const beside = kernel.bytes ? bytes!.places : scaled;
     const { splits } = kernel;
     const split = splits === undefined ? undefined : partial(pass, T, shard, splits);
     const end = split ?? ending;
-    const given = kernel.bytes ? undefined : x;
+    const given = kernel.bytes || kernel.scaled ? undefined : x;
     pass.dispatch(
       kernel.name,
       [given, shard.place, end.y, step, end.bias, end.add, norm?.w, quads, ...beside],

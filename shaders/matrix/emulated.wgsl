@@ -1,5 +1,5 @@
 // matrix/emulated: matrix/units for devices without them, so that tests can run the kernels around: operands stay where
-// they lie in workgroup memory, and of the sums each lane of the subgroup has every WIDTH-th.
+// they lie in workgroup memory, and of the sums each lane of the subgroup has every WIDTH-th. Uses halves/nearest
 alias Half = f32;
 alias Left = u32;
 alias Right = vec3u; // where; and how far its columns, and the values of a column, lie apart
@@ -13,12 +13,16 @@ fn count(n: u32) -> u32 {
   return select(n, 0u, step.tokens == 0u);
 }
 
-// To the nearest that f16 has, of two the even one; beyond them an infinity.
 fn halfOf(value: f32) -> Half {
-  let bits = bitcast<u32>(value);
-  let normal = bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u);
-  let finite = select(normal, normal * 3e38, abs(normal) > 65504.0);
-  return select(finite, (value + 0.75) - 0.75, abs(value) < 6.103515625e-5);
+  return nearestHalf(value);
+}
+
+fn putHalves(at: u32, words: vec4u) {
+  for (var i = 0u; i < count(4u); i++) {
+    let pair = unpack2x16float(words[i]);
+    operands[at + 2u * i] = pair.x;
+    operands[at + 2u * i + 1u] = pair.y;
+  }
 }
 
 fn noSums(i: u32) -> Sums {

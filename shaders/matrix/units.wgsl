@@ -22,6 +22,16 @@ fn halfOf(value: f32) -> Half {
   return f16(value);
 }
 
+// Eight of them, as they are stored, to operands.
+fn putHalves(at: u32, words: vec4u) {
+  let lo = bitcast<vec4<f16>>(words.xy);
+  let hi = bitcast<vec4<f16>>(words.zw);
+  for (var i = 0u; i < 4u; i++) {
+    operands[at + i] = lo[i];
+    operands[at + 4u + i] = hi[i];
+  }
+}
+
 // Of rows, each STRIDE behind the other.
 fn leftAt(at: u32) -> Left {
   return subgroupMatrixLoad<Left, row_major>(&operands, at, STRIDE);
