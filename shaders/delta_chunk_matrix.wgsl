@@ -8,7 +8,7 @@
 //   factors: [chunks, Nv, 32, 4] as for delta_chunk, but without the norms
 //   one workgroup of four subgroups per (head, chunk): the products are 64 rows × 32 columns, a subgroup makes 16 rows of
 //   them, Dk in steps of 16
-//   uses step, delta_rows, delta_gates, delta_decays, delta_invert, delta_halves, matrix/*
+//   uses step, delta_rows, delta_gates, delta_decays, delta_invert, delta_halves, halves/*, matrix/*
 override WIDTH: u32; // lanes of a subgroup
 override WG: u32 = 4u * WIDTH;
 
@@ -100,8 +100,8 @@ fn stage(head: u32, chunk: u32, k4: u32, i: u32) {
   let keyHead = queryAt(head) / KEY_QUADS;
   if (head != keyHead * RUN) { return; }
   let word = (keysAt(chunk, keyHead) + row * DK) / 2u + 2u * (k4 + piece);
-  packed[word] = pack2x16float(vec2f(f32(operands[to]), f32(operands[to + 1u])));
-  packed[word + 1u] = pack2x16float(vec2f(f32(operands[to + 2u]), f32(operands[to + 3u])));
+  packed[word] = packedHalves(x.x, x.y);
+  packed[word + 1u] = packedHalves(x.z, x.w);
 }
 
 // Four rows of two columns of what is kept: of kn·knᵀ they become A, of qn·knᵀ P.
@@ -121,10 +121,10 @@ fn note(head: u32, chunk: u32, part: u32, half: u32, i: u32) {
     return;
   }
   let to = (innerAt(chunk, head) + four * CHUNK + j) / 2u;
-  packed[to.x] = pack2x16float(vec2f(f32(halfOf(left.x)), f32(halfOf(right.x))));
-  packed[to.y] = pack2x16float(vec2f(f32(halfOf(left.y)), f32(halfOf(right.y))));
-  packed[to.z] = pack2x16float(vec2f(f32(halfOf(left.z)), f32(halfOf(right.z))));
-  packed[to.w] = pack2x16float(vec2f(f32(halfOf(left.w)), f32(halfOf(right.w))));
+  packed[to.x] = packedHalves(left.x, right.x);
+  packed[to.y] = packedHalves(left.y, right.y);
+  packed[to.z] = packedHalves(left.z, right.z);
+  packed[to.w] = packedHalves(left.w, right.w);
 }
 
 fn fourOf(source: u32) -> vec4f {

@@ -249,9 +249,10 @@ fn putValues(at: u32, scale: f32, i: u32) {
   let late = u * factors[at + token].z;
   for (var n = 0u; n < 4u; n++) {
     let to = (i % QUADS * 4u + n) * STRIDE + token;
-    let hi = halfOf(u[n]);
-    operands[to + HI] = hi;
-    operands[to + LO] = halfOf(u[n] - f32(hi));
+    // Its first 11 bits, cut. Rounded, and back in f32, it would be u to compilers that take such a way for none.
+    let hi = bitcast<f32>(bitcast<u32>(u[n]) & 0xffffe000u);
+    operands[to + HI] = halfOf(hi);
+    operands[to + LO] = halfOf(u[n] - hi);
     operands[to + LATE] = halfOf(late[n]);
   }
 }

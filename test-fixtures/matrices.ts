@@ -49,7 +49,7 @@ export function emulating(pass: Pass, used: string[]): Pass {
     dispatch: (kernel, bindings, options) => {
       used.push(kernel);
       const parts = options.parts?.flatMap((part) => (native.has(gpu.tuning) ? part : (emulated[part] ?? part)));
-      pass.dispatch(kernel, bindings, { ...options, ...(parts ? { parts } : {}) });
+      pass.dispatch(kernel, bindings, { ...options, ...(parts ? { parts: [...new Set(parts)] } : {}) });
     },
   };
 }

@@ -96,7 +96,7 @@ function matrixChunks(
   pass.dispatch("delta_chunk_matrix", [...inputs, inner, factors, pass.step, halves], {
     parts: [
       ...["step", "delta_rows", "delta_gates", "delta_decays", "delta_invert", "delta_halves"],
-      ...[`matrix/${shape}`, "matrix/units"],
+      ...["halves/native", `matrix/${shape}`, "matrix/units"],
     ],
     constants: { ...headConstants(config), U_WIDTH: deltaWidths(config).row, SCALE: keyDim ** -0.5, WIDTH },
     groups: [valueHeads, (tokens) => Math.ceil(tokens / chunkTokens)],
