@@ -31,11 +31,18 @@ const BASE = 7.0;                                 // log2 of a weight whose scor
 const ROOM = 8.0;                                 // log2 of how much larger one may get
 const ACROSS_KEYS = KEYS / 2u / COLUMNS_EACH;     // matrices of a subgroup
 const ACROSS = DIMS / 2u / COLUMNS_EACH;
-const MOST = 32u / ROWS_EACH * ACROSS;
-const MOST_SCORES = 32u / ROWS_EACH * ACROSS_KEYS;
+const MOST_DOWN = 32u / ROWS_EACH;
+const MOST = MOST_DOWN * ACROSS;
+const MOST_SCORES = MOST_DOWN * ACROSS_KEYS;
 override DOWN: u32 = ROWS / 2u / ROWS_EACH;
 override D4: u32 = D / 4u;
 override GROUP: u32 = HEADS / KV_HEADS;
+const MOST_WEIGHED = 32u;                         // fours of a lane, where a subgroup has 4
+override HALVES: u32 = (2u * ROWS + 4u * WIDTH - 1u) / (4u * WIDTH); // of rows, that a lane weighs
+const FOURS = DEPTH / 4u;                         // of a row that are staged
+const MOST_COPIED = 32u;                          // of them a lane copies, where a subgroup has 4
+override LINES: u32 = 4u * WIDTH / FOURS;         // rows that are copied at once
+override LINES_OF_VALUES: u32 = 4u * WIDTH / (DIMS / 4u);
 override BEHIND: u32 = ROWS * STRIDE;             // where keys, or values, begin
 
 // Queries [ROWS][DEPTH], later weights [ROWS][KEYS]; behind them keys [KEYS][DEPTH], later values [KEYS][DIMS].
@@ -75,37 +82,64 @@ fn head_of(rows: Rows, row: u32) -> u32 {
 }
 
 fn put4(at: u32, value: vec4f) {
-  let inside = clamp(value, vec4f(-65504.0), vec4f(65504.0));   // only an infinity is still beyond
   for (var i = 0u; i < 4u; i++) {
-    operands[at + i] = halfOf(inside[i]);
+    operands[at + i] = halfOf(value[i]);
   }
+}
+
+// Whether a head has such dims at all; where it is whole steps of them, compilers need not ask.
+fn within_head(d4: u32, whole: u32) -> bool {
+  return D % whole == 0u || d4 < D4;
+}
+
+fn dims_of(value: vec4f, inside: bool) -> vec4f {
+  return select(vec4f(0.0), value, inside);
 }
 
 // DEPTH dims from 4 · first on, of the rows' queries and of the tile's keys; `there` scales the keys
 fn stage_scores(rows: Rows, keys: Keys, first: u32, there: f32, lane: u32) {
-  for (var j = lane; j < count((ROWS + KEYS) * DEPTH / 4u); j += 4u * WIDTH) {
-    let line = j / (DEPTH / 4u);
-    let d4 = first + j % (DEPTH / 4u);
-    let near = min(d4, D4 - 1u);
-    var value = vec4f(0.0);
-    if (line < ROWS) {
-      let head = head_of(rows, line);
-      value = q[head * D4 + near] * queryScales[head].x;
-    } else {
-      value = key4(keys.row + min(line - ROWS, keys.count - 1u), near) * there;
-    }
-    put4(line * STRIDE + 4u * (j % (DEPTH / 4u)), select(vec4f(0.0), value, d4 < D4));
+  let d4 = first + lane % FOURS;
+  let inside = within_head(d4, DEPTH);
+  let near = select(min(d4, D4 - 1u), d4, D % DEPTH == 0u);
+  var queries: array<vec4f, MOST_COPIED>;
+  var others: array<vec4f, MOST_COPIED>;
+  for (var j = 0u; j < count(ROWS / LINES); j++) {
+    let head = head_of(rows, lane / FOURS + LINES * j);
+    queries[j] = q[head * D4 + near] * queryScales[head].x;
+  }
+  for (var j = 0u; j < count(KEYS / LINES); j++) {
+    others[j] = key4(keys.row + min(lane / FOURS + LINES * j, keys.count - 1u), near) * there;
+  }
+  for (var j = 0u; j < count(ROWS / LINES); j++) {
+    put4((lane / FOURS + LINES * j) * STRIDE + 4u * (lane % FOURS), dims_of(queries[j], inside));
+  }
+  for (var j = 0u; j < count(KEYS / LINES); j++) {
+    put4(BEHIND + (lane / FOURS + LINES * j) * STRIDE + 4u * (lane % FOURS), dims_of(others[j], inside));
   }
 }
 
 // DIMS dims from 4 · first on of the tile's values
 fn stage_values(keys: Keys, first: u32, there: f32, lane: u32) {
-  for (var j = lane; j < count(KEYS * DIMS / 4u); j += 4u * WIDTH) {
-    let line = j / (DIMS / 4u);
-    let d4 = first + j % (DIMS / 4u);
-    let value = value4(keys.row + min(line, keys.count - 1u), min(d4, D4 - 1u)) * there;
-    put4(BEHIND + line * WIDE + 4u * (j % (DIMS / 4u)), select(vec4f(0.0), value, d4 < D4));
+  let at = lane % (DIMS / 4u);
+  let d4 = first + at;
+  let inside = within_head(d4, DIMS);
+  let near = select(min(d4, D4 - 1u), d4, D % DIMS == 0u);
+  var values: array<vec4f, 2u * MOST_COPIED>;
+  for (var j = 0u; j < count(KEYS / LINES_OF_VALUES); j++) {
+    values[j] = value4(keys.row + min(lane / (DIMS / 4u) + LINES_OF_VALUES * j, keys.count - 1u), near) * there;
   }
+  for (var j = 0u; j < count(KEYS / LINES_OF_VALUES); j++) {
+    put4(BEHIND + (lane / (DIMS / 4u) + LINES_OF_VALUES * j) * WIDE + 4u * at, dims_of(values[j], inside));
+  }
+}
+
+// of a subgroup's rows, from column `e` on: of queries, or of weights
+fn lefts(down: u32, e: u32) -> array<Left, MOST_DOWN> {
+  var left: array<Left, MOST_DOWN>;
+  for (var a = 0u; a < count(DOWN); a++) {
+    left[a] = leftAt((down + a * ROWS_EACH) * STRIDE + e);
+  }
+  return left;
 }
 
 // where a score is in `results`
@@ -125,11 +159,11 @@ fn score(rows: Rows, keys: Keys, there: f32, part: Part) {
     stage_scores(rows, keys, d4, there, part.lane);
     workgroupBarrier();
     for (var e = 0u; e < count(DEPTH); e += DEPTH_EACH) {
+      let left = lefts(part.down, e);
       for (var b = 0u; b < count(ACROSS_KEYS); b++) {
         let right = rightAt(BEHIND + (part.across * (KEYS / 2u) + b * COLUMNS_EACH) * STRIDE + e);
         for (var a = 0u; a < count(DOWN); a++) {
-          let left = leftAt((part.down + a * ROWS_EACH) * STRIDE + e);
-          s[a * ACROSS_KEYS + b] = multiplied(left, right, s[a * ACROSS_KEYS + b], part.lane);
+          s[a * ACROSS_KEYS + b] = multiplied(left[a], right, s[a * ACROSS_KEYS + b], part.lane);
         }
       }
     }
@@ -142,54 +176,69 @@ fn score(rows: Rows, keys: Keys, there: f32, part: Part) {
   workgroupBarrier();
 }
 
-// The i-th key of a half, from another one on for each row: lanes of neighbouring rows then read different banks.
-fn key_of(half: u32, row: u32, i: u32) -> u32 {
-  return half * (KEYS / 2u) + (i + row) % (KEYS / 2u);
+// The i-th four keys of a half, from others on for each row: lanes of neighbouring rows then read different banks.
+fn fours_of(half: u32, row: u32, i: u32) -> u32 {
+  return half * (KEYS / 2u) + 4u * ((i + row) % (KEYS / 8u));
 }
 
-// scores as they are, in units of log2, where a row sees the key; and whose m has to follow
-fn look(rows: Rows, keys: Keys, back: f32, lane: u32) {
-  for (var j = lane; j < count(2u * ROWS); j += 4u * WIDTH) {
-    let row = j / 2u;
-    let horizon = step.past + min(rows.first + row, rows.last) / GROUP;
-    let from_query = queryScales[head_of(rows, row)].y;
-    var top = LOWEST;
-    for (var i = 0u; i < count(KEYS / 2u); i++) {
-      let key = key_of(j % 2u, row, i);
-      let at = score_at(row, key);
-      let whole = results[at] * from_query * back * (1.442695041 / sqrt(f32(D)));
-      results[at] = select(LOWEST, whole, keys.first + key <= horizon);
-      top = max(top, results[at]);
+// Scores become weights. A lane has half of a row's keys; `back` makes of a score what it is, in units of log2.
+fn weigh(rows: Rows, keys: Keys, back: f32, lane: u32) {
+  var own: array<vec4f, MOST_WEIGHED>;
+  for (var n = 0u; n < count(HALVES); n++) {
+    let j = 4u * WIDTH * n + lane;
+    if (j < 2u * ROWS) {
+      let row = j / 2u;
+      let horizon = i32(step.past + min(rows.first + row, rows.last) / GROUP) - i32(keys.first);
+      let from_query = queryScales[head_of(rows, row)].y;
+      var top = vec4f(LOWEST);
+      for (var i = 0u; i < count(KEYS / 8u); i++) {
+        let key = fours_of(j % 2u, row, i);
+        let at = score_at(row, key);
+        let whole = vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]) * from_query * back;
+        let seen = vec4i(i32(key)) + vec4i(0, 1, 2, 3) <= vec4i(horizon);
+        own[n * (KEYS / 8u) + i] = select(vec4f(LOWEST), whole, seen);
+        top = max(top, own[n * (KEYS / 8u) + i]);
+      }
+      halves[j] = max(max(top.x, top.y), max(top.z, top.w));
     }
-    halves[j] = top;
   }
   workgroupBarrier();
-  for (var row = lane; row < count(ROWS); row += 4u * WIDTH) {
-    let m = tops[row];
-    let top = max(halves[2u * row], halves[2u * row + 1u]);
-    let grows = top > m + ROOM;
-    shrinks[row] = select(1.0, exp2(m - top), grows);
-    tops[row] = select(m, top, grows);
-    if (grows) { atomicStore(&growing, 1u); }
-  }
+  for (var row = lane; row < count(ROWS); row += 4u * WIDTH) { follow(row); }
   workgroupBarrier();
-}
-
-// scores become weights
-fn weigh(lane: u32) {
   if (lane == 0u) { grew = atomicExchange(&growing, 0u); }
-  for (var j = lane; j < count(2u * ROWS); j += 4u * WIDTH) {
-    let row = j / 2u;
-    let m = tops[row];
-    var sum = sums[j] * shrinks[row];
-    for (var i = 0u; i < count(KEYS / 2u); i++) {
-      let key = key_of(j % 2u, row, i);
-      let p = halfOf(exp2(results[score_at(row, key)] - m + BASE));
-      operands[row * STRIDE + key] = p;
-      sum += f32(p);
+  for (var n = 0u; n < count(HALVES); n++) {
+    let j = 4u * WIDTH * n + lane;
+    if (j < 2u * ROWS) {
+      let row = j / 2u;
+      let m = tops[row];
+      var sum = sums[j] * shrinks[row];
+      for (var i = 0u; i < count(KEYS / 8u); i++) {
+        sum += put_weights(row * STRIDE + fours_of(j % 2u, row, i), exp2(own[n * (KEYS / 8u) + i] - m + BASE));
+      }
+      sums[j] = sum;
     }
-    sums[j] = sum;
   }
+}
+
+// m follows a row's largest score, if that is far beyond it.
+fn follow(row: u32) {
+  let m = tops[row];
+  let top = max(halves[2u * row], halves[2u * row + 1u]);
+  let grows = top > m + ROOM;
+  shrinks[row] = select(1.0, exp2(m - top), grows);
+  tops[row] = select(m, top, grows);
+  if (grows) { atomicStore(&growing, 1u); }
+}
+
+// Their sum, as they were rounded.
+fn put_weights(at: u32, weights: vec4f) -> f32 {
+  var sum = 0.0;
+  for (var i = 0u; i < 4u; i++) {
+    let p = halfOf(weights[i]);
+    operands[at + i] = p;
+    sum += f32(p);
+  }
+  return sum;
 }
 
 fn none(round: u32) -> array<Sums, MOST> {
@@ -223,11 +272,11 @@ fn mixed(before: array<Sums, MOST>, round: u32, keys: Keys, there: f32, part: Pa
   stage_values(keys, round * (DIMS / 4u), there, part.lane);
   workgroupBarrier();
   for (var e = 0u; e < count(KEYS); e += DEPTH_EACH) {
+    let left = lefts(part.down, e);
     for (var b = 0u; b < count(ACROSS); b++) {
       let right = rightRowsAt(BEHIND + e * WIDE + part.across * (DIMS / 2u) + b * COLUMNS_EACH, WIDE);
       for (var a = 0u; a < count(DOWN); a++) {
-        let left = leftAt((part.down + a * ROWS_EACH) * STRIDE + e);
-        o[a * ACROSS + b] = multiplied(left, right, o[a * ACROSS + b], part.lane);
+        o[a * ACROSS + b] = multiplied(left[a], right, o[a * ACROSS + b], part.lane);
       }
     }
   }
@@ -280,8 +329,7 @@ fn attention_matrix(
     let row = cache_row(step.slot, rows.kv_head, base);        // a tile is within one page
     let keys = Keys(base, min(KEYS, last_key + 1u - base), row); // rows past the end may hold anything
     score(rows, keys, scales.key.x, part);
-    look(rows, keys, scales.key.y, lane);
-    weigh(lane);
+    weigh(rows, keys, scales.key.y * (1.442695041 / sqrt(f32(D))), lane);
     if (workgroupUniformLoad(&grew) != 0u) {
       o0 = shrunk(o0, part);
       if (D > DIMS) { o1 = shrunk(o1, part); }

@@ -16,6 +16,8 @@ const STRIDE = DEPTH + 8u; // so that rows begin in different banks
 const DOWN = PART_ROWS / ROWS_EACH;
 const ACROSS = PART_COLUMNS / COLUMNS_EACH;
 const BESIDE = SIDE / PART_COLUMNS; // parts
+const MOST_LINES = SIDE * PIECES / (4u * SUBGROUPS); // that a lane copies, where a subgroup has 4
+override LINES: u32 = SUBGROUPS * WIDTH / PIECES;    // that are copied at once
 
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
@@ -59,28 +61,34 @@ fn matmul_matrix(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   for (var i = 0u; i < count(DOWN * ACROSS); i++) {
     sums[i] = noSums(i);
   }
+  // A lane copies a piece of so many rows of x and of W. Those past the end read the last one and are not stored.
   let lastToken = step.tokens - 1u;
   let rowPieces = (K + 31u) / 32u * 4u;
+  var there: array<f32, MOST_LINES>;
+  for (var j = 0u; j < count(SIDE / LINES); j++) {
+    there[j] = wScales[min(row + LINES * j + lane / PIECES, ROWS - 1u)].x;
+  }
   for (var k = 0u; k < K; k += DEPTH) {
     workgroupBarrier(); // the previous step may still be read
-    // So many pieces of x and of W to a lane.
-    for (var j = 0u; j < count(SIDE * PIECES / (SUBGROUPS * WIDTH)); j++) {
-      let line = (lane + SUBGROUPS * WIDTH * j) / PIECES;
-      let piece = lane % PIECES;
-      // Rows past the end read the last one and are not stored.
+    let piece = lane % PIECES;
+    for (var j = 0u; j < count(SIDE / LINES); j++) {
+      let line = LINES * j + lane / PIECES;
       let token = min(t + line, lastToken);
       let n = min(row + line, ROWS - 1u);
       let w = within(weight8(n, k / 8u + piece), k / 8u + piece);
       putHalves(line * STRIDE + 8u * piece, xHalves[token * rowPieces + k / 8u + piece]);
-      put8Halves((SIDE + line) * STRIDE + 8u * piece, w, wScales[n].x);
+      put8Halves((SIDE + line) * STRIDE + 8u * piece, w, there[j]);
     }
     workgroupBarrier();
     for (var d = 0u; d < count(DEPTH); d += DEPTH_EACH) {
+      var left: array<Left, DOWN>;
+      for (var a = 0u; a < count(DOWN); a++) {
+        left[a] = leftAt((down + a * ROWS_EACH) * STRIDE + d);
+      }
       for (var b = 0u; b < count(ACROSS); b++) {
         let right = rightAt((SIDE + across + b * COLUMNS_EACH) * STRIDE + d);
         for (var a = 0u; a < count(DOWN); a++) {
-          let left = leftAt((down + a * ROWS_EACH) * STRIDE + d);
-          sums[a * ACROSS + b] = multiplied(left, right, sums[a * ACROSS + b], lane);
+          sums[a * ACROSS + b] = multiplied(left[a], right, sums[a * ACROSS + b], lane);
         }
       }
     }

@@ -10,7 +10,7 @@ fn powerOfTwo(e: i32) -> f32 {
 }
 
 // (2^(14 − e), 2^(e − 14)), where 2^e ≤ most < 2^(e + 1); if most is not finite, no number leads back: whoever has to know
-// that a model is sick sees it by what comes out, and f16 is only given what it can hold.
+// that a model is sick sees it by what comes out, whatever f16 makes of what it cannot hold.
 fn there_and_back(most: u32) -> vec2f {
   let e = clamp(i32(most >> 23u) - 127, -100, 127); // of less is nothing beside others
   let back = bitcast<u32>(powerOfTwo(e - 14));
