@@ -15,6 +15,7 @@ override WG: u32 = 4u * WIDTH;
 // Of every product a subgroup makes strips of 16 rows, all columns.
 const STRIP = 16u;
 const MATRIX = ROWS_EACH * COLUMNS_EACH;
+const TOGETHER = 4u; // fours of a row of M, which has eight
 const DOWN = STRIP / ROWS_EACH;
 const MOST = DOWN * 32u / COLUMNS_EACH; // matrices of a strip
 override ACROSS: u32 = COLUMNS / COLUMNS_EACH;
@@ -44,6 +45,7 @@ var<workgroup> mostS: atomic<u32>; // the largest of the tile, as the bits of a 
 var<workgroup> mostU: atomic<u32>;
 
 var<private> held: array<vec4f, 16>; // this lane's part of S
+var<private> given: array<vec4f, 16>; // and what it gives of a chunk's queries
 
 // Where this lane works.
 struct Place {
@@ -184,7 +186,7 @@ fn writeStrip(p: Place, keys: u32) {
 
 // ── A chunk's tokens: those of strips 0 and 1 as keys, of strips 2 and 3 as queries
 
-// X = V − e^G·kn S, and e^G·qn S into o
+// X = V − e^G·kn S, and e^G·qn S into `given`
 fn againstState(p: Place, chunk: u32, at: u32, back: f32) {
   let rows = keysAt(chunk, queryAt(p.head) / KEY_QUADS) + p.part * STRIP * DK;
   var sums: array<Sums, MOST>;
@@ -200,8 +202,8 @@ fn againstState(p: Place, chunk: u32, at: u32, back: f32) {
   }
   for (var m = 0u; m < DOWN * across(); m++) { keepSums(sums[m], p.part * PLACES + m * MATRIX, p.lane); }
   workgroupBarrier();
-  for (var n = p.lane % WIDTH; n < count(PLACES / 4u); n += WIDTH) {
-    let four = fourAt(p, n);
+  for (var n = 0u; n < count(HELD); n++) {
+    let four = fourAt(p, n * WIDTH + p.lane % WIDTH);
     let i = tokenOf(p, four);
     let token = chunk * CHUNK + i;
     let column = p.column + four.column / 4u;
@@ -209,14 +211,19 @@ fn againstState(p: Place, chunk: u32, at: u32, back: f32) {
     if (p.part < 2u) {
       let v = qkv[rowOf(token) + valueAt(p.head) + column];
       X[i * QUADS + four.column / 4u] = v - factors[at + i].x * product;
-    } else if (token < step.tokens) {
-      o[(token * VALUE_HEADS + p.head) * VALUE_QUADS + column] = factors[at + i].y * product;
+    } else {
+      given[n] = factors[at + i].y * product;
     }
   }
 }
 
 fn tokenOf(p: Place, four: Four) -> u32 {
   return p.part % 2u * STRIP + four.row;
+}
+
+fn fourTokens(first: u32, c: u32) -> mat4x4f {
+  let at = first * QUADS + c;
+  return mat4x4f(X[at], X[at + QUADS], X[at + 2u * QUADS], X[at + 3u * QUADS]);
 }
 
 // U = M beta X, two rows of four columns at a time, into the results
@@ -228,10 +235,19 @@ fn solve(p: Place, at: u32) {
     let row = (at + i) * CHUNK / 4u;
     var a = vec4f();
     var b = vec4f();
-    for (var j = 0u; j <= i; j += 4u) {
-      let x = mat4x4f(X[j * QUADS + c], X[(j + 1u) * QUADS + c], X[(j + 2u) * QUADS + c], X[(j + 3u) * QUADS + c]);
-      a += x * inner[row + j / 4u];
-      b += x * inner[row + CHUNK / 4u + j / 4u];
+    for (var j = 0u; j <= i; j += 4u * TOGETHER) { // so many of M are under way together
+      var above: array<vec4f, TOGETHER>;
+      var below: array<vec4f, TOGETHER>;
+      for (var n = 0u; n < TOGETHER; n++) {
+        above[n] = inner[row + j / 4u + n];
+        below[n] = inner[row + CHUNK / 4u + j / 4u + n];
+      }
+      for (var n = 0u; n < TOGETHER; n++) {
+        let first = j + 4u * n;
+        let x = fourTokens(first, c);
+        a += x * above[n]; // M is 0 beyond
+        b += x * below[n];
+      }
     }
     most = max(most, max(largest(a), largest(b)));
     for (var n = 0u; n < 4u; n++) {
@@ -275,14 +291,14 @@ fn addInner(p: Place, chunk: u32) {
   for (var m = 0u; m < DOWN * across(); m++) { keepSums(sums[m], p.part * PLACES + m * MATRIX, p.lane); }
 }
 
-// o += SCALE·P U, where the same lane has put what the state gave
+// SCALE·P U, with what the state has given this lane, into o
 fn addOut(p: Place, chunk: u32, back: f32) {
-  for (var n = p.lane % WIDTH; n < count(PLACES / 4u); n += WIDTH) {
-    let four = fourAt(p, n);
+  for (var n = 0u; n < count(HELD); n++) {
+    let four = fourAt(p, n * WIDTH + p.lane % WIDTH);
     let token = chunk * CHUNK + tokenOf(p, four);
     if (token < step.tokens) {
       let to = (token * VALUE_HEADS + p.head) * VALUE_QUADS + p.column + four.column / 4u;
-      o[to] += SCALE * back * resultsAt(four.place);
+      o[to] = given[n] + SCALE * back * resultsAt(four.place);
     }
   }
 }
