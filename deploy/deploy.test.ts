@@ -66,7 +66,7 @@ describe("containers", () => {
     const env = Object.fromEntries(set.map(([, key, value]) => [key!, value!]));
     expect(Object.keys(env).every((key) => key.startsWith(prefix))).toBe(true);
     if (name === "neuron") expect(neuronConfig({ env }).config.host).toBe("0.0.0.0");
-    else expect(cortexConfig({ env, cwd: here }).cortex.gateway.listen).toBe("0.0.0.0:31313");
+    else expect(cortexConfig({ env, folder: here }).cortex.gateway.listen).toBe("0.0.0.0:31313");
   });
 });
 
@@ -110,7 +110,7 @@ describe("kubernetes", () => {
   });
 
   test("its settings are settings, and leave time to drain", () => {
-    const { cortex, models } = cortexConfig({ file: "kubernetes/config/cortex.toml", env: {}, cwd: here });
+    const { cortex, models } = cortexConfig({ file: "kubernetes/config/cortex.toml", env: {}, folder: here });
     const { config } = neuronConfig({ file: join(here, "kubernetes/config/neuron.toml") });
     expect([cortex.state, cortex.neurons.length, models.models.length]).toEqual(["nats://nats:4222", 1, 1]);
     for (const { tree } of workloads.filter(({ tree: { kind } }) => kind !== "StatefulSet"))

@@ -1,18 +1,17 @@
 // cortex.toml and models.toml: strict schemas, the defaults written here and nowhere else.
-// Flags win over the environment, the environment over the file. CORTEX_GATEWAY__LISTEN sets gateway.listen.
+// How they are read is in kit/settings.ts.
 
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { parse as parseToml, type TomlError } from "smol-toml";
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import * as v from "valibot";
+import { Secret } from "../kit/schema.ts";
+import { Count, Name, readSettings, readTable, Seconds } from "../kit/settings.ts";
+import type { Sources } from "../kit/settings.ts";
 
-/** A problem of the operator's: shown as one line, without a stack. */
-export class ConfigError extends Error {}
+export { ConfigError, describe, whyNot } from "../kit/settings.ts";
+export type { Sources } from "../kit/settings.ts";
 
-const Seconds = v.pipe(v.number(), v.gtValue(0));
-const Name = v.pipe(v.string(), v.nonEmpty());
 const Dollars = v.pipe(v.number(), v.minValue(0));
-const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 const Address = v.pipe(
   v.string(),
@@ -26,9 +25,6 @@ const Endpoint = v.pipe(
   v.url("expected http://host:port"),
   v.transform((url) => url.replace(/\/+$/, "")),
 );
-
-/** A problem with it must not show it. */
-const Secret = v.pipe(v.string("expected a text"), v.nonEmpty("is empty"));
 
 const Neuron = v.pipe(
   v.strictObject({
@@ -61,7 +57,7 @@ export const CortexConfig = v.pipe(
         keepalive_s: v.optional(v.pipe(Seconds, v.maxValue(60)), 10),
         body_limit_mb: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1024)), 32),
         /** How long running requests may take to end after SIGTERM. */
-        drain_s: v.optional(v.pipe(v.number(), v.minValue(0)), 5),
+        drain_s: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(86_400)), 5),
         log_level: v.optional(v.picklist(["debug", "info", "warn", "error"]), "info"),
         log_format: v.optional(v.picklist(["text", "json"]), "text"),
       }),
@@ -96,7 +92,10 @@ export const CortexConfig = v.pipe(
         /** Of the requests that do not come with a trace of their own, how many have one: 0 to 1. */
         ratio: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
         /** Sent along: a collector's key. */
-        headers: v.optional(v.record(Name, v.string()), {}),
+        headers: v.optional(
+          v.record(Name, v.pipe(v.string("expected a text"), v.metadata({ secret: true }))),
+          {},
+        ),
       }),
       {},
     ),
@@ -255,29 +254,18 @@ export interface Config {
   files: string[];
 }
 
-export interface Sources {
-  /** --config; must exist. Without it: ./cortex.toml, if there is one. */
-  file?: string | undefined;
-  /** What flags set, in the shape of cortex.toml. */
-  flags?: Record<string, unknown> | undefined;
-  env: Readonly<Record<string, string | undefined>>;
-  cwd: string;
-}
+const layout = { schema: CortexConfig, file: "cortex.toml", prefix: "CORTEX_" };
 
-/** Throws ConfigError: "cortex.toml: gateway.listen: expected host:port (got "x")". */
-export function loadConfig({ file, flags = {}, env, cwd }: Sources): Config {
-  const path = file !== undefined ? resolve(cwd, file) : join(cwd, "cortex.toml");
-  const read = file !== undefined || existsSync(path);
-  const raw = read ? readToml(path) : {};
-  for (const [name, value] of Object.entries(env)) setFromEnvironment(raw, name, value);
-  const cortex = check(CortexConfig, merge(raw, flags), read ? path : "configuration");
-  const folder = read ? dirname(path) : cwd;
+/** Throws ConfigError: `cortex.toml: gateway.listen: expected host:port (got "x")`. */
+export function loadConfig(sources: Sources): Config {
+  const { settings: cortex, file } = readSettings(layout, sources);
+  const folder = file === undefined ? resolve(sources.folder ?? ".") : dirname(file);
   const models = loadModels(cortex.models_config, folder);
   return {
     cortex,
     models: models.config,
     keysFile: resolve(folder, cortex.auth.keys_file),
-    files: [...(read ? [path] : []), ...(models.file !== undefined ? [models.file] : [])],
+    files: [file, models.file].filter((one) => one !== undefined),
   };
 }
 
@@ -290,78 +278,5 @@ export function addressOf(text: string): { host: string; port: number } {
 function loadModels(named: string | undefined, folder: string): { config: ModelsConfig; file?: string } {
   const file = resolve(folder, named ?? "models.toml");
   if (named === undefined && !existsSync(file)) return { config: v.parse(ModelsConfig, {}) };
-  return { config: check(ModelsConfig, readToml(file), file), file };
-}
-
-function readToml(path: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new ConfigError(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? "error"})`);
-  }
-  try {
-    return parseToml(text);
-  } catch (error) {
-    const { line, message } = error as TomlError;
-    throw new ConfigError(`${path}: line ${line}: ${message.split("\n")[0]}`);
-  }
-}
-
-function check<S extends v.GenericSchema>(schema: S, value: unknown, where: string): v.InferOutput<S> {
-  const result = v.safeParse(schema, value, { abortPipeEarly: true });
-  if (result.success) return result.output;
-  const lines = result.issues.map((issue) => `${where}: ${describe(issue)}`);
-  throw new ConfigError(lines.join("\n"));
-}
-
-/** One problem of a file as a line: "gateway.listen: expected host:port (got "x")". */
-export function describe(issue: v.BaseIssue<unknown>): string {
-  const path = v.getDotPath(issue) ?? "";
-  if (issue.type === "strict_object" && issue.expected === "never") return `${path}: unknown key`;
-  if (issue.type === "strict_object" && issue.received === "undefined") return `${path}: is missing`;
-  const told =
-    /api_key$/.test(path) ||
-    /received/i.test(issue.message) ||
-    isTable(issue.input) ||
-    Array.isArray(issue.input);
-  return `${path}: ${issue.message}${told ? "" : ` (got ${issue.received})`}`;
-}
-
-/**
- * Variables with `__` in them, or named like a top-level key, are ours; other CORTEX_… ones are not (Kubernetes, for
- * one, sets CORTEX_PORT for a service called cortex).
- */
-function setFromEnvironment(into: Record<string, unknown>, name: string, value: string | undefined): void {
-  if (value === undefined || !name.startsWith("CORTEX_")) return;
-  const path = name.slice("CORTEX_".length).toLowerCase().split("__");
-  if (path.length === 1 && !(path[0]! in CortexConfig.pipe[0].entries)) return;
-  let at: Record<string, unknown> = into;
-  path.forEach((key, i) => {
-    if (i === path.length - 1) at[key] = scalar(value);
-    else {
-      at[key] ??= /^\d+$/.test(path[i + 1]!) ? [] : {};
-      if (typeof at[key] !== "object") throw new ConfigError(`${name}: ${key} is not a table`);
-      at = at[key] as Record<string, unknown>;
-    }
-  });
-}
-
-function scalar(text: string): unknown {
-  if (text === "true" || text === "false") return text === "true";
-  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
-}
-
-function merge(base: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
-  const out = { ...base };
-  for (const [key, value] of Object.entries(over)) {
-    if (value === undefined) continue;
-    const both = isTable(out[key]) && isTable(value);
-    out[key] = both ? merge(out[key] as Record<string, unknown>, value as Record<string, unknown>) : value;
-  }
-  return out;
-}
-
-function isTable(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return { config: readTable(ModelsConfig, file), file };
 }

@@ -163,7 +163,7 @@ test.each([
     "a missing file",
     ["serve", "--config", "no.toml"],
     {},
-    /^cortex: .*no\.toml: cannot be read \(ENOENT\)\n$/,
+    /^cortex: .*no\.toml: cannot be read: there is no such file\n$/,
   ],
   [
     "a bad address",

@@ -20,7 +20,7 @@ async function open(toml: string, files: Record<string, string> = {}) {
   configure(toml);
   for (const [name, text] of Object.entries(files)) write(name, text);
   const logs: Record<string, unknown>[] = [];
-  const reread = () => loadConfig({ env: {}, cwd: folder });
+  const reread = () => loadConfig({ env: {}, folder });
   const running = await serve({
     ...{ ...reread(), reread, version: "1.2.3", print: () => {}, onFatal: () => {} },
     write: (line) => logs.push(JSON.parse(line) as Record<string, unknown>),

@@ -13,12 +13,3 @@ export function check<S extends v.GenericSchema>(schema: S, value: unknown): v.I
   const message = issue.message.slice(0, 400);
   throw new EngineError("bad_request", param === undefined ? message : `${param}: ${message}`, { param });
 }
-
-/** Every problem of a configuration, one line each: `limits.body_mb: Invalid type: Expected number but received "x"`. */
-export function problems(issues: readonly v.BaseIssue<unknown>[]): string[] {
-  return issues.map((issue) => {
-    const path = v.getDotPath(issue);
-    if (issue.type === "strict_object" && issue.expected === "never") return `unknown key "${path}"`;
-    return path === null ? issue.message : `${path}: ${issue.message}`;
-  });
-}

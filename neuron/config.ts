@@ -1,17 +1,12 @@
-// neuron.toml. The defaults are written here and nowhere else; flags win over NEURON_… variables, these over the file.
+// neuron.toml. The defaults are written here and nowhere else; how it is read is in kit/settings.ts.
 
-import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { parse as parseToml, type TomlError } from "smol-toml";
 import * as v from "valibot";
 import { EngineError } from "../engine/errors.ts";
-import { problems } from "./check.ts";
+import { ConfigError, Count, Name, readSettings, Seconds } from "../kit/settings.ts";
+import type { Sources } from "../kit/settings.ts";
 import { levels } from "./log.ts";
 import { defaultPort } from "./protocol.ts";
 
-const Name = v.pipe(v.string(), v.nonEmpty());
-const Count = v.pipe(v.number(), v.integer(), v.minValue(0));
-const Seconds = v.pipe(v.number(), v.gtValue(0), v.maxValue(86_400));
 const ContextLength = v.pipe(v.number(), v.integer(), v.minValue(1));
 
 const Weights = v.pipe(v.array(v.pipe(v.number(), v.gtValue(0))), v.minLength(1));
@@ -139,104 +134,20 @@ export const Config = v.strictObject({
 });
 export type Config = v.InferOutput<typeof Config>;
 
-type Tree = Record<string, unknown>;
-
-export interface Sources {
-  /** --config; must exist. Without it ./neuron.toml, if there is one. */
-  file?: string | undefined;
-  /** In the shape of the file; undefined values are not set. */
-  flags?: Tree;
-  env?: NodeJS.ProcessEnv;
-  folder?: string;
-}
-
 export interface LoadedConfig {
   config: Config;
   /** The file that was read. */
   file: string | undefined;
 }
 
-/** Throws bad_config: `neuron.toml: unknown key "http.keepalive"`, one line a problem. */
-export function loadConfig({ file, flags = {}, env = {}, folder = "." }: Sources): LoadedConfig {
-  const path = resolve(folder, file ?? "neuron.toml");
-  const read = file !== undefined || existsSync(path);
-  const tree = read ? readToml(path) : {};
-  for (const [name, text] of Object.entries(env)) setVariable(tree, name, text);
-  merge(tree, flags);
-  const result = v.safeParse(Config, tree);
-  if (!result.success) {
-    const where = read ? `configuration (${path}, environment, flags)` : "configuration (environment, flags)";
-    throw badConfig(
-      problems(result.issues)
-        .map((problem) => `${where}: ${problem}`)
-        .join("\n"),
-    );
-  }
-  return { config: result.output, file: read ? path : undefined };
-}
+const layout = { schema: Config, file: "neuron.toml", prefix: "NEURON_" };
 
-function readToml(path: string): Tree {
-  let text: string;
+/** Throws bad_config: `neuron.toml: http.keepalive: unknown key`, one line a problem. */
+export function loadConfig(sources: Sources): LoadedConfig {
   try {
-    text = readFileSync(path, "utf8");
+    const { settings: config, file } = readSettings(layout, sources);
+    return { config, file };
   } catch (error) {
-    throw badConfig(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    throw error instanceof ConfigError ? new EngineError("bad_config", error.message) : error;
   }
-  try {
-    return parseToml(text) as Tree;
-  } catch (error) {
-    // The rest of the message is a picture of the line.
-    const { line, message } = error as TomlError;
-    throw badConfig(`${path}: line ${line}: ${message.split("\n")[0]}`);
-  }
-}
-
-/**
- * NEURON_HTTP__DRAIN_S=9 sets http.drain_s. Names that are no key of ours, and have no `__`, belong to others; so does
- * the tcp://… that Kubernetes writes into NEURON_PORT for a service called neuron.
- */
-function setVariable(tree: Tree, name: string, text: string | undefined): void {
-  if (!name.startsWith("NEURON_") || text === undefined) return;
-  const path = name.slice("NEURON_".length).toLowerCase().split("__");
-  if (path.length === 1 && !(path[0]! in Config.entries)) return;
-  if (path.length === 1 && path[0] === "port" && text.startsWith("tcp://")) return;
-  let at = tree;
-  for (const key of path.slice(0, -1)) {
-    at[key] ??= {};
-    if (!isTable(at[key])) throw badConfig(`${name}: "${key}" is not a table`);
-    at = at[key];
-  }
-  at[path.at(-1)!] = valueOf(text);
-}
-
-/** As TOML reads it (5, true, ["a"]); what TOML cannot read is a plain string. */
-function valueOf(text: string): unknown {
-  try {
-    return (parseToml(`value = ${text}`) as { value: unknown }).value;
-  } catch {
-    return text;
-  }
-}
-
-/** What is said in `over` wins; an undefined value says nothing, and neither does a table of nothing else. */
-function merge(tree: Tree, over: Tree): void {
-  for (const [key, value] of Object.entries(over)) {
-    if (value === undefined) continue;
-    const there = tree[key];
-    if (!isTable(value)) tree[key] = value;
-    else if (isTable(there)) merge(there, value);
-    else {
-      const said: Tree = {};
-      merge(said, value);
-      if (Object.keys(said).length > 0) tree[key] = said;
-    }
-  }
-}
-
-function isTable(value: unknown): value is Tree {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function badConfig(message: string): EngineError {
-  return new EngineError("bad_config", message);
 }

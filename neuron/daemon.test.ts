@@ -23,8 +23,11 @@ afterEach(async () => {
   daemon = undefined;
 });
 
-async function start(flags: Record<string, unknown>, env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
-  const { config } = loadConfig({ flags: { port: 0, ...flags }, env, folder: emptyModelFolder() });
+async function start(set: Record<string, unknown>, env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
+  const flags = Object.entries({ port: 0, ...set }).map(
+    ([key, value]) => [`--${key}`, [key, value]] as const,
+  );
+  const { config } = loadConfig({ flags: Object.fromEntries(flags), env, folder: emptyModelFolder() });
   engine ??= new FakeEngine();
   lines = [];
   asked = undefined;

@@ -30,6 +30,6 @@ export function addCheck(program: Command, act: Act): void {
 
 async function runCheck({ config, offline = false, json = false }: CheckFlags): Promise<number> {
   const neuronScript = join(import.meta.dirname, "../../neuron/main.js");
-  const sources = { file: config, env: process.env, cwd: process.cwd() };
+  const sources = { file: config, env: process.env, folder: process.cwd() };
   return showFindings(check({ ...sources, offline, neuronScript }), json, print);
 }

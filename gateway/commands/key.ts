@@ -137,7 +137,7 @@ async function showUsage(flags: UsageFlags): Promise<number> {
 }
 
 function configOf({ config }: FileFlags): Config {
-  return loadConfig({ file: config, env: process.env, cwd: process.cwd() });
+  return loadConfig({ file: config, env: process.env, folder: process.cwd() });
 }
 
 function grantsOf(

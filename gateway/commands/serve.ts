@@ -3,6 +3,7 @@
 import { closeSync, openSync } from "node:fs";
 import type { Command } from "commander";
 import { loadConfig } from "../config.ts";
+import type { Sources } from "../config.ts";
 import { serve } from "../serve.ts";
 import type { Running } from "../serve.ts";
 import { packageVersion } from "../version.ts";
@@ -50,7 +51,7 @@ async function runServe(flags: ServeFlags): Promise<undefined> {
     else void running?.reload();
   });
   onOrphaned(() => leave(0));
-  const sources = { file: flags.config, flags: asConfig(flags), env: process.env, cwd: process.cwd() };
+  const sources = { file: flags.config, flags: asSettings(flags), env: process.env, folder: process.cwd() };
   const reread = () => loadConfig(sources);
   const onFatal = (message: string) => {
     console.error(`cortex: ${message}`);
@@ -95,7 +96,10 @@ function onOrphaned(leave: () => void): void {
   timer.unref();
 }
 
-function asConfig({ listen, metricsListen, model }: ServeFlags): Record<string, unknown> {
-  const gateway = { listen, metrics_listen: metricsListen };
-  return { gateway, ...(model !== undefined && { local_neuron: { model } }) };
+function asSettings({ listen, metricsListen, model }: ServeFlags): Sources["flags"] {
+  return {
+    "--listen": ["gateway.listen", listen],
+    "--metrics-listen": ["gateway.metrics_listen", metricsListen],
+    "--model": ["local_neuron.model", model],
+  };
 }

@@ -11,7 +11,7 @@ async function checked(files: Record<string, string>, { offline = false } = {}):
   for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
   const neuronScript = join(cwd, "neuron.js");
   const lines: string[] = [];
-  for await (const { verdict, what, text } of check({ cwd, env: {}, offline, neuronScript }))
+  for await (const { verdict, what, text } of check({ folder: cwd, env: {}, offline, neuronScript }))
     lines.push(`${verdict} ${what}: ${text.replaceAll(cwd, "HERE")}`);
   return lines;
 }

@@ -68,9 +68,15 @@ function* keyFindings(mode: Config["cortex"]["auth"]["mode"], file: string): Gen
 }
 
 /** Its own command knows its own file. */
-async function* localFindings({ neuronScript, cwd, env }: CheckSettings): AsyncGenerator<Finding> {
-  if (!existsSync(join(cwd, "neuron.toml"))) return;
-  const child = spawn(process.execPath, [neuronScript, "check"], { cwd, env: { ...env } });
+async function* localFindings({
+  neuronScript,
+  folder = ".",
+  env = {},
+}: CheckSettings): AsyncGenerator<Finding> {
+  const isSaid =
+    existsSync(join(folder, "neuron.toml")) || Object.keys(env).some((name) => /^NEURON_/.test(name));
+  if (!isSaid) return;
+  const child = spawn(process.execPath, [neuronScript, "check"], { cwd: folder, env: { ...env } });
   const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
   const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const lines = `${out}${err}`.trim().split("\n");

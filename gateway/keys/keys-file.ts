@@ -3,7 +3,7 @@
 
 import { closeSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import * as v from "valibot";
-import { ConfigError, describe } from "../config.ts";
+import { ConfigError, describe, whyNot } from "../config.ts";
 import type { Key } from "./keys.ts";
 import { KeyFile, KeyRing } from "./keys.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -14,9 +14,8 @@ export function readKeys(path: string): Key[] {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    const { code = "error" } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return [];
-    throw new ConfigError(`${path}: cannot be read (${code})`);
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw new ConfigError(`${path}: cannot be read: ${whyNot(error)}`);
   }
   let value: unknown;
   try {
@@ -48,9 +47,9 @@ function openNew(path: string): number {
   try {
     return openSync(path, "wx", 0o600);
   } catch (error) {
-    const { code = "error" } = error as NodeJS.ErrnoException;
     const taken = "another change is under way; if none is, remove this file";
-    throw new ConfigError(`${path}: ${code === "EEXIST" ? taken : `cannot be written (${code})`}`);
+    const isTaken = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw new ConfigError(`${path}: ${isTaken ? taken : `cannot be written: ${whyNot(error)}`}`);
   }
 }
 
