@@ -26,16 +26,31 @@ test.each([true, false])("walls, f16 %s", async (f16) => {
   for (const { plan } of cases) plan.destroy();
 });
 
-test.each(["16x16x16", "8x16x16", "8x8x8"])("a card's matrices of %s have a wall", async (shape) => {
+/** The walls of matrices, where a device of this kind multiplies them in this shape. */
+async function matrixWalls(kind: "hardware" | "software", shape: string) {
   const [M, N, K] = shape.split("x").map(Number) as [number, number, number];
   const subgroupMatrixConfigs = [{ componentType: "f16", resultComponentType: "f32", M, N, K }];
-  const report = { ...gpu.report, kind: "hardware" as const, subgroupMatrixConfigs };
-  const card = { ...gpu, report, subgroupSize: oneWidth(32) };
-  const walls = (await wallCases(card)).filter(({ name }) => name.includes("matrices"));
+  const report = { ...gpu.report, kind, subgroupMatrixConfigs };
+  const walls = await wallCases({ ...gpu, report, subgroupSize: oneWidth(32) });
+  return walls.filter(({ name }) => name.includes("matrices"));
+}
+
+test.each([
+  ["16x16x16", 8192],
+  ["8x16x16", 4096],
+  ["8x8x8", 1024],
+] as const)("a card's matrices of %s have a wall", async (shape, flops) => {
+  const walls = await matrixWalls("hardware", shape);
   expect(walls.map(({ name, plan }) => [name, plan.kernels])).toEqual([
     [`wall: matrices ${shape}`, ["bench_matrix"]],
   ]);
-  expect(walls[0]!.work).toBe(65_535 * 4 * 128 * 8 * 2 * M * N * K);
+  expect(walls[0]!.work).toBe(65_535 * 4 * 128 * 8 * flops);
+});
+
+test("matrices without units for them have a wall that is as soon measured as the others", async () => {
+  const [wall] = await matrixWalls("software", "8x8x8");
+  expect(wall!.work).toBe(2048 * 4 * 8 * 8 * 1024);
+  expect(wall!.work).toBeLessThan(1e9);
 });
 
 test("a card's walls are no larger than what it binds", async () => {
