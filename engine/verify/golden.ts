@@ -9,14 +9,14 @@ const Ids = v.array(v.pipe(v.number(), v.integer(), v.minValue(0)));
 
 const Case = v.looseObject({
   name: v.string(),
-  input_ids: Ids,
+  input_ids: v.pipe(Ids, v.nonEmpty("there are none")),
   greedy_ids: v.optional(Ids, []),
   golden: v.string(),
   images: v.optional(v.array(v.string()), []),
   image_grid_thw: v.optional(v.array(Ids), []),
 });
 
-const Inputs = v.looseObject({ cases: v.array(Case) });
+const Inputs = v.looseObject({ cases: v.pipe(v.array(Case), v.nonEmpty("there are none")) });
 
 const Tolerance = v.looseObject({
   f32_engine_logits_max_abs: v.number(),
@@ -64,7 +64,7 @@ async function parse<S extends v.GenericSchema>(schema: S, path: string): Promis
   try {
     json = JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    const missing = ["ENOENT", "ENOTDIR"].includes((cause as NodeJS.ErrnoException).code ?? "");
     const text = missing
       ? "missing; a folder to verify holds a model with inputs.json, meta.json and golden/ beside it"
       : (cause as Error).message;

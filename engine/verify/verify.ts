@@ -10,6 +10,7 @@ import { readCases, readGolden, type GoldenCase, type GoldenTensor, type Toleran
 import { loadVision, type Vision } from "../serve/vision.ts";
 import { asRead } from "./memory.ts";
 import { pixelBound, runPictures } from "./pictures.ts";
+import { checkSameModel } from "./sameModel.ts";
 import { Team, type Spread } from "./spread.ts";
 import type { Piece, Trace } from "./trace.ts";
 
@@ -72,7 +73,7 @@ export interface CaseReport {
   cuts: CutReport[];
 }
 
-/** Runs the cases one by one. Errors: as loading; bad_checkpoint for damaged goldens. */
+/** Runs the cases one by one. Errors: as loading; bad_checkpoint for damaged goldens; bad_request for another model. */
 export async function* verifyFolder(
   gpu: Gpu,
   folder: string,
@@ -85,6 +86,7 @@ export async function* verifyFolder(
   let vision: Vision | undefined;
   try {
     const config = parseConfig(checkpoint.config, checkpoint.configFile);
+    if (options.weights !== undefined) await checkSameModel(folder, options.weights, config);
     const longest = Math.max(...chosen.map((one) => one.input_ids.length + one.greedy_ids.length));
     const { kvCache, spread } = options;
     team = await Team.create(gpu, checkpoint, config, { capacity: longest, kvCache, spread });
@@ -171,13 +173,16 @@ function judge(
   mode: VerifyOptions["mode"],
 ): CutReport {
   const expected = required(golden, "logits", one);
+  checkSize(one, "logits", expected, trace.get("logits")!);
   const logits = difference(trace.get("logits")!, expected.data);
   const width = expected.shape.at(-1)!;
   const intermediates: Record<string, Difference> = {};
   for (const [name, values] of trace) {
     const reference = golden.get(name);
-    if (reference && name !== "logits")
-      intermediates[name] = difference(values, asRead(name, reference).data);
+    if (!reference || name === "logits") continue;
+    const read = asRead(name, reference);
+    checkSize(one, name, read, values);
+    intermediates[name] = difference(values, read.data);
   }
   const steps = one.greedy_ids.length > 0 ? required(golden, "greedy.logits", one).data : new Float32Array(0);
   const greedy = greedyAgreement(greedyIds, one.greedy_ids, steps);
@@ -225,6 +230,18 @@ function failuresOf(
     }
   }
   return failures;
+}
+
+/** Errors: bad_checkpoint when the reference is of another model. */
+function checkSize(
+  { golden }: GoldenCase,
+  name: string,
+  { shape, data }: GoldenTensor,
+  ours: Float32Array,
+): void {
+  if (ours.length === data.length) return;
+  const sizes = `${name} is [${shape.join(", ")}] (${data.length} values), and this model makes ${ours.length}`;
+  throw new EngineError("bad_checkpoint", `${golden} is not of this model: ${sizes}`);
 }
 
 function required(golden: ReadonlyMap<string, GoldenTensor>, name: string, one: GoldenCase): GoldenTensor {
