@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { openGpu } from "./adapter.ts";
+import { checksShaders, openGpu } from "./adapter.ts";
 
 afterEach(() => {
   vi.doUnmock("webgpu");
@@ -46,4 +46,13 @@ test("where Dawn has no build the error says so, and the survey still reports", 
   const { devices, advice } = await survey();
   expect(devices).toEqual([]);
   expect(advice).toMatchObject([{ level: "problem", text: expect.stringContaining("Dawn does not run") }]);
+});
+
+test.each([
+  ["hardware", undefined, false],
+  ["hardware", true, true],
+  ["software", undefined, true],
+  ["software", false, false],
+] as const)("shader checks on %s, where %s is said: %s", (kind, said, want) => {
+  expect(checksShaders(kind, said)).toBe(want);
 });

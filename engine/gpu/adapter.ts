@@ -185,8 +185,13 @@ function choice(
   selectCard(card);
   return {
     ...{ index, name, backend, flags: adapterFlags(entries[index]!), ...(card && { card }) },
-    shaderChecks: shaderChecks ?? kind === "software",
+    shaderChecks: checksShaders(kind, shaderChecks),
   };
+}
+
+/** GpuOptions.shaderChecks */
+export function checksShaders(kind: AdapterEntry["kind"], said: boolean | undefined): boolean {
+  return said ?? kind === "software";
 }
 
 /** What the system's own drivers offer. */

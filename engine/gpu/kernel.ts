@@ -142,7 +142,10 @@ function compileError(
 
 const perDevice = new WeakMap<GPUDevice, Map<number | undefined, Kernels>>();
 
-/** The pipeline cache of a device. */
+/**
+ * The pipeline cache of a device. Of what kernels are held to only the width may change while it is open (probe.ts gives it
+ * up where it is not true); vendor and least lanes, on which the rest hangs, are the adapter's.
+ */
 export function kernelsOf(gpu: Pick<Gpu, "device" | "has" | "subgroupSize" | "report">): Kernels {
   const byPin = perDevice.get(gpu.device) ?? new Map<number | undefined, Kernels>();
   perDevice.set(gpu.device, byPin);
