@@ -1,9 +1,7 @@
 #!/usr/bin/env node
+import { startOutput } from "../kit/ending.ts";
 import { run } from "./cli.ts";
 
-// Who reads our output may leave first (`cortex status | head`, a closed terminal): that is no error.
-for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-
+const end = startOutput("cortex");
 const code = await run(process.argv.slice(2));
-// What was printed must be out before we go. `serve` goes on.
-if (code !== undefined) process.stdout.write("", () => process.exit(code));
+if (code !== undefined) end(code); // `serve` goes on

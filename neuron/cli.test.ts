@@ -102,6 +102,10 @@ describe("errors at start", () => {
     ["a wrong flag", ["--port", "x"], {}, 2, "'-p, --port <number>' argument 'x' is invalid"],
     ["a wrong choice", ["--log-level", "loud"], {}, 2, "Allowed choices are debug, info"],
     ["an unknown command", ["dance"], {}, 2, "unknown command 'dance'"],
+    ["a word too many", ["serve", "demo"], {}, 2, "too many arguments for 'serve'"],
+    ["a word too many", ["ls", "demo"], {}, 2, "too many arguments for 'ls'"],
+    ["no address", ["chat", "m", "hi", "-e", "http://"], {}, 2, "Expected http://host:port."],
+    ["a cache that is a file", ["ls", "--cache-dir", import.meta.filename], {}, 1, "is a file, not a folder"],
     ["a missing argument", ["pull"], {}, 2, "missing required argument 'ref'"],
     [
       "flags before a command",

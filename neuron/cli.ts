@@ -70,6 +70,8 @@ export function createProgram(world: World = here, finish: (code: number) => voi
       );
     }
   }
+  // They have it from the program, which tells an unknown command by it.
+  for (const command of program.commands) command.allowExcessArguments(false);
   refuseMisplaced(program);
   return program;
 }

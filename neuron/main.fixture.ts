@@ -1,4 +1,5 @@
-// The command line over a fake engine: what main.ts is, without a device; FAKE_ENDLESS makes answers that do not end. Run as a process by cli.test.ts.
+// The command line over a fake engine: what main.ts is, without a device; FAKE_ENDLESS makes answers that do not end,
+// FAKE_BUG such that fail by a mistake of ours. Run as a process by cli.test.ts.
 
 import { run } from "./cli.ts";
 import { FakeEngine, content, started } from "./fake-engine.fixture.ts";
@@ -10,6 +11,7 @@ async function openEngine() {
   if (process.env["FAKE_ENDLESS"]) {
     (engine.next as FakeModel).script = [started, content("Hel"), new Promise(() => undefined)];
   }
+  if (process.env["FAKE_BUG"]) (engine.next as FakeModel).script = [new Error("a mistake of ours")];
   return engine;
 }
 

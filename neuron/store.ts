@@ -4,6 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { scanCacheDir } from "@huggingface/hub";
 import type { CachedRevisionInfo } from "@huggingface/hub";
+import { EngineError } from "../engine/errors.ts";
 import { labelOf, modelFiles, namesIn, partsOf } from "../engine/formats/locate.ts";
 import type { Hub } from "./hub.ts";
 import { progressLine, size } from "./log.ts";
@@ -41,7 +42,10 @@ export interface StoredModel {
 export async function storedModels(hub: Hub): Promise<StoredModel[]> {
   const demo = { id: "demo", bytes: null, format: "safetensors", complete: true, path: demoFolder } as const;
   const own: StoredModel[] = existsSync(demoFolder) ? [demo] : [];
-  if (!existsSync(hub.cacheFolder)) return own;
+  const cache = statSync(hub.cacheFolder, { throwIfNoEntry: false });
+  if (cache === undefined) return own;
+  if (!cache.isDirectory())
+    throw new EngineError("bad_config", `the hub cache ${hub.cacheFolder} is a file, not a folder`);
   const { repos } = await scanCacheDir(hub.cacheFolder);
   const models = repos.filter(({ id }) => id.type === "model");
   const found = await Promise.all(

@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
+import { addressFrom } from "../../kit/client.ts";
 import type { Client } from "../../kit/client.ts";
 
 export interface ClientFlags {
@@ -23,9 +24,8 @@ export function clientOf({ endpoint, key = process.env["CORTEX_API_KEY"] }: Clie
   return { endpoint, key };
 }
 
-/** host:port is enough. */
 function endpoint(text: string): string {
-  const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
-  if (!URL.canParse(url)) throw new InvalidArgumentError("Expected http://host:port.");
-  return url.replace(/\/+$/, "");
+  const address = addressFrom(text);
+  if (address === undefined) throw new InvalidArgumentError("Expected http://host:port.");
+  return address;
 }

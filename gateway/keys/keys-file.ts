@@ -48,8 +48,9 @@ function openNew(path: string): number {
     return openSync(path, "wx", 0o600);
   } catch (error) {
     const taken = "another change is under way; if none is, remove this file";
-    const isTaken = (error as NodeJS.ErrnoException).code === "EEXIST";
-    throw new ConfigError(`${path}: ${isTaken ? taken : `cannot be written: ${whyNot(error)}`}`);
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "there is no such folder" : whyNot(error);
+    throw new ConfigError(`${path}: ${code === "EEXIST" ? taken : `cannot be written: ${why}`}`);
   }
 }
 

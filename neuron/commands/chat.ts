@@ -2,9 +2,10 @@
 
 import { fstatSync } from "node:fs";
 import { text as readAll } from "node:stream/consumers";
+import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { EngineError } from "../../engine/errors.ts";
-import { baseOf, chat } from "../../kit/client.ts";
+import { addressFrom, baseOf, chat } from "../../kit/client.ts";
 import { colour } from "../colour.ts";
 import { createLog } from "../log.ts";
 import type { Log } from "../log.ts";
@@ -46,7 +47,7 @@ export function addChat(program: Command, act: Act): void {
     .description("talk to a model, here or at an address")
     .argument("[model]", "a name that the endpoint knows, or what --model takes")
     .argument("[message...]", "ask this one thing, and print the answer")
-    .option("-e, --endpoint <url>", "a neuron, a gateway, or any OpenAI-compatible server")
+    .option("-e, --endpoint <url>", "a neuron, a gateway, or any OpenAI-compatible server", endpoint)
     .option("--key <key>", "its API key (default: the variable CORTEX_API_KEY)")
     .option("--system <text>", "what the model is told first")
     .option("--image <file>", "a picture for the first message; may be repeated", collect)
@@ -54,6 +55,12 @@ export function addChat(program: Command, act: Act): void {
     .option("--cache-dir <folder>", "the hub cache, for a neuron that is started")
     .addHelpText("after", help);
   deviceOptions(command, "print the one answer as JSON, with its figures").action(act(runChat));
+}
+
+function endpoint(text: string): string {
+  const address = addressFrom(text);
+  if (address === undefined) throw new InvalidArgumentError("Expected http://host:port.");
+  return address;
 }
 
 async function runChat(
@@ -119,7 +126,7 @@ async function answerOnce({ client }: Place, talk: Conversation, message: string
   return 0;
 }
 
-/** A daemon within this process, on a port of its own; it says nothing but how its load goes. */
+/** A daemon within this process, on a port of its own; it says how its load goes, and what its answers point to. */
 async function startOwn(
   { env, openEngine }: World,
   flags: ChatFlags,
@@ -127,21 +134,27 @@ async function startOwn(
 ): ReturnType<StartOwn> {
   const own = { ...flags, port: 0, model: [reference], json: false };
   const { config } = settings(own, env);
-  const log = loadLog();
+  const log = ownLog();
   const { startDaemon } = await import("../daemon.ts");
   const daemon = await startDaemon({ ...config, host: "127.0.0.1" }, { log, env, openEngine });
   await daemon.activated;
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K"); // the bar has done its work
   const [failed] = daemon.models.activation.failed;
   const [model] = daemon.models.activation.completed;
-  if (model !== undefined) return { url: daemon.url, model, close: () => daemon.stop() };
+  if (model !== undefined) {
+    log.error = log.failed;
+    return { url: daemon.url, model, close: () => daemon.stop() };
+  }
   await daemon.stop();
   throw new EngineError("model_not_found", failed ? failed.error : `${reference} could not be loaded`);
 }
 
-/** How the load goes, and warnings; what fails is thrown, and told by who catches it. */
-function loadLog(): Log {
-  const { warn, progress } = createLog({ level: "info", json: false });
+/**
+ * How the load goes, and warnings. Of errors those of a load are thrown, and told by who catches it; later ones are told
+ * here: an answer that failed by a bug of ours points to the log, and there is no other.
+ */
+function ownLog(): Log & { failed: Log["error"] } {
+  const { warn, error: failed, progress } = createLog({ level: "info", json: false });
   const nothing = () => {};
-  return { debug: nothing, info: nothing, error: nothing, warn, progress };
+  return { debug: nothing, info: nothing, error: nothing, warn, progress, failed };
 }

@@ -22,9 +22,13 @@ beforeAll(async () => {
 });
 afterAll(() => daemon.close());
 
-async function once(args: string[], piped?: string): Promise<{ code: number; out: string; err: string }> {
+async function once(
+  args: string[],
+  piped?: string,
+  more: NodeJS.ProcessEnv = {},
+): Promise<{ code: number; out: string; err: string }> {
   const [program, ...rest] = [...command, ...args];
-  const child = spawn(program!, rest, { env, cwd: home });
+  const child = spawn(program!, rest, { env: { ...env, ...more }, cwd: home });
   let [out, err] = ["", ""];
   child.stdout.on("data", (data) => (out += String(data)));
   child.stderr.on("data", (data) => (err += String(data)));
@@ -56,6 +60,13 @@ describe("one answer", { timeout: 60_000 }, () => {
       finishReason: "stop",
       usage: { promptTokens: 11, completionTokens: 7 },
     });
+  });
+
+  test("what the answer of a neuron of its own points to is said", async () => {
+    const { code, out, err } = await once([emptyModelFolder("own"), "Hi"], "", { FAKE_BUG: "1" });
+    expect([code, out]).toEqual([1, ""]);
+    const [, request] = /the daemon's log tells more under request (\S+) /.exec(err)!;
+    expect(err).toContain(`error: ${request} POST /v1/chat/completions: Error: a mistake of ours\n    at `);
   });
 
   test.each([

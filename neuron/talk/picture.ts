@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { EngineError } from "../../engine/errors.ts";
+import { whyNot } from "../../kit/settings.ts";
 import type { Picture } from "./conversation.ts";
 
 const kinds: { type: string; starts: (bytes: Buffer) => boolean }[] = [
@@ -18,8 +19,8 @@ const kinds: { type: string; starts: (bytes: Buffer) => boolean }[] = [
 export async function readPicture(said: string): Promise<Picture> {
   const bare = /^(['"])(.*)\1$/.exec(said.trim())?.[2] ?? said.trim().replaceAll("\\ ", " ");
   const path = bare.startsWith("~/") ? join(homedir(), bare.slice(2)) : bare;
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new EngineError("bad_request", `cannot read ${path}: ${error.code ?? error.message}`);
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new EngineError("bad_request", `cannot read ${path}: ${whyNot(error)}`);
   });
   const kind = kinds.find(({ starts }) => starts(bytes));
   if (!kind) {

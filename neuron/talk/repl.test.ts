@@ -117,7 +117,7 @@ test("/save and /load", async () => {
 
 test.each([
   ["/dance", "there is no /dance; /help lists what there is"],
-  ["/image no.png", "cannot read no.png: ENOENT"],
+  ["/image no.png", "cannot read no.png: there is no such file"],
   ["/image package.json", "is no picture of a kind that models take"],
   ["/load package.json", "is no conversation"],
   ["/model other", "there is no other; there are org/fake"],
