@@ -213,6 +213,14 @@ describe("the daemon as a process", { timeout: 60_000 }, () => {
     expect(await cut).toBe("cut");
   });
 
+  test("Ctrl-C while the device is being opened: it is closed first", async () => {
+    const daemon = neuron(["--port", "0", "--model", emptyModelFolder()], { FAKE_SLOW: "1" });
+    while (!daemon.err().includes("opening")) await sleep(20);
+    daemon.child.kill("SIGINT");
+    expect(await daemon.code).toBe(0);
+    expect(daemon.err()).toContain("closed\n");
+  });
+
   test("ends with the parent that started it", async () => {
     const daemon = neuron(["--port", "0", "--model", emptyModelFolder()], {}, true);
     await ready(daemon);

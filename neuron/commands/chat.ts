@@ -9,6 +9,7 @@ import { addressFrom, baseOf, chat } from "../../kit/client.ts";
 import { colour } from "../colour.ts";
 import { createLog } from "../log.ts";
 import type { Log } from "../log.ts";
+import { parseReference, withQuant } from "../reference.ts";
 import { emptyAnswer, readAnswer } from "../talk/answer.ts";
 import { Conversation } from "../talk/conversation.ts";
 import { readPicture } from "../talk/picture.ts";
@@ -132,21 +133,22 @@ async function startOwn(
   flags: ChatFlags,
   reference: string,
 ): ReturnType<StartOwn> {
-  const own = { ...flags, port: 0, model: [reference], json: false };
-  const { config } = settings(own, env);
+  const { config } = settings({ ...flags, port: 0, json: false }, env);
+  withQuant(parseReference(reference), config.quant); // a typing error shows before the device is opened
   const log = ownLog();
   const { startDaemon } = await import("../daemon.ts");
-  const daemon = await startDaemon({ ...config, host: "127.0.0.1" }, { log, env, openEngine });
-  await daemon.activated;
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K"); // the bar has done its work
-  const [failed] = daemon.models.activation.failed;
-  const [model] = daemon.models.activation.completed;
-  if (model !== undefined) {
+  const own = { ...config, host: "127.0.0.1", default_models: [] };
+  const daemon = await startDaemon(own, { log, env, openEngine });
+  try {
+    const { id } = await daemon.models.load({ id: reference });
     log.error = log.failed;
-    return { url: daemon.url, model, close: () => daemon.stop() };
+    return { url: daemon.url, model: id, close: () => daemon.stop() };
+  } catch (error) {
+    await daemon.stop();
+    throw error;
+  } finally {
+    if (process.stderr.isTTY) process.stderr.write("\r\x1b[K"); // the bar has done its work
   }
-  await daemon.stop();
-  throw new EngineError("model_not_found", failed ? failed.error : `${reference} could not be loaded`);
 }
 
 /**

@@ -43,7 +43,8 @@ async function serve({ env, openEngine }: World, flags: ServeFlags): Promise<num
   const log = createLog({ level: config.log_level, json: config.log_format === "json" });
   if (file !== undefined) log.info(`settings from ${file}`);
   const { startDaemon } = await import("../daemon.ts");
-  let stop: () => void = () => process.exit(0);
+  // To exit while a device is being opened would be an abort: it is opened, and closed.
+  let stop: () => void = () => log.info("stopping once the device is open; once more ends at once");
   const stopped = new Promise<void>((resolve) => {
     onSignals(log, () => {
       stop();

@@ -69,6 +69,12 @@ describe("one answer", { timeout: 60_000 }, () => {
     expect(err).toContain(`error: ${request} POST /v1/chat/completions: Error: a mistake of ours\n    at `);
   });
 
+  test("a load of its own that fails is told by its reason alone", async () => {
+    const { code, out, err } = await once(["org/none", "Hi"], "", { HF_HUB_OFFLINE: "1" });
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(/^error: [^\n]*org\/none[^\n]*\n$/);
+  });
+
   test.each([
     ["nothing to say", [], "nothing to say: neuron chat MODEL"],
     ["a wrong setting", ["m", "hi", "--set", "heat=1"], 'there is no setting "heat"'],
