@@ -58,7 +58,7 @@ export function baseOf({ endpoint }: Client): string {
 /** The JSON of a 2xx answer; throws AnswerError. */
 export async function call(client: Client, path: string, options: Call = {}): Promise<unknown> {
   const { body } = await send(client, path, options);
-  const text = await body.text();
+  const text = await body.text().catch((error: unknown) => brokenOff(client, error, options.signal));
   return parsed(text) ?? fail(`${baseOf(client)}${path} answers, but not with JSON`);
 }
 
@@ -71,15 +71,34 @@ export async function* chat(
   const options = { stream: true, stream_options: { include_usage: true } };
   const answer = await send(client, "/v1/chat/completions", { body: { ...body, ...options }, signal });
   let isDone = false;
-  for await (const data of eventData(answer.body)) {
+  for await (const data of eventData(unbroken(client, answer.body, signal))) {
     isDone ||= data === "[DONE]";
     if (isDone) continue;
     const chunk = parsed(data);
-    if (typeof chunk !== "object") fail(`the stream holds something else than JSON: ${data.slice(0, 100)}`);
-    if ("error" in chunk) throw errorOf(chunk, undefined);
+    if (chunk === undefined) fail(`the stream holds something else than JSON: ${data.slice(0, 100)}`);
+    if ("error" in chunk) throw errorOf(chunk, "the stream");
     yield chunk;
   }
   if (!isDone) fail("the stream ended before its end");
+}
+
+async function* unbroken(
+  client: Client,
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    brokenOff(client, error, signal);
+  }
+}
+
+/** An answer that had begun; who stopped it by the signal gets its reason. */
+function brokenOff(client: Client, error: unknown, signal: AbortSignal | undefined): never {
+  if (signal?.aborted && (error as Error).name !== "TimeoutError") throw error;
+  const reason = reasonOf(error);
+  throw new AnswerError(`${baseOf(client)} broke off its answer (${reason})`, undefined, reason);
 }
 
 /** The data of each server-sent event. */
@@ -117,18 +136,16 @@ async function send(client: Client, path: string, { method, body, signal }: Call
     throw new AnswerError(message, undefined, reason);
   }
   if (answer.statusCode < 300) return answer;
-  throw errorOf(parsed(await answer.body.text()), answer.statusCode);
+  const text = await answer.body.text().catch((error: unknown) => brokenOff(client, error, signal));
+  throw errorOf(parsed(text), url, answer.statusCode);
 }
 
-/** Of an error envelope, or of whatever came in its place. */
-function errorOf(answer: unknown, status: number | undefined): AnswerError {
-  const { error } = (answer ?? {}) as { error?: { message?: string; code?: string | null } };
-  const said = error?.message ?? "no reason given";
-  return new AnswerError(
-    status === undefined ? said : `${said} (${status})`,
-    status,
-    error?.code ?? undefined,
-  );
+/** Of an error envelope, which some send as a mere text, or of whatever came in its place from `where`. */
+function errorOf(answer: unknown, where: string, status?: number): AnswerError {
+  const { error } = (answer ?? {}) as { error?: string | { message?: string; code?: string | null } };
+  const { message, code } = typeof error === "string" ? { message: error, code: null } : (error ?? {});
+  const said = message ?? `${where} fails, and gives no reason`;
+  return new AnswerError(status === undefined ? said : `${said} (${status})`, status, code ?? undefined);
 }
 
 function reasonOf(error: unknown): string {
@@ -138,7 +155,8 @@ function reasonOf(error: unknown): string {
 
 function parsed(text: string): object | undefined {
   try {
-    return JSON.parse(text) as object;
+    const value = JSON.parse(text) as unknown;
+    return typeof value === "object" && value !== null ? value : undefined;
   } catch {
     return undefined;
   }
