@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { addressFrom, AnswerError, call, chat } from "./client.ts";
 
 /** The address of a server that answers everything in one way. */
@@ -57,6 +57,18 @@ test("an answer that begins and does not end in time", async () => {
   expect(await failure(call({ endpoint }, "/path", { signal }), endpoint)).toMatch(
     /^HERE broke off its answer \(no answer in time\)$/,
   );
+});
+
+test("a call that says nothing of it has half a minute, a patient one all the time", async () => {
+  const endpoint = await server((reply) => setTimeout(() => reply.end("{}"), 150));
+  const soon = AbortSignal.timeout(50);
+  const limit = vi.spyOn(AbortSignal, "timeout").mockReturnValue(soon);
+  onTestFinished(() => limit.mockRestore());
+  expect(await failure(call({ endpoint }, "/path"), endpoint)).toMatch(
+    /^nobody answers on HERE \(no answer in time\)/,
+  );
+  expect(limit).toHaveBeenCalledWith(30_000);
+  expect(await call({ endpoint }, "/path", { patient: true })).toEqual({});
 });
 
 async function readStream(endpoint: string, signal?: AbortSignal): Promise<void> {

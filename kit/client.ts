@@ -26,8 +26,14 @@ export class AnswerError extends Error {
 export interface Call {
   method?: "GET" | "POST" | "DELETE";
   body?: unknown;
+  /** In place of a limit of half a minute. */
   signal?: AbortSignal | undefined;
+  /** However long it takes: a load, a download. */
+  patient?: boolean;
 }
+
+/** Who has not said by then what it knows will not say it, ms. */
+const usualLimitMs = 30_000;
 
 export interface ChatChunk {
   choices?: {
@@ -57,8 +63,9 @@ export function baseOf({ endpoint }: Client): string {
 
 /** The JSON of a 2xx answer; throws AnswerError. */
 export async function call(client: Client, path: string, options: Call = {}): Promise<unknown> {
-  const { body } = await send(client, path, options);
-  const text = await body.text().catch((error: unknown) => brokenOff(client, error, options.signal));
+  const signal = options.signal ?? (options.patient ? undefined : AbortSignal.timeout(usualLimitMs));
+  const { body } = await send(client, path, { ...options, signal });
+  const text = await body.text().catch((error: unknown) => brokenOff(client, error, signal));
   return parsed(text) ?? fail(`${baseOf(client)}${path} answers, but not with JSON`);
 }
 

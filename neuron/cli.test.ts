@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -72,6 +72,17 @@ async function command(args: string[], env: NodeJS.ProcessEnv = {}): Promise<[nu
   }
 }
 
+function tokenFolder(): string {
+  const home = mkdtempSync(join(tmpdir(), "neuron-hf-"));
+  mkdirSync(join(home, "token"));
+  return home;
+}
+
+test("a cache below a file is a cache with nothing in it", async () => {
+  const [code, out, err] = await command(["ls", "--quiet"], { HF_HOME: import.meta.filename });
+  expect([code, out, err]).toEqual([0, "demo\n", ""]);
+});
+
 describe("errors at start", () => {
   test.each([
     ["no adapter", [], {}, 1, "error: no adapter is called x; there are: y"],
@@ -105,6 +116,13 @@ describe("errors at start", () => {
     ["a word too many", ["serve", "demo"], {}, 2, "too many arguments for 'serve'"],
     ["a word too many", ["ls", "demo"], {}, 2, "too many arguments for 'ls'"],
     ["no address", ["chat", "m", "hi", "-e", "http://"], {}, 2, "Expected http://host:port."],
+    [
+      "a token that is a folder",
+      ["ls"],
+      { HF_HOME: tokenFolder() },
+      1,
+      "/token cannot be read: it is a folder",
+    ],
     ["a cache that is a file", ["ls", "--cache-dir", import.meta.filename], {}, 1, "is a file, not a folder"],
     ["a missing argument", ["pull"], {}, 2, "missing required argument 'ref'"],
     [

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { HubApiError, getRepoFolderName, listFiles, modelInfo } from "@huggingface/hub";
 import type { ListFileEntry } from "@huggingface/hub";
 import { EngineError } from "../engine/errors.ts";
+import { whyNot } from "../kit/settings.ts";
 import { describeCause, describeFile, isSha1, isSha256, refusedByHub } from "./hub-http.ts";
 import type { RemoteFile } from "./hub-http.ts";
 
@@ -37,8 +38,14 @@ export function hubFrom(
   };
 }
 
+/** Errors: bad_config when it is there and cannot be read. */
 function tokenFile(path: string): string | undefined {
-  return existsSync(path) ? readFileSync(path, "utf8").trim() || undefined : undefined;
+  if (!existsSync(path)) return undefined;
+  try {
+    return readFileSync(path, "utf8").trim() || undefined;
+  } catch (error) {
+    throw new EngineError("bad_config", `the hub's token ${path} cannot be read: ${whyNot(error)}`);
+  }
 }
 
 /** The folder in the cache that belongs to one repository. */

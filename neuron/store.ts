@@ -42,9 +42,8 @@ export interface StoredModel {
 export async function storedModels(hub: Hub): Promise<StoredModel[]> {
   const demo = { id: "demo", bytes: null, format: "safetensors", complete: true, path: demoFolder } as const;
   const own: StoredModel[] = existsSync(demoFolder) ? [demo] : [];
-  const cache = statSync(hub.cacheFolder, { throwIfNoEntry: false });
-  if (cache === undefined) return own;
-  if (!cache.isDirectory())
+  if (!existsSync(hub.cacheFolder)) return own;
+  if (!statSync(hub.cacheFolder).isDirectory())
     throw new EngineError("bad_config", `the hub cache ${hub.cacheFolder} is a file, not a folder`);
   const { repos } = await scanCacheDir(hub.cacheFolder);
   const models = repos.filter(({ id }) => id.type === "model");

@@ -55,7 +55,7 @@ async function load(model: string, flags: PlaceFlags & { wait: boolean }): Promi
   const { neuron, wait } = flags;
   try {
     const body = { model, wait, ...(neuron !== undefined && { neuron }) };
-    const answer = (await call(client, "/api/models/load", { body })) as Answer;
+    const answer = (await call(client, "/api/models/load", { body, patient: true })) as Answer;
     showing?.();
     tell(flags, answer, `${answer.model}: ${answer.status}${at(answer)}`);
     return 0;
@@ -67,7 +67,7 @@ async function load(model: string, flags: PlaceFlags & { wait: boolean }): Promi
 async function unload(model: string, flags: PlaceFlags & { force?: boolean }): Promise<number> {
   const { neuron, force = false } = flags;
   const body = { model, force, ...(neuron !== undefined && { neuron }) };
-  const answer = (await call(clientOf(flags), "/api/models/unload", { body })) as Answer;
+  const answer = (await call(clientOf(flags), "/api/models/unload", { body, patient: true })) as Answer;
   tell(flags, answer, `${answer.model}: unloaded from ${answer.neurons.join(", ")}`);
   return 0;
 }
