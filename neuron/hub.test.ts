@@ -290,6 +290,19 @@ describe("failures by name", () => {
     });
   });
 
+  test("a cache that is a file", async () => {
+    hub = { ...hub, cacheFolder: import.meta.filename };
+    const message = expect.stringMatching(
+      /hub\.test\.ts\/\S+ cannot be written to: a part of its path is no folder$/,
+    );
+    expect(await failure(bring())).toMatchObject({ code: "bad_config", message });
+  });
+
+  test.skipIf(process.platform !== "linux")("a cache where nobody can make a folder", async () => {
+    hub = { ...hub, cacheFolder: "/proc/none" };
+    expect(await failure(bring())).toMatchObject({ code: "bad_config" });
+  });
+
   // Writing to /dev/full fails as on a full disk.
   test.skipIf(!existsSync("/dev/full"))("a full disk", async () => {
     mkdirSync(join(repo, "blobs"), { recursive: true });

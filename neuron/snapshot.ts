@@ -10,6 +10,7 @@ import { download, expectSpace } from "./download.ts";
 import type { DownloadOptions } from "./download.ts";
 import type { RemoteFile } from "./hub-http.ts";
 import { fileUrl, listModel, repoFolder } from "./hub.ts";
+import { writableFolder } from "./folders.ts";
 import type { Hub } from "./hub.ts";
 import { isWeights, selectFiles } from "./selection.ts";
 import type { Selection } from "./selection.ts";
@@ -36,7 +37,7 @@ const indexFile = "model.safetensors.index.json";
 
 /**
  * Makes a model's files be here, in the form that `quant` names (reference.ts).
- * Errors: model_not_found, download_failed, disk_full; as selectFiles.
+ * Errors: model_not_found, download_failed, disk_full, bad_config (the cache cannot be written to); as selectFiles.
  */
 export async function snapshot(
   hub: Hub,
@@ -60,8 +61,8 @@ export async function snapshot(
   const listing = await listModel(hub, name, revision, choose, options.signal);
   const repo = repoFolder(hub, name);
   const folder = join(repo, "snapshots", listing.commit);
-  await mkdir(folder, { recursive: true });
-  await mkdir(join(repo, "blobs"), { recursive: true });
+  await writableFolder(folder);
+  await writableFolder(join(repo, "blobs"));
   await bring(hub, name, listing.commit, listing.files, options);
   if (revision !== listing.commit) {
     const ref = join(repo, "refs", revision);
