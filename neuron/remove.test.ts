@@ -1,6 +1,15 @@
 // What `neuron rm` takes from a cache that is laid out as Hugging Face's own tools do it.
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
@@ -70,5 +79,12 @@ test("what is being downloaded stays", async () => {
 
 test.each(["org/other", "org/tiny@v2", "demo", "../../etc", "org/..", "."])("%s is not there", async (id) => {
   await expect(removeModel(hub, id)).rejects.toMatchObject({ code: "model_not_found" });
+  expect(readdirSync(join(repo, "snapshots")).length).toBe(2);
+});
+
+test.skipIf(process.getuid?.() === 0)("of a folder that cannot be written to nothing goes", async () => {
+  chmodSync(repo, 0o555);
+  onTestFinished(() => chmodSync(repo, 0o755));
+  await expect(removeModel(hub, "org/tiny@v1")).rejects.toMatchObject({ code: "bad_config" });
   expect(readdirSync(join(repo, "snapshots")).length).toBe(2);
 });

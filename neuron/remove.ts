@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { scanCacheDir } from "@huggingface/hub";
 import type { CachedRevisionInfo } from "@huggingface/hub";
 import { EngineError } from "../engine/errors.ts";
+import { writableFolder } from "./folders.ts";
 import { repoFolder } from "./hub.ts";
 import type { Hub } from "./hub.ts";
 import { isAlive } from "./snapshot.ts";
@@ -16,12 +17,13 @@ export interface Removed {
   bytes: number;
 }
 
-/** `id`: as `neuron ls` names it, org/name[@revision]. Throws model_not_found, or model_busy while it is downloaded. */
+/** `id`: as `neuron ls` names it, org/name[@revision]. Throws model_not_found, model_busy while it is downloaded, bad_config. */
 export async function removeModel(hub: Hub, id: string): Promise<Removed> {
   const [name = "", said = "main"] = id.split("@");
   const repo = repoFolder(hub, name);
   if (!/^[\w.-]+\/[\w.-]+$/.test(name) || !existsSync(repo)) throw notStored(hub, id);
   await expectIdle(repo, id);
+  await writableFolder(repo);
   const revisions = await revisionsOf(hub, name);
   const gone = revisions.find(({ refs, commitOid }) => commitOid === said || refs.includes(said));
   const left = revisions.filter((revision) => revision !== gone);
