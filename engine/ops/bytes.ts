@@ -1,6 +1,6 @@
 // x · Wᵀ in bytes: rows of x are rounded to 8 bits by blocks of 32, and multiplied with the codes of W as integers. It is a
 // quarter of the data and, where the device multiplies bytes, of the work; what is lost is x's rounding, 0.4 % of a
-// block's largest value at most. Hence never in strict mode. Tokens go that way on processors alone (matvec_tiles).
+// block's largest value at most. Hence never in strict mode.
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Binding, Pass } from "../gpu/pass.ts";
 import { fitsSheet } from "../gpu/scratch.ts";

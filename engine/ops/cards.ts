@@ -16,6 +16,8 @@ export interface MatvecWay extends Way {
   readonly QUADS: number;
   readonly reduce: "reduce/lots_subgroups" | "reduce/lots_workgroup";
   readonly constants: Readonly<Record<string, number>>;
+  /** A lane takes blocks, of x in bytes. */
+  readonly inBytes?: true;
 }
 
 const mostLanes = 256;
@@ -54,20 +56,54 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
   const [N, K] = W.shape;
   // What a sum's order depends on is asked for one token, however many there are.
   const question = { kernel: norm ? "matvec normed" : "matvec", format: W.shards[0]!.format, K, N, T: 1 };
-  const way = pass.gpu.tuning.choose(question, matvecWays(pass.gpu, K));
+  const way = pass.gpu.tuning.choose(question, [...matvecWays(pass.gpu, K), ...byteWays(pass.gpu, W)]);
   const { LANES, QUADS, reduce, constants } = way;
   const COLUMNS = columnsOf(pass.gpu, T, way, norm !== undefined);
   const norming = norm ? { EPS: norm.eps, OFFSET: norm.offset } : {};
-  return {
-    name: "matvec",
-    parts: ["step", reduce, norm ? "inputs/deferred" : "inputs/plain"],
-    constants: { LANES, QUADS, COLUMNS, ...constants, ...norming },
+  const common: Pick<Kernel, "step" | "groups"> = {
     step: true,
     groups: ({ rows }) => [
       ...spread(Math.ceil(rows / (4 * QUADS))),
       T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
     ],
   };
+  const shape = { LANES, QUADS, COLUMNS, ...constants };
+  if (way.inBytes)
+    return {
+      ...common,
+      name: "matvec_bytes",
+      parts: ["step", reduce],
+      constants: shape,
+      ...{ bytes: "buffers", quads: true },
+    };
+  const parts = ["step", reduce, norm ? "inputs/deferred" : "inputs/plain"];
+  return { ...common, name: "matvec", parts, constants: { ...shape, ...norming } };
+}
+
+/**
+ * Blocks against x in bytes: where a card multiplies bytes, that is a quarter of the instructions, which hold up one with fast
+ * memory, and a dispatch or two more. A lane has a block at least, where there are as many.
+ */
+function byteWays(gpu: Gpu, { shape: [, K], shards }: Weight): MatvecWay[] {
+  if (isSoftware(gpu) || !shards.every((shard) => fitsCardBytes(gpu, shard))) return [];
+  const WIDTH = subgroupWidth(gpu);
+  const least = Math.max(32, WIDTH ?? 32);
+  const sums =
+    WIDTH === undefined
+      ? ({ reduce: "reduce/lots_workgroup", constants: {} } as const)
+      : ({ reduce: "reduce/lots_subgroups", constants: { WIDTH } } as const);
+  const shapes = [
+    [least, 1],
+    [least, 2],
+    [2 * least, 1],
+    [4 * least, 1],
+  ] as const; // lanes, fours of rows
+  return shapes
+    .filter(([lanes]) => lanes === least || lanes <= K / 32)
+    .map(([LANES, QUADS]) => ({
+      ...{ name: `bytes, ${LANES} lanes, ${QUADS}`, LANES, QUADS, ...sums },
+      ...{ inBytes: true as const, rounds: "bytes" as const },
+    }));
 }
 
 /** Tokens of a workgroup: as many as there are, and as have room for their sums where these meet in its memory. */

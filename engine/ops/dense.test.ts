@@ -267,6 +267,26 @@ test.each(devices)("a prompt in bytes on %s", async (name, kind, lanes, _, many)
   expect(await projections(strict, 19, 256, "q8_0")).toEqual(Array(5).fill(many));
 });
 
+test.each([
+  ["with subgroups of 32", oneWidth(32), "bytes, 128 lanes, 1"],
+  ["whose subgroups vary", varying, "bytes, 64 lanes, 1"],
+  ["whose kernels are held to 16", heldTo(16), "bytes, 32 lanes, 1"],
+])("tokens in bytes on a card %s", async (_, lanes, name) => {
+  const on = { ...guise("hardware", lanes), tuning: Tuning.only(name) };
+  for (const format of weightFormats) {
+    const fits = ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
+    const each = fits ? ["quantise_rows", "matvec_bytes"] : ["matvec"];
+    const kernels = await projections(on, 1, 4096, format);
+    expect(kernels.filter((kernel, i) => kernel !== kernels[i - 1])).toEqual(
+      fits ? Array(5).fill(each).flat() : each,
+    );
+    const normed = fits ? ["rms_norm", "quantise_rows", "matvec_bytes"] : ["matvec"];
+    expect(await normedProjections(on, 1, 4096, format)).toEqual([...normed, ...normed]);
+  }
+  const strict = { ...on, tuning: Object.assign(Tuning.only(name), { strict: true }) };
+  expect(new Set(await projections(strict, 1, 4096, "q8_0"))).toEqual(new Set(["matvec"]));
+});
+
 test.each([1, 65_535, 65_536, 200_000])("%i workgroups fit a grid", (count) => {
   const [x, y] = spread(count);
   expect(Math.max(x, y)).toBeLessThanOrEqual(65_535);

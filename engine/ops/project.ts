@@ -61,6 +61,7 @@ export interface Kernel {
     | "matvec"
     | "matvec_lanes"
     | "matvec_tiles"
+    | "matvec_bytes"
     | "matmul"
     | "matmul_matrix"
     | "matmul_lanes"
@@ -85,7 +86,8 @@ export interface Kernel {
 }
 
 /** y = x · Wᵀ: one dispatch per shard, each writing its own columns of y. */
-export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Ending): void {
+export function project(pass: Pass, source: Source, W: Weight, ending: Ending): void {
+  const { x, norm } = source;
   const [T, K] = dims(x, 2);
   const [N] = W.shape;
   expectShape(W, [N, K]);
@@ -98,7 +100,7 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
     const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
     const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
     if (kernel.scaled) halves ??= halved(pass, x);
-    if (kernel.bytes) bytes ??= quantised(pass, x, kernel.bytes === "texels");
+    if (kernel.bytes) bytes ??= quantised(pass, plainOf(pass, source), kernel.bytes === "texels");
     const taking = kernel.bytes === "texels" ? [bytes!.part] : [];
     const scaled = kernel.scaled ? [...halves!, shardScales(pass, shard, K)] : [];
     const beside = kernel.bytes ? bytes!.places : scaled;
@@ -106,18 +108,20 @@ export function project(pass: Pass, { x, norm }: Source, W: Weight, ending: Endi
     const split = splits === undefined ? undefined : partial(pass, T, shard, splits);
     const end = split ?? ending;
     const given = kernel.bytes || kernel.scaled ? undefined : x;
-    pass.dispatch(
-      kernel.name,
-      [given, shard.place, end.y, step, end.bias, end.add, norm?.w, quads, ...beside],
-      {
-        parts: [...parts, ...kernel.parts, ...taking, ...end.parts],
-        constants: { K, N, ...placeOf(shard), ...constants, ...kernel.constants, ...split?.constants },
-        groups: kernel.groups(shard),
-        flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
-      },
-    );
+    const gain = kernel.bytes ? undefined : norm?.w;
+    pass.dispatch(kernel.name, [given, shard.place, end.y, step, end.bias, end.add, gain, quads, ...beside], {
+      parts: [...parts, ...kernel.parts, ...taking, ...end.parts],
+      constants: { K, N, ...placeOf(shard), ...constants, ...kernel.constants, ...split?.constants },
+      groups: kernel.groups(shard),
+      flops: (tokens) => 2 * Math.min(T, tokens) * shard.rows * K,
+    });
     if (split) merge(pass, T, N, shard, split, ending);
   }
+}
+
+/** What is multiplied, normed where it is to be. */
+function plainOf(pass: Pass, { x, norm }: Source): Tensor {
+  return norm ? rmsNorm(pass, x, norm.w, norm) : x;
 }
 
 function placeOf({ firstRow, rows }: Shard): Kernel["constants"] {

@@ -1,0 +1,100 @@
+// A card's mat-vecs in bytes against their twin, x rounded as it is rounded there.
+import { afterAll, describe, expect, test, vi } from "vitest";
+import {
+  asCard,
+  largestCodes,
+  noise,
+  pack,
+  poisoned,
+  relative,
+  withoutSubgroups,
+} from "../../test-fixtures/dense.ts";
+import { testGpu } from "../../test-fixtures/gpu.ts";
+import { runOps, weightOf } from "../../test-fixtures/run.ts";
+import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
+import type { Gpu } from "../gpu/adapter.ts";
+import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { Tuning } from "../gpu/tuning.ts";
+import * as reference from "../reference/linear.ts";
+import { rmsNorm } from "../reference/norm.ts";
+import { linear, normLinear } from "./linear.ts";
+
+vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
+
+const device = await testGpu(false); // as cards are
+const made: (Tensor | Weight)[] = [];
+afterAll(() => free(...made));
+
+function kept<T extends Tensor | Weight>(value: T): T {
+  made.push(value);
+  return value;
+}
+
+/** y of T tokens, each of a sequence of its own. */
+async function run(gpu: Gpu, W: Weight, x: Float32Array, T: number): Promise<Float32Array> {
+  const [N, K] = W.shape;
+  const capacity = T === 1 ? 1 : T + 1;
+  const xs = kept(permanent(gpu, "x", [capacity, K], poisoned(x, capacity, K)));
+  const each = Array.from({ length: T }, (_, i) => ({ row: i, slot: i }));
+  const [y] = await runOps(gpu, { capacity, ...(T > 1 ? { each } : {}) }, (pass) => [linear(pass, xs, W)]);
+  expect((y as Float32Array).subarray(T * N).every((value) => value === 0)).toBe(true);
+  return (y as Float32Array).subarray(0, T * N);
+}
+
+const way = (gpu: Gpu, name: string): Gpu => ({ ...asCard(gpu), tuning: Tuning.only(`bytes, ${name}`) });
+const every = ["q4_0", "q4_1", "q4_k", "q8_0"] as const;
+const guises: [string, Gpu, readonly (typeof every)[number][]][] = [
+  ["sums by subgroups", way(device, "32 lanes, 1"), every],
+  ["sums in workgroup memory, eight rows at a time", way(withoutSubgroups(device), "32 lanes, 2"), ["q4_0"]],
+];
+
+describe.each(guises)("%s", (_, gpu, formats) => {
+  test.each(formats)("%s: the twin's sums, and each token's are its own", async (format) => {
+    // More blocks than lanes, and not all lanes at their last turn.
+    const K = blockFormats[format.toUpperCase() as BlockType].values === 32 ? 1120 : 1280;
+    const [T, N] = [9, 83]; // eight tokens to a workgroup, and one
+    const { bytes, values } = pack(format, noise(N * K, 2 + K), K);
+    const W = kept(weightOf(gpu, [N, K], format, bytes, (56 * bytes.length) / N)); // shards of 56 rows
+    expect(W.shards.length).toBe(2);
+    const x = noise(T * K, 7);
+    const y = await run(gpu, W, x, T);
+    expect(relative(y, reference.linear(reference.inBytes(x), values, { T, K, N }))).toBeLessThan(1e-6);
+    const lost = relative(y, reference.linear(x, values, { T, K, N }));
+    expect(lost, "x is rounded").toBeGreaterThan(2e-3);
+    expect(lost, "but not more").toBeLessThan(1.5e-2);
+    for (const t of [0, 8])
+      expect(await run(gpu, W, x.slice(t * K, (t + 1) * K), 1)).toEqual(y.slice(t * N, (t + 1) * N));
+  });
+
+  test("behind a norm; zeros; and what is not finite is not lost", async () => {
+    const [K, N] = [512, 40];
+    const { bytes, values } = pack("q4_k", noise(N * K, 3), K);
+    const W = kept(weightOf(gpu, [N, K], "q4_k", bytes));
+    const gain = noise(K, 4);
+    const w = kept(permanent(gpu, "gain", [K], gain));
+    const norm = { eps: 1e-5, offset: 1 } as const;
+    const product = async (x: Float32Array<ArrayBuffer>) => {
+      const xs = kept(permanent(gpu, "x", [1, K], x));
+      const [y] = await runOps(gpu, { capacity: 1 }, (pass) => [normLinear(pass, xs, w, norm, W)]);
+      return y as Float32Array;
+    };
+    const x = noise(K, 5);
+    const given = reference.inBytes(rmsNorm(x, gain, { T: 1, C: K, ...norm }));
+    expect(relative(await product(x), reference.linear(given, values, { T: 1, K, N }))).toBeLessThan(2e-3); // ties
+    expect((await product(new Float32Array(K))).every((value) => value === 0)).toBe(true);
+    for (const odd of [NaN, Infinity]) {
+      const y = await product(noise(K, 6).fill(odd, 100, 101));
+      expect(y.some((value) => Number.isFinite(value))).toBe(false);
+    }
+  });
+
+  test.each(formats)("%s: the largest sums there are", async (format) => {
+    const { K, bytes, values } = largestCodes(format);
+    const W = kept(weightOf(gpu, [2, K], format, bytes));
+    for (const sign of [1, -1]) {
+      const x = new Float32Array(K).fill(sign);
+      const want = reference.linear(x, values, { T: 1, K, N: 2 });
+      expect(relative(await run(gpu, W, x, 1), want)).toBeLessThan(1e-6);
+    }
+  });
+});
