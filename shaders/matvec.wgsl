@@ -1,12 +1,11 @@
 // matvec: y[t,n] = epilogue(scale[t] · Σk input[t,k] · W[n,k])   for one token, or one of each of several sequences, on a
 // card, where reading W is all the time it takes
-//   input, scale: x [T, K] f32 and 1, or those of a norm (inputs/*)    W: rows FIRST … FIRST + ROWS of [N, K]
-//   y: [T, N] f32 (swiglu: [T, N / 2])
-//   one workgroup per QUADS times 4 rows and COLUMNS tokens: a piece of x is read once for four pieces of W, those once
-//   for all tokens, and neighbouring lanes read neighbouring pieces
-// Every sum is made in the same order, piece by piece and lane by lane, however many tokens there are: a sequence's
-// numbers must not depend on who runs beside it. Uses step, reduce/lots_*, rows/*, weights/*, inputs/plain or
-// inputs/deferred, and epilogue/*
+//   input, scale: x [T, K] f32 and 1, or those of a norm (inputs/*); or x in bytes (units/blocks)
+//   W: rows FIRST … FIRST + ROWS of [N, K]    y: [T, N] f32 (swiglu: [T, N / 2])
+//   one workgroup per QUADS times 4 rows and COLUMNS tokens: a unit of x is read once for four of W, those once for all
+//   tokens, and neighbouring lanes read neighbouring units
+// Every sum is made in the same order, unit by unit and lane by lane, however many tokens there are: a sequence's
+// numbers must not depend on who runs beside it. Uses step, reduce/lots_*, rows/*, weights/*, units/* and epilogue/*
 override K: u32;
 override N: u32;
 override FIRST: u32;
@@ -19,12 +18,12 @@ override LOTS = COLUMNS + select(0u, (COLUMNS + 3u) / 4u, NORMED); // of four su
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> step: Step;
 
-// The pieces of W of four rows.
+// Units of W of four rows.
 struct Rows {
-  a: Eight,
-  b: Eight,
-  c: Eight,
-  d: Eight,
+  a: Unit,
+  b: Unit,
+  c: Unit,
+  d: Unit,
 }
 
 // Of one token, of what this lane has read.
@@ -34,20 +33,8 @@ struct Running {
 }
 
 // Of a row; in a form which the compiler does not know, or it would unroll the loops: that takes it several times as long.
-fn pieces() -> u32 {
-  return select((K + 7u) / 8u, 0u, step.tokens == 0u);
-}
-
-fn added(r: Running, w: Rows, gains: Eight, t: u32, piece: u32) -> Running {
-  let x = x8(t, piece);
-  let values = gained(x, gains);
-  let sums = vec4f(
-    dot8(r.sums.x, w.a, values),
-    dot8(r.sums.y, w.b, values),
-    dot8(r.sums.z, w.c, values),
-    dot8(r.sums.w, w.d, values),
-  );
-  return Running(sums, squared(r.squares, x));
+fn turns() -> u32 {
+  return select(units(), 0u, step.tokens == 0u);
 }
 
 @compute @workgroup_size(LANES)
@@ -64,7 +51,7 @@ fn matvec(
   let near = min(vec4u(t, t + 1u, t + 2u, t + 3u), vec4u(lastToken));
   let far = min(vec4u(t + 4u, t + 5u, t + 6u, t + 7u), vec4u(lastToken));
   let count = min(COLUMNS, lastToken + 1u - t);
-  let most = pieces(); // read once: compilers do not know that nobody writes it meanwhile
+  let most = turns(); // read once: compilers do not know that nobody writes it meanwhile
   for (var row = first; row < end; row += 4u) {
     var r0 = Running();
     var r1 = r0;
@@ -74,27 +61,27 @@ fn matvec(
     var r5 = r0;
     var r6 = r0;
     var r7 = r0;
-    for (var piece = lane; piece < most; piece += LANES) {
-      let gains = gainOf(piece);
+    for (var i = lane; i < most; i += LANES) {
+      let gains = gainsOf(i);
       let w = Rows(
-        weight8(min(row, last), piece),
-        weight8(min(row + 1u, last), piece),
-        weight8(min(row + 2u, last), piece),
-        weight8(min(row + 3u, last), piece),
+        unitOf(min(row, last), i),
+        unitOf(min(row + 1u, last), i),
+        unitOf(min(row + 2u, last), i),
+        unitOf(min(row + 3u, last), i),
       );
-      r0 = added(r0, w, gains, near.x, piece);
+      r0 = added(r0, w, gains, near.x, i);
       if (COLUMNS > 1u) {
-        r1 = added(r1, w, gains, near.y, piece);
+        r1 = added(r1, w, gains, near.y, i);
       }
       if (COLUMNS > 2u) {
-        r2 = added(r2, w, gains, near.z, piece);
-        r3 = added(r3, w, gains, near.w, piece);
+        r2 = added(r2, w, gains, near.z, i);
+        r3 = added(r3, w, gains, near.w, i);
       }
       if (COLUMNS > 4u) {
-        r4 = added(r4, w, gains, far.x, piece);
-        r5 = added(r5, w, gains, far.y, piece);
-        r6 = added(r6, w, gains, far.z, piece);
-        r7 = added(r7, w, gains, far.w, piece);
+        r4 = added(r4, w, gains, far.x, i);
+        r5 = added(r5, w, gains, far.y, i);
+        r6 = added(r6, w, gains, far.z, i);
+        r7 = added(r7, w, gains, far.w, i);
       }
     }
     if (row > first) {

@@ -60,24 +60,18 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
   const { LANES, QUADS, reduce, constants } = way;
   const COLUMNS = columnsOf(pass.gpu, T, way, norm !== undefined);
   const norming = norm ? { EPS: norm.eps, OFFSET: norm.offset } : {};
-  const common: Pick<Kernel, "step" | "groups"> = {
+  const units = way.inBytes ? ["units/blocks"] : ["units/pieces", norm ? "inputs/deferred" : "inputs/plain"];
+  return {
+    name: "matvec",
+    parts: ["step", reduce, ...units],
+    constants: { LANES, QUADS, COLUMNS, ...constants, ...(way.inBytes ? {} : norming) },
     step: true,
+    ...(way.inBytes ? { bytes: "buffers", quads: true } : {}),
     groups: ({ rows }) => [
       ...spread(Math.ceil(rows / (4 * QUADS))),
       T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
     ],
   };
-  const shape = { LANES, QUADS, COLUMNS, ...constants };
-  if (way.inBytes)
-    return {
-      ...common,
-      name: "matvec_bytes",
-      parts: ["step", reduce],
-      constants: shape,
-      ...{ bytes: "buffers", quads: true },
-    };
-  const parts = ["step", reduce, norm ? "inputs/deferred" : "inputs/plain"];
-  return { ...common, name: "matvec", parts, constants: { ...shape, ...norming } };
 }
 
 /**

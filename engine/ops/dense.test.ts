@@ -275,12 +275,12 @@ test.each([
   const on = { ...guise("hardware", lanes), tuning: Tuning.only(name) };
   for (const format of weightFormats) {
     const fits = ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
-    const each = fits ? ["quantise_rows", "matvec_bytes"] : ["matvec"];
+    const each = fits ? ["quantise_rows", "matvec"] : ["matvec"];
     const kernels = await projections(on, 1, 4096, format);
     expect(kernels.filter((kernel, i) => kernel !== kernels[i - 1])).toEqual(
       fits ? Array(5).fill(each).flat() : each,
     );
-    const normed = fits ? ["rms_norm", "quantise_rows", "matvec_bytes"] : ["matvec"];
+    const normed = fits ? ["rms_norm", "quantise_rows", "matvec"] : ["matvec"];
     expect(await normedProjections(on, 1, 4096, format)).toEqual([...normed, ...normed]);
   }
   const strict = { ...on, tuning: Object.assign(Tuning.only(name), { strict: true }) };

@@ -61,7 +61,6 @@ export interface Kernel {
     | "matvec"
     | "matvec_lanes"
     | "matvec_tiles"
-    | "matvec_bytes"
     | "matmul"
     | "matmul_matrix"
     | "matmul_lanes"
