@@ -3,7 +3,7 @@ import { createServer } from "node:http";
 import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { addressFrom, AnswerError, call, chat } from "./client.ts";
+import { AnswerError, call, chat } from "./client.ts";
 
 /** The address of a server that answers everything in one way. */
 async function server(answer: (reply: ServerResponse) => void): Promise<string> {
@@ -95,10 +95,3 @@ test("who stops a stream gets the reason that they gave", async () => {
   setTimeout(() => stop.abort(reason), 50);
   await expect(readStream(endpoint, stop.signal)).rejects.toBe(reason);
 });
-
-test.each([
-  ["localhost:80", "http://localhost:80"],
-  ["https://box/v1/", "https://box/v1"],
-  ["http://", undefined],
-  ["a b", undefined],
-])("address %s", (text, want) => expect(addressFrom(text)).toBe(want));

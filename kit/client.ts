@@ -50,12 +50,6 @@ interface ToolCallDelta {
   function?: { name?: string; arguments?: string };
 }
 
-/** An address as people write it, host:port too; undefined: it is none. */
-export function addressFrom(text: string): string | undefined {
-  const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
-  return URL.canParse(url) ? url.replace(/\/+$/, "") : undefined;
-}
-
 /** The daemon's address, whichever way it was written. */
 export function baseOf({ endpoint }: Client): string {
   return endpoint.replace(/\/+$/, "").replace(/\/v1$/, "");

@@ -16,8 +16,6 @@ export interface MatvecWay extends Way {
   readonly QUADS: number;
   readonly reduce: "reduce/lots_subgroups" | "reduce/lots_workgroup";
   readonly constants: Readonly<Record<string, number>>;
-  /** A lane takes blocks, of x in bytes. */
-  readonly inBytes?: true;
 }
 
 const mostLanes = 256;
@@ -29,11 +27,9 @@ const mostLanes = 256;
  */
 export function matvecWays(gpu: Gpu, K: number): MatvecWay[] {
   const WIDTH = subgroupWidth(gpu);
-  const inMemory = { reduce: "reduce/lots_workgroup", constants: {} } as const;
-  const bySubgroups = { reduce: "reduce/lots_subgroups", constants: { WIDTH: WIDTH! } } as const;
   const way = (LANES: number, QUADS: number): MatvecWay => ({
     ...{ name: `${LANES} lanes, ${QUADS}`, LANES, QUADS },
-    ...(WIDTH === undefined ? inMemory : bySubgroups),
+    ...sumsOver(WIDTH),
   });
   if (isSoftware(gpu)) return [way(WIDTH ?? 8, 4)]; // few cores, so few workgroups
   const least = Math.max(32, WIDTH ?? 32);
@@ -42,11 +38,21 @@ export function matvecWays(gpu: Gpu, K: number): MatvecWay[] {
   const lanes = [least, 2 * least, 4 * least, 8 * least].filter((n) => n <= fit(K / 8));
   const others = lanes.flatMap((n) => [way(n, 1), way(n, 2)]).filter(({ name }) => name !== guess.name);
   if (pinOf(gpu) === undefined) return [guess, ...others];
-  const free = lanes.map((n) => ({ ...way(n, 1), ...inMemory, name: `${n} lanes, 1, workgroup memory` }));
+  const free = lanes.map((n) => ({
+    ...way(n, 1),
+    ...sumsOver(undefined),
+    name: `${n} lanes, 1, workgroup memory`,
+  }));
   return [guess, ...others, ...free];
 }
 
 const mostColumns = 8; // of matvec
+
+/** By subgroups of so many lanes; in workgroup memory where that is not sure. */
+function sumsOver(WIDTH: number | undefined): Pick<MatvecWay, "reduce" | "constants"> {
+  if (WIDTH === undefined) return { reduce: "reduce/lots_workgroup", constants: {} };
+  return { reduce: "reduce/lots_subgroups", constants: { WIDTH } };
+}
 
 /**
  * One token streams W, a token of each of several sequences in the order of one. Longer batches are cut, and read W once
@@ -60,13 +66,14 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
   const { LANES, QUADS, reduce, constants } = way;
   const COLUMNS = columnsOf(pass.gpu, T, way, norm !== undefined);
   const norming = norm ? { EPS: norm.eps, OFFSET: norm.offset } : {};
-  const units = way.inBytes ? ["units/blocks"] : ["units/pieces", norm ? "inputs/deferred" : "inputs/plain"];
+  const inBytes = way.rounds === "bytes";
+  const units = inBytes ? ["units/blocks"] : ["units/pieces", norm ? "inputs/deferred" : "inputs/plain"];
   return {
     name: "matvec",
     parts: ["step", reduce, ...units],
-    constants: { LANES, QUADS, COLUMNS, ...constants, ...(way.inBytes ? {} : norming) },
+    constants: { LANES, QUADS, COLUMNS, ...constants, ...(inBytes ? {} : norming) },
     step: true,
-    ...(way.inBytes ? { bytes: "buffers", quads: true } : {}),
+    ...(inBytes ? { bytes: "buffers", quads: true } : {}),
     groups: ({ rows }) => [
       ...spread(Math.ceil(rows / (4 * QUADS))),
       T === 1 ? 1 : (tokens) => Math.ceil(tokens / COLUMNS),
@@ -82,10 +89,6 @@ function byteWays(gpu: Gpu, { shape: [, K], shards }: Weight): MatvecWay[] {
   if (isSoftware(gpu) || !shards.every((shard) => fitsCardBytes(gpu, shard))) return [];
   const WIDTH = subgroupWidth(gpu);
   const least = Math.max(32, WIDTH ?? 32);
-  const sums =
-    WIDTH === undefined
-      ? ({ reduce: "reduce/lots_workgroup", constants: {} } as const)
-      : ({ reduce: "reduce/lots_subgroups", constants: { WIDTH } } as const);
   const shapes = [
     [least, 1],
     [least, 2],
@@ -95,8 +98,8 @@ function byteWays(gpu: Gpu, { shape: [, K], shards }: Weight): MatvecWay[] {
   return shapes
     .filter(([lanes]) => lanes === least || lanes <= K / 32)
     .map(([LANES, QUADS]) => ({
-      ...{ name: `bytes, ${LANES} lanes, ${QUADS}`, LANES, QUADS, ...sums },
-      ...{ inBytes: true as const, rounds: "bytes" as const },
+      ...{ name: `bytes, ${LANES} lanes, ${QUADS}`, LANES, QUADS, ...sumsOver(WIDTH) },
+      rounds: "bytes" as const,
     }));
 }
 
@@ -216,7 +219,7 @@ export function halved(pass: Pass, x: Tensor): [h: Tensor, back: Tensor] {
   const h = pass.scratch([T, 16 * Math.ceil(K / 32)], "rows in f16", "u32");
   const back = pass.scratch([T], "scales of rows");
   pass.dispatch("halve_rows", [x, h, undefined, back], {
-    parts: [...measured(K), "scaled/x", "scaled/largest", "halves/native"],
+    parts: [...measuring(K), "halves/native"],
     constants: { K },
     groups: [(tokens) => Math.min(T, tokens)],
   });
@@ -231,15 +234,11 @@ export function headScales(pass: Pass, x: Tensor): Tensor {
   const [T, heads, D] = dims(x, 3);
   const s = pass.scratch([T * heads, 2], "scales of rows");
   pass.dispatch("row_scales", [x, undefined, undefined, s], {
-    parts: [...measured(D), "scaled/x", "scaled/largest"],
+    parts: measuring(D),
     constants: { K: D },
     groups: [heads, (tokens) => tokens],
   });
   return s;
-}
-
-function measured(K: number): readonly string[] {
-  return ["rows/eight", rowsPart(K), "scaled/powers"];
 }
 
 /** The same of a shard's rows, which are measured when they have been written. */
@@ -253,4 +252,9 @@ export function shardScales(pass: Pass, shard: Shard, K: number): Tensor {
     once: true,
   });
   return s;
+}
+
+/** What finds the largest of a row of x. */
+function measuring(K: number): readonly string[] {
+  return ["rows/eight", rowsPart(K), "scaled/powers", "scaled/x", "scaled/largest"];
 }

@@ -1,9 +1,9 @@
 // Whether weights given apart are another form of the model whose reference is at hand, before any of them is read.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { readJsonObject } from "../formats/folder.ts";
 import { parseConfig, type ModelConfig } from "../models/config.ts";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 
 /** By what config.json calls them. */
 const facts: Readonly<Record<string, (config: ModelConfig) => number | string>> = {

@@ -1,9 +1,8 @@
 // Options of the commands that talk to a running gateway.
 
-import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
-import { addressFrom } from "../../kit/client.ts";
 import type { Client } from "../../kit/client.ts";
+import { endpoint } from "../../kit/endpoint.ts";
 
 export interface ClientFlags {
   endpoint: string;
@@ -22,10 +21,4 @@ export function clientOptions(command: Command): Command {
 
 export function clientOf({ endpoint, key = process.env["CORTEX_API_KEY"] }: ClientFlags): Client {
   return { endpoint, key };
-}
-
-function endpoint(text: string): string {
-  const address = addressFrom(text);
-  if (address === undefined) throw new InvalidArgumentError("Expected http://host:port.");
-  return address;
 }

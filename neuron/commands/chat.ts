@@ -2,10 +2,10 @@
 
 import { fstatSync } from "node:fs";
 import { text as readAll } from "node:stream/consumers";
-import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { EngineError } from "../../engine/errors.ts";
-import { addressFrom, baseOf, chat } from "../../kit/client.ts";
+import { baseOf, chat } from "../../kit/client.ts";
+import { endpoint } from "../../kit/endpoint.ts";
 import { colour } from "../colour.ts";
 import { createLog } from "../log.ts";
 import type { Log } from "../log.ts";
@@ -56,12 +56,6 @@ export function addChat(program: Command, act: Act): void {
     .option("--cache-dir <folder>", "the hub cache, for a neuron that is started")
     .addHelpText("after", help);
   deviceOptions(command, "print the one answer as JSON, with its figures").action(act(runChat));
-}
-
-function endpoint(text: string): string {
-  const address = addressFrom(text);
-  if (address === undefined) throw new InvalidArgumentError("Expected http://host:port.");
-  return address;
 }
 
 async function runChat(
