@@ -5,12 +5,14 @@ import { parseConfig } from "../engine/models/config.ts";
 import { hostTime, narrow } from "./hostTime.ts";
 import { shapes } from "./shapes.ts";
 
-test("a token of 64 layers takes some milliseconds of the host at most, and no objects of the device", async () => {
-  const { dispatches, leastUs, objects } = await hostTime(narrow(shapes["qwen3.5-27b"]!), 200);
+test("a token of 64 layers takes some milliseconds of the host at most, and makes and writes nothing of the device", async () => {
+  const { dispatches, leastUs, ...made } = await hostTime(narrow(shapes["qwen3.5-27b"]!), 200);
   expect(dispatches).toBeGreaterThan(64 * 5); // or it is not the plan that is meant
   expect(leastUs).toBeGreaterThan(10); // or nothing was timed
   expect(leastUs).toBeLessThan(5000);
-  expect(objects).toBe(0);
+  expect([made.objects, made.writes]).toEqual([0, 0]);
+  expect(made.heapBytes).toBeGreaterThan(0); // or nothing was counted
+  expect(made.heapBytes).toBeLessThan(70 * dispatches); // nothing of each dispatch, which would be twice as much
 });
 
 test.each(Object.entries(shapes))("%s has every tensor that its architecture asks for", async (_, shape) => {

@@ -1,5 +1,5 @@
-// What a decoded token costs the host: the time of JS from a step's beginning to its last submit, and how many objects it
-// makes on the device. Measured on Dawn's null backend, which does nothing with the commands: on a device the same JS
+// What a decoded token costs the host: the time of JS from a step's beginning to its last submit, how many objects it makes
+// on the device, how often it writes there, and what it leaves to the collector. Measured on Dawn's null backend, which does nothing with the commands: on a device the same JS
 // runs while the one before is computed.
 //   npm run bench -- host [SHAPE …]
 import type { Checkpoint } from "../engine/formats/checkpoint.ts";
@@ -10,6 +10,7 @@ import { architectures } from "../engine/models/registry.ts";
 import { Sequence } from "../engine/serve/oneSequence.ts";
 import { Runner } from "../engine/serve/runner.ts";
 import { headersOf } from "../engine/serve/weigh.ts";
+import { median } from "./median.ts";
 import { originOf, saveRows } from "./results.ts";
 import { shapeConfig, tensorsOf } from "./shapes.ts";
 
@@ -20,6 +21,10 @@ export interface HostTime {
   medianUs: number;
   /** Buffers, bind groups, pipelines, modules and the like that `steps` tokens made. */
   objects: number;
+  /** Writes into the device's buffers a token. */
+  writes: number;
+  /** Of V8's heap a token: promises, and what comes back from the device. */
+  heapBytes: number;
 }
 
 /** What makes an object of the device that outlives the step. */
@@ -40,12 +45,12 @@ const makers = [
 export async function host(names: readonly string[]): Promise<void> {
   const rows = [];
   for (const name of names) {
-    const { dispatches, leastUs, medianUs, objects } = await hostTime(narrow(shapeConfig(name)), 500);
-    rows.push({ model: name, tokens: 500, dispatches, leastUs, medianUs, objects });
+    rows.push({ model: name, tokens: 500, ...(await hostTime(narrow(shapeConfig(name)), 500)) });
   }
   console.table(
-    rows.map(({ leastUs, medianUs, ...row }) => ({
+    rows.map(({ leastUs, medianUs, heapBytes, ...row }) => ({
       ...row,
+      "heap, bytes a token": heapBytes.toFixed(0),
       "µs a token, least": leastUs.toFixed(0),
       median: medianUs.toFixed(0),
     })),
@@ -67,18 +72,24 @@ export async function hostTime(configJson: Record<string, unknown>, steps: numbe
     const config = parseConfig(configJson, "config.json");
     const loader = new Loader(gpu, headersOf(emptyCheckpoint(configJson)));
     const network = await architectures[config.modelType](loader, config);
-    const options = { contextLength: steps + 32, slots: 1, chunk: 16, flopsPerSubmit: Infinity };
+    const options = { contextLength: steps + 16, slots: 1, chunk: 16, flopsPerSubmit: Infinity };
     const runner = await Runner.create(gpu, network, config, options);
     const times: number[] = [];
+    const heap: number[] = [];
     const sequence = new Sequence(runner, { chunk: 16 });
+    const step = () => sequence.feed(undefined, "token");
     await sequence.prompt([1, 2, 3], "token");
-    for (let i = 0; i < 8; i += 1) await sequence.feed(i, "token");
-    const objects = await countMade(gpu, async () => {
-      for (let i = 0; i < steps; i += 1) times.push(await timed(gpu, () => sequence.feed(i % 7, "token")));
+    for (let i = 0; i < 8; i += 1) await step();
+    const [objects, writes] = await countMade(gpu, async () => {
+      for (let i = 0; i < steps; i += 1) {
+        const before = process.memoryUsage().heapUsed;
+        times.push(await timed(gpu, step));
+        heap.push(process.memoryUsage().heapUsed - before);
+      }
     });
-    times.sort((a, b) => a - b);
-    const [leastUs, medianUs] = [times[0]! * 1000, times[steps >> 1]! * 1000];
-    return { dispatches: runner.decodeKernels.length, leastUs, medianUs, objects };
+    const [leastUs, medianUs] = [Math.min(...times) * 1000, median(times) * 1000];
+    const counts = { objects, writes: writes / steps, heapBytes: median(heap) };
+    return { dispatches: runner.decodeKernels.length, leastUs, medianUs, ...counts };
   } finally {
     gpu.destroy();
   }
@@ -102,9 +113,18 @@ async function timed(gpu: Gpu, step: () => Promise<unknown>): Promise<number> {
   return submitted - begun;
 }
 
-/** How many objects the device was asked for meanwhile. */
-async function countMade({ device }: Gpu, work: () => Promise<unknown>): Promise<number> {
-  let made = 0;
+/** How many objects the device was asked for meanwhile, and how many writes. */
+async function countMade(
+  { device }: Gpu,
+  work: () => Promise<unknown>,
+): Promise<[made: number, writes: number]> {
+  let [made, writes] = [0, 0];
+  const { queue } = device;
+  const write = queue.writeBuffer;
+  queue.writeBuffer = (...rest) => {
+    writes += 1;
+    write.apply(queue, rest);
+  };
   const target = device as unknown as Record<string, (...rest: unknown[]) => unknown>;
   const own = makers.map((name) => [name, target[name]!] as const);
   for (const [name, make] of own) {
@@ -117,8 +137,9 @@ async function countMade({ device }: Gpu, work: () => Promise<unknown>): Promise
     await work();
   } finally {
     for (const [name, make] of own) target[name] = make;
+    queue.writeBuffer = write;
   }
-  return made;
+  return [made, writes];
 }
 
 /** A checkpoint that has the tensors of the config, empty. */

@@ -1,4 +1,4 @@
-// embed: y[t] = W[id of t], decoded to f32   uses ids/*
+// embed: y[t] = W[id of t], decoded to f32; and where a token's row and position are found, they are its next   uses ids/*
 //   ids: [T] u32    W: rows FIRST … FIRST + ROWS of the table [N, K]    out: [T, K] f32
 //   one workgroup per token; each shard of the table writes only the tokens it holds. An id beyond the table gives a
 //   row of zeros (from the first shard); the host refuses such ids before they come here.
@@ -13,6 +13,9 @@ override LANES: u32;
 @compute @workgroup_size(LANES)
 fn embed(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let t = group.x;
+  if (FIRST == 0u && lane == 0u) {
+    moveOn(t);
+  }
   let id = idOf(t);
   let held = id >= FIRST && id - FIRST < ROWS;
   let unknown = id >= N && FIRST == 0u;

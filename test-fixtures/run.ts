@@ -19,6 +19,8 @@ export interface RunOptions {
   slot?: number;
   /** A token of each of several sequences, instead of `tokens` behind `past`. */
   each?: readonly Place[];
+  /** As Run.rows. */
+  rows?: number | undefined;
   /** Called when the plan has been made, ahead of its run. */
   made?: () => void;
 }
@@ -29,11 +31,11 @@ export async function runOps(
   options: RunOptions,
   record: (pass: Pass) => readonly Tensor[],
 ): Promise<(Float32Array | Uint32Array)[]> {
-  const { capacity, each, past = 0, slot = 0 } = options;
+  const { capacity, each, past = 0, slot = 0, rows = 0 } = options;
   const tokens = each?.length ?? options.tokens ?? capacity;
   const values = new Uint32Array(each ? 4 + 4 * mostSequences : 4);
-  values.set(stepValues(each ? { each } : { tokens, past, slot }));
-  const step = permanent(gpu, "step", [values.length], values);
+  values.set(stepValues(each ? { each, rows } : { tokens, past, slot, rows }));
+  const step = permanent(gpu, "step", [values.length], values, "u32");
   const recording = new Recording(gpu, { capacity, step, batch: each !== undefined });
   const outputs = record(recording);
   const plan = await recording.finish(outputs);

@@ -1,19 +1,9 @@
 // A plan is a model's forward pass as a flat list of dispatches: pipelines, bind groups and buffers are made once, when the
 // recording is finished (recording.ts), and every step only walks the list.
 import type { Gpu } from "./adapter.ts";
-import type { Extent } from "./pass.ts";
+import { Piece, type Step } from "./piece.ts";
 import { placeBytes, type Place } from "./scratch.ts";
 import type { Tensor } from "./tensor.ts";
-
-export interface Step {
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-  readonly groups: readonly [Extent, Extent, Extent];
-  readonly flops: Extent;
-  readonly kernel: string;
-  /** Of the kernel and its weight's size, for who measures. */
-  readonly name: string;
-}
 
 /** Where a plan waits for other devices. */
 export interface Crossings {
@@ -62,24 +52,24 @@ export class Plan {
   /** Bytes of scratch this plan holds. */
   readonly scratchBytes: number;
   readonly #gpu: Gpu;
-  readonly #once: readonly Step[];
+  readonly #once: Piece;
   readonly #steps: readonly Step[];
   readonly #scratch: readonly Place[];
   readonly #crossings: Crossings | undefined;
   /** The steps, cut at the crossings. */
-  readonly #pieces: readonly (readonly Step[])[];
+  readonly #pieces: readonly Piece[];
 
   constructor({ gpu, capacity, once, steps, scratch, kept, crossings }: PlanParts) {
     this.capacity = capacity;
     this.kept = kept;
     this.scratchBytes = scratch.reduce((sum, place) => sum + placeBytes(place), 0);
     this.#gpu = gpu;
-    this.#once = once;
+    this.#once = new Piece(once);
     this.#steps = steps;
     this.#scratch = scratch;
     this.#crossings = crossings;
     const ends = [...(crossings?.list.map(({ after }) => after) ?? []), steps.length];
-    this.#pieces = ends.map((end, i) => steps.slice(ends[i - 1] ?? 0, end));
+    this.#pieces = ends.map((end, i) => new Piece(steps.slice(ends[i - 1] ?? 0, end)));
     if (once.length === 0) return;
     const plans = waiting.get(gpu.device) ?? new Set();
     waiting.set(gpu.device, plans.add(this));
@@ -103,7 +93,7 @@ export class Plan {
    */
   submit(tokens: number, flopsPerSubmit = Infinity, last?: Last): void {
     if (this.#crossings) throw new Error("a plan of several devices waits for the others: run it");
-    this.#submit(this.#steps, tokens, flopsPerSubmit, last);
+    this.#submit(this.#pieces[0]!, tokens, flopsPerSubmit, last);
   }
 
   /**
@@ -129,7 +119,7 @@ export class Plan {
     for (const one of this.#steps) {
       if (over()) return;
       const work = () => {
-        this.#submit([one], tokens, Infinity, undefined, stamps);
+        this.#submit(new Piece([one]), tokens, Infinity, undefined, stamps);
         return this.#gpu.device.queue.onSubmittedWorkDone();
       };
       await step(work, one.name);
@@ -143,7 +133,7 @@ export class Plan {
   }
 
   #submit(
-    steps: readonly Step[],
+    piece: Piece,
     tokens: number,
     flopsPerSubmit: number,
     last?: Last,
@@ -151,33 +141,20 @@ export class Plan {
   ): void {
     if (tokens < 1 || tokens > this.capacity)
       throw new Error(`${tokens} tokens in a plan for ${this.capacity}`);
-    if (steps.length === 0 && !last) return;
-    let encoder = this.#gpu.device.createCommandEncoder();
-    let pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
-    let flops = 0;
-    for (const step of steps) {
-      const [x, y, z] = step.groups;
-      const [across, down, deep] = [extent(x, tokens), extent(y, tokens), extent(z, tokens)];
-      if (across * down * deep === 0) continue; // a part that only larger runs have
-      const cost = extent(step.flops, tokens);
-      if (flops > 0 && flops + cost > flopsPerSubmit) {
-        pass.end();
-        this.#gpu.device.queue.submit([encoder.finish()]);
-        encoder = this.#gpu.device.createCommandEncoder();
-        pass = encoder.beginComputePass();
-        flops = 0;
+    if (piece.steps.length === 0 && !last) return;
+    const { device } = this.#gpu;
+    const submits = piece.submits(tokens, flopsPerSubmit);
+    for (let i = 0; i < submits.length; i += 1) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass(timestampWrites && { timestampWrites });
+      for (const { step, x, y, z } of submits[i]!) {
+        pass.setPipeline(step.pipeline);
+        pass.setBindGroup(0, step.bindGroup);
+        pass.dispatchWorkgroups(x, y, z);
       }
-      flops += cost;
-      pass.setPipeline(step.pipeline);
-      pass.setBindGroup(0, step.bindGroup);
-      pass.dispatchWorkgroups(across, down, deep);
+      pass.end();
+      if (i === submits.length - 1) last?.(encoder);
+      device.queue.submit([encoder.finish()]);
     }
-    pass.end();
-    last?.(encoder);
-    this.#gpu.device.queue.submit([encoder.finish()]);
   }
-}
-
-function extent(value: Extent, tokens: number): number {
-  return typeof value === "number" ? value : value(tokens);
 }

@@ -18,7 +18,9 @@ function takeStaging({ device }: Pick<Gpu, "device">, bytes: number): GPUBuffer 
 
 /** Keeps it for later, the smallest first; the largest one too many is freed. */
 function giveStaging({ device }: Pick<Gpu, "device">, buffer: GPUBuffer): void {
-  const free = [...(staging.get(device) ?? []), buffer].sort((a, b) => a.size - b.size);
+  const free = staging.get(device) ?? [];
+  const larger = free.findIndex(({ size }) => size > buffer.size);
+  free.splice(larger < 0 ? free.length : larger, 0, buffer);
   if (free.length > mostStaging) free.pop()!.destroy();
   staging.set(device, free);
 }

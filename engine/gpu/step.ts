@@ -8,7 +8,10 @@ import { permanent, type Tensor } from "./tensor.ts";
 export const mostSequences = 64;
 
 /** A run of tokens of one sequence, behind `past` others; or of one token of each of several. */
-export type Run = { tokens: number; past: number; slot?: number } | { each: readonly Place[] };
+export type Run = ({ tokens: number; past: number; slot?: number } | { each: readonly Place[] }) & {
+  /** Where the run moves its tokens on before all else (ops/embed.ts): below how many rows. Default: it does not. */
+  rows?: number;
+};
 
 /** Where a token goes: its row in its sequence's memory, and that memory's slot. */
 export interface Place {
@@ -22,9 +25,10 @@ export function createStep(gpu: Gpu, batch: boolean): Tensor {
 
 /** The values of the buffer, or its beginning. */
 export function stepValues(run: Run): Uint32Array<ArrayBuffer> {
-  if (!("each" in run)) return new Uint32Array([run.tokens, run.past, run.slot ?? 0, 0]);
+  const { rows = 0 } = run;
+  if (!("each" in run)) return new Uint32Array([run.tokens, run.past, run.slot ?? 0, rows]);
   const places = run.each.flatMap(({ row, slot }) => [row, slot, 0, 0]);
-  return new Uint32Array([run.each.length, 0, 0, 0, ...places]);
+  return new Uint32Array([run.each.length, 0, 0, rows, ...places]);
 }
 
 /** The part that tells a kernel so. */

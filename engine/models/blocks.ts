@@ -86,6 +86,7 @@ export async function decoder(
     layers.push(chain(mix, await mlp));
   }
   return {
+    embeds: ends !== undefined,
     body(pass, inputs, memory) {
       const x = ends ? embedded(pass, inputs, ends.embedding) : received(pass, c, number - 1);
       const y = through(pass, x, layers, inputs, memory, firstLayer);
@@ -129,8 +130,8 @@ async function loadEmbedding(load: Loader, c: ModelConfig, borders: readonly num
   return load.matrix(parts, c.hidden, { apart: true });
 }
 
-function embedded(pass: Pass, { ids, drawn, pictures }: Inputs, embedding: Weight): Tensor {
-  const x = op.embed(pass, ids, embedding, drawn);
+function embedded(pass: Pass, { ids, drawn, positions, pictures }: Inputs, embedding: Weight): Tensor {
+  const x = op.embed(pass, ids, embedding, drawn && { drawn, positions });
   return pass.keep("hidden.embed", pictures ? op.placePictures(pass, x, pictures.rows, pictures.chosen) : x);
 }
 

@@ -33,9 +33,9 @@ export interface Memory {
 export interface Inputs {
   /** u32 [T] */
   ids: Tensor;
-  /** Where ids may be op.asDrawn: what was drawn (DrawMemory.counts). */
+  /** Decoding, where ids may be op.asDrawn: what was drawn (DrawMemory.counts). */
   drawn?: Tensor;
-  /** u32 [3, T]: position on the t, h and w axis; all equal for text. */
+  /** u32 [3, T]: position on the t, h and w axis; all equal for text. Decoding, the embedding moves them on. */
   positions: Tensor;
   /** (cos, sin) of each position and frequency, f32 [positions, R/2, 2]. */
   ropeTable: Tensor;
@@ -47,6 +47,8 @@ export interface Inputs {
 export type Block = (pass: Pass, x: Tensor, memory: LayerMemory, inputs: Inputs) => Tensor;
 
 export interface Network {
+  /** Whether tokens enter here: where the layers are divided, in the first stage. */
+  readonly embeds: boolean;
   /** ids → the residual stream after the last layer (of a stage: its own last), [T, C]. */
   body(pass: Pass, inputs: Inputs, memory: Memory): Tensor;
   /**

@@ -56,8 +56,44 @@ describe.each(guises(device))("%s", (_, gpu) => {
       Uint32Array.from({ length: 20 }, (_, i) => 2 * i),
     ); // their second column
     const each = [3, 0, 2].map((slot) => ({ slot, row: 9 }));
-    const [y] = await runOps(gpu, { capacity: 3, each }, (pass) => [embed(pass, ids, table, counts)]);
+    const positions = tensor(gpu, [3, 3], new Uint32Array(9));
+    const [y] = await runOps(gpu, { capacity: 3, each }, (pass) => [
+      embed(pass, ids, table, { drawn: counts, positions }),
+    ]);
     expect(Array.from(y!)).toEqual(Array.from(embedTwin.embed([32, 7, 22], values, N, C)));
+  });
+
+  test("embed moves the tokens of a run on, once, and none beyond the last row", async () => {
+    const [N, C] = [53, 24];
+    const { bytes } = pack("f32", noise(N * C, C), C);
+    const table = weightOf(gpu, [N, C], "f32", bytes, bytes.byteLength / 3); // shards: each is a dispatch
+    made.push(table);
+    const drawn = tensor(gpu, [4, 5], new Uint32Array(20));
+    const first = 2 ** 32 - 1;
+    const run = async (capacity: number, rows: number | undefined, each: { slot: number; row: number }[]) => {
+      const alone = capacity === 1;
+      const ids = tensor(gpu, [capacity], new Uint32Array(capacity));
+      const at = [...each.map(({ row }) => (row + 3) % 2 ** 32), 100].slice(0, capacity);
+      const positions = tensor(gpu, [3, capacity], Uint32Array.from([...at, ...at, ...at]));
+      const [{ row: past, slot }] = each as [(typeof each)[0]];
+      const options = { capacity, rows, ...(alone ? { tokens: 1, past, slot } : { each }) };
+      const [step, moved] = await runOps(gpu, options, (pass) => {
+        embed(pass, ids, table, { drawn, positions });
+        return [pass.step, positions];
+      });
+      const places = alone ? [step![1]] : each.map((_, t) => step![4 + 4 * t]);
+      return { places, positions: Array.from(moved!) };
+    };
+    const places = [6, first, 7].map((row, i) => ({ row, slot: 3 - i }));
+    const thrice = (...values: number[]) => [...values, ...values, ...values];
+    expect(await run(4, 8, places)).toEqual({ places: [7, 0, 7], positions: thrice(10, 3, 10, 100) });
+    expect(await run(4, undefined, places)).toEqual({
+      places: [6, first, 7],
+      positions: thrice(9, 2, 10, 100),
+    });
+    expect(await run(1, 8, places.slice(0, 1))).toEqual({ places: [7], positions: thrice(10) });
+    expect(await run(1, 8, places.slice(1, 2))).toEqual({ places: [0], positions: thrice(3) });
+    expect(await run(1, 8, places.slice(2))).toEqual({ places: [7], positions: thrice(10) });
   });
 
   test.each([0, 1] as const)("rmsNorm, w stored minus %i", async (offset) => {

@@ -7,6 +7,7 @@ import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import { mropePositions, type ImageSpan } from "../models/mrope.ts";
 import type { Inputs } from "../models/network.ts";
 import { asDrawn } from "../ops/embed.ts";
+import { Held } from "./held.ts";
 
 /** The buffers that a forward pass for up to `capacity` tokens reads. */
 export interface Entrance {
@@ -15,6 +16,14 @@ export interface Entrance {
   readonly batch: boolean;
   readonly step: Tensor;
   readonly inputs: Inputs;
+  /** Where a run moves its tokens on by itself. */
+  readonly moving: Moving | undefined;
+}
+
+/** How far, and what the last run left in the buffers. */
+interface Moving {
+  readonly rows: number;
+  readonly held: Held;
 }
 
 /** A picture among the tokens: `embedding`, [rows · columns, H], takes their place. */
@@ -59,11 +68,13 @@ export interface EntranceOptions {
   pictureWidth?: number | undefined;
   /** Default: false. */
   batch?: boolean;
+  /** Rows of a sequence at most, where the runs' embedding moves tokens on (ops/embed.ts); default: it does not. */
+  moving?: number | undefined;
 }
 
 export function createEntrance(
   gpu: Gpu,
-  { capacity, rope, pictureWidth, batch = false }: EntranceOptions,
+  { capacity, rope, pictureWidth, batch = false, moving: rows }: EntranceOptions,
 ): Entrance {
   const whole = (label: string, ...shape: number[]) => permanent(gpu, label, shape, undefined, "u32");
   const inputs: Inputs = {
@@ -79,7 +90,8 @@ export function createEntrance(
           },
         }),
   };
-  return { capacity, batch, step: createStep(gpu, batch), inputs };
+  const moving = rows === undefined ? undefined : { rows, held: new Held(capacity) };
+  return { capacity, batch, step: createStep(gpu, batch), inputs, moving };
 }
 
 export function freeEntrance({ step, inputs }: Entrance): void {
@@ -106,9 +118,15 @@ export function writeInputs(
   else if (feed.pictures.length > 0) throw new Error("pictures for a plan that takes none");
 }
 
-/** Writes a token of each of several sequences; a plan of one token takes one of one. */
+/**
+ * Writes a token of each of several sequences, of which a plan of one token takes one; nothing where the last run leaves
+ * just that behind.
+ */
 export function writeBatch(gpu: Gpu, entrance: Entrance, tokens: readonly BatchToken[]): void {
-  const { capacity, inputs } = entrance;
+  const { capacity, inputs, moving } = entrance;
+  const found = moving?.held.precedes(tokens) ?? false;
+  forgetRun(entrance);
+  if (found) return;
   const { queue } = gpu.device;
   writePlaces(gpu, entrance, tokens);
   queue.writeBuffer(
@@ -116,16 +134,34 @@ export function writeBatch(gpu: Gpu, entrance: Entrance, tokens: readonly BatchT
     0,
     Uint32Array.from(tokens, ({ id }) => id ?? asDrawn),
   );
-  const positions = Uint32Array.from(tokens, ({ position }) => position);
+  const positions = Uint32Array.from(tokens, ({ position }) => position - ahead(entrance));
   for (let axis = 0; axis < 3; axis += 1)
     queue.writeBuffer(bufferOf(inputs.positions), axis * capacity * 4, positions);
 }
 
+/** Says that what was written last has been run, once. */
+export function noteRun({ moving }: Entrance, tokens: readonly BatchToken[]): void {
+  moving?.held.note(tokens);
+}
+
+/** Says that nobody knows what the last run left. */
+export function forgetRun({ moving }: Entrance): void {
+  moving?.held.forget();
+}
+
 /** Writes whose the tokens of a batch are. */
-export function writePlaces(gpu: Gpu, { batch, step }: Entrance, places: readonly Place[]): void {
-  const [{ row: past, slot }] = places as [Place];
-  const run = batch ? { each: places } : { tokens: 1, past, slot };
+export function writePlaces(gpu: Gpu, entrance: Entrance, places: readonly Place[]): void {
+  const { batch, step, moving } = entrance;
+  const [{ row, slot }] = places as [Place];
+  const [back, rows] = [ahead(entrance), moving?.rows ?? 0];
+  const each = () => places.map((place) => ({ ...place, row: place.row - back }));
+  const run = batch ? { each: each(), rows } : { tokens: 1, past: row - back, slot, rows };
   gpu.device.queue.writeBuffer(bufferOf(step), 0, stepValues(run));
+}
+
+/** By how much a run moves its tokens on before it reads where they are. Of a first row that is 2³² − 1. */
+function ahead({ moving }: Entrance): 0 | 1 {
+  return moving ? 1 : 0;
 }
 
 /** Copies the rows of the pictures' tokens beside the run's tokens, and marks those. */

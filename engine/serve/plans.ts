@@ -106,7 +106,8 @@ export async function recordPlans(
   }
   const decode: DecodePlan[] = [];
   for (const capacity of bucketsFor(gpu, slots)) {
-    const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1 });
+    const moving = network.embeds ? memory.capacity : undefined;
+    const entrance = createEntrance(gpu, { capacity, rope, batch: capacity > 1, moving });
     decode.push(await recordDecode(gpu, network, memory, draws, entrance, peers));
   }
   return { prefill, decode };

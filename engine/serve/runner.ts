@@ -19,7 +19,15 @@ import type { Drawing, Ran } from "./draw/drawing.ts";
 import { createDraws, freeDraws, type Draws } from "./draw/draws.ts";
 import { SharedDrawing } from "./draw/shared.ts";
 import { WholeDrawing } from "./draw/whole.ts";
-import { createFeed, writeBatch, writeInputs, type BatchToken, type Feed } from "./entrance.ts";
+import {
+  createFeed,
+  forgetRun,
+  noteRun,
+  writeBatch,
+  writeInputs,
+  type BatchToken,
+  type Feed,
+} from "./entrance.ts";
 import { isSoftware } from "../ops/variants.ts";
 import { freePlans, plansOf, recordPlans, scratchBytesOf, tunePlans } from "./plans.ts";
 import type { DecodePlan, PlanMemory, Plans, PrefillPlan, TuningHooks } from "./plans.ts";
@@ -319,6 +327,7 @@ export class Runner implements TurnTaker {
     if (!chosen) throw new Error(`${tokens.length} sequences in a decode run for ${this.slots}`);
     writeBatch(this.#gpu, chosen.entrance, tokens);
     yield { plan: chosen.plan, tokens: tokens.length };
+    noteRun(chosen.entrance, tokens);
     return { outputs: chosen.outputs, rows: tokens };
   }
 
@@ -327,6 +336,8 @@ export class Runner implements TurnTaker {
     this.#check(slot, past + to);
     const { entrance, body, head, outputs } = this.#prefillFor(to - from);
     writeInputs(this.#gpu, entrance, feed, { from, count: to - from, past: past + from, slot });
+    // A run that the device refused has moved nothing on; its sequences have failed, and others begin like this.
+    for (const plan of this.#plans.decode) forgetRun(plan.entrance);
     yield { plan: body, tokens: to - from };
     if (snapshot !== undefined) saveState(this.#gpu, this.#shared.memory, slot, snapshot);
     if (want !== "nothing") yield { plan: head, tokens: 1 };

@@ -4,6 +4,7 @@ struct Step {
   tokens: u32,                 // T, tokens and sequences of this run
   past: u32,
   slot: u32,
+  rows: u32,                   // as in steps/sequence
   each: array<vec4u, 64>,      // (row, slot) of token t
 }
 

@@ -4,6 +4,7 @@ struct Step {
   tokens: u32,   // T, tokens of this run
   past: u32,     // tokens of the sequence that are in the cache already
   slot: u32,     // where the sequence's memory lies
+  rows: u32,     // of a sequence at most, where tokens move on by themselves (moves/*); else 0
 }
 
 // The sequence's row that token t of the run takes.
