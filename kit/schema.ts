@@ -57,6 +57,17 @@ export function unknownKeys(schema: v.GenericSchema, value: unknown): (string | 
   });
 }
 
+/** The paths of lists and dates where only a table is wanted: Valibot takes them for tables. */
+export function noTables(schema: v.GenericSchema | undefined, value: unknown): (string | number)[][] {
+  if (typeof value !== "object" || value === null) return [];
+  const kinds = choices(schema).map(partsOf);
+  const wantsTable = kinds.length > 0 && kinds.every(({ entries, value: of }) => entries ?? of);
+  if (wantsTable && !isTable(value)) return [[]];
+  return Object.entries(value).flatMap(([key, each]) =>
+    noTables(inside(schema, key), each).map((path) => [key, ...path]),
+  );
+}
+
 export function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

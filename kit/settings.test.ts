@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import * as v from "valibot";
 import { Secret } from "./schema.ts";
-import { ConfigError, Count, Name, readSettings, readTable, Seconds } from "./settings.ts";
+import { ConfigError, Count, Name, readSettings, readTable, Seconds, whyNot } from "./settings.ts";
 import type { Sources } from "./settings.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "settings-"));
@@ -17,6 +17,7 @@ const schema = v.strictObject({
   fast: v.optional(v.boolean(), false),
   kind: v.exactOptional(v.picklist(["7", "eight"])),
   device: v.exactOptional(v.union([Count, v.array(Count)])),
+  either: v.exactOptional(v.union([v.boolean(), v.string()])),
   http: v.optional(v.strictObject({ drain_s: v.optional(Seconds, 5), stall_s: v.optional(Seconds, 6) }), {}),
   headers: v.optional(v.record(Name, v.pipe(v.string(), v.metadata({ secret: true }))), {}),
   boxes: v.optional(v.array(v.strictObject({ id: Name, key: v.exactOptional(Secret) })), []),
@@ -79,6 +80,7 @@ test.each<[string, Record<string, string>, object]>([
     { BOX_PORT: "1_000", BOX_HTTP__DRAIN_S: "1e1" },
     { port: 1000, http: { drain_s: 10, stall_s: 6 } },
   ],
+  ["what may be a text, or something else", { BOX_EITHER: "true" }, { either: true }],
   ["a list", { BOX_DEVICE: "[2, 1]" }, { device: [2, 1] }],
   ["a list without brackets", { BOX_DEVICE: "2,1" }, { device: [2, 1] }],
   ["one that may be a list", { BOX_DEVICE: "2" }, { device: 2 }],
@@ -105,6 +107,12 @@ test.each<[string, Record<string, string>, object]>([
 test("a variable reaches into a list of the file", () => {
   const toml = "[[boxes]]\nid = 'a'\n[[boxes]]\nid = 'b'";
   expect(read({ toml, env: { BOX_BOXES__1__KEY: "k" } }).boxes).toEqual([{ id: "a" }, { id: "b", key: "k" }]);
+});
+
+test("an empty table says nothing of what stands in it", () => {
+  expect(read({ toml: "[http]\ndrain_s = 1", env: { BOX_HTTP: "{}" } }).http).toEqual({
+    ...{ drain_s: 1, stall_s: 6 },
+  });
 });
 
 test.each<[string, Given, string]>([
@@ -170,6 +178,22 @@ named.toml: http.stall_s: Invalid value: Expected >0 but received 0`,
     { toml: "[headers]\na = 31337\n[[boxes]]\nid = 'a'\nkey = 31337" },
     "named.toml: headers.a: is not what is expected\nnamed.toml: boxes.0.key: expected a text",
   ],
+  ["a secret that is empty", { toml: "[[boxes]]\nid = 'a'\nkey = ''" }, "named.toml: boxes.0.key: is empty"],
+  [
+    "lists and dates where tables belong",
+    { toml: "http = [1]\nheaders = []\nboxes = [2026-12-01]" },
+    "named.toml: http: expected a table\nnamed.toml: headers: expected a table\nnamed.toml: boxes.0: expected a table",
+  ],
+  [
+    "a table where a list belongs",
+    { toml: "[boxes]\nid = 'a'" },
+    "named.toml: boxes: Invalid type: Expected Array but received Object",
+  ],
+  [
+    "what is long, not to its end",
+    { env: { BOX_PORT: "x".repeat(1000) } },
+    `BOX_PORT: port: Invalid type: Expected number but received "${"x".repeat(300)}`.slice(0, 300 + 16),
+  ],
   [
     "the password of an address",
     { env: { BOX_PORT: "nats://me:pw@host" } },
@@ -183,6 +207,19 @@ named.toml: http.stall_s: Invalid value: Expected >0 but received 0`,
   ["a file that is not there", { file: "absent.toml" }, "absent.toml: cannot be read: there is no such file"],
   ["a folder", { file: ".." }, `${join(folder, "..")}: cannot be read: it is a folder`],
 ])("%s", (_, given, want) => expect(complaint(given)).toBe(want));
+
+test.each([
+  ["EACCES", "permission denied"],
+  ["EPERM", "permission denied"],
+  ["EISDIR", "it is a folder"],
+  ["ENOENT", "there is no such file"],
+  ["ENOTDIR", "a part of its path is no folder"],
+  ["EROFS", "the file system is read-only"],
+  ["EMFILE", "EMFILE"],
+  [undefined, "its own words"],
+])("why not, with %s: %s", (code, words) => {
+  expect(whyNot(Object.assign(new Error("its own words"), { code }))).toBe(words);
+});
 
 test("a folder of the file's own name is not taken for no file", () => {
   mkdirSync(join(folder, "box.toml"));

@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { parse as parseToml, TomlError } from "smol-toml";
 import * as v from "valibot";
 import type { Table } from "./schema.ts";
-import { holdsList, inside, isSecret, isTable, takesText, unknownKeys } from "./schema.ts";
+import { holdsList, inside, isSecret, isTable, noTables, takesText, unknownKeys } from "./schema.ts";
 
 /** A problem of the operator's: shown as it is, without a stack. */
 export class ConfigError extends Error {}
@@ -164,23 +164,32 @@ function checked<S extends v.GenericSchema>(schema: S, said: readonly Said[]): v
     put(tree, one);
   }
   const result = v.safeParse(schema, tree, { abortPipeEarly: true });
-  if (result.success) return result.output;
-  const lines = problems(schema, tree, result.issues).map(
-    ({ path, text }) => `${whereOf(live, path)}: ${text}`,
-  );
+  const wrong = problems(schema, tree, result.issues ?? []);
+  if (result.success && wrong.length === 0) return result.output;
+  const lines = wrong.map(({ path, text }) => `${whereOf(live, path)}: ${text}`);
   throw new ConfigError(lines.join("\n"));
 }
 
-/** Valibot names the first unknown key of a table; we name all. */
+/** Valibot names the first unknown key of a table; we name all. It takes lists for tables; we do not. */
 function problems(
   schema: v.GenericSchema,
   tree: Table,
   issues: readonly v.BaseIssue<unknown>[],
 ): { path: Path; text: string }[] {
   const unknown = unknownKeys(schema, tree).map((path) => ({ path, text: `${path.join(".")}: unknown key` }));
-  const others = issues.filter((issue) => !isUnknownKey(issue));
+  const misfits = noTables(schema, tree).map((path) => ({
+    path,
+    text: `${path.join(".")}: expected a table`,
+  }));
   const pathOf = (issue: v.BaseIssue<unknown>) => (issue.path ?? []).map(({ key }) => key as string | number);
-  return [...unknown, ...others.map((issue) => ({ path: pathOf(issue), text: describe(issue, schema) }))];
+  const isOfMisfit = (issue: v.BaseIssue<unknown>) =>
+    misfits.some(({ path }) => isWithin(pathOf(issue), path));
+  const others = issues.filter((issue) => !isUnknownKey(issue) && !isOfMisfit(issue));
+  return [
+    ...unknown,
+    ...misfits,
+    ...others.map((issue) => ({ path: pathOf(issue), text: describe(issue, schema) })),
+  ];
 }
 
 function put(tree: Table, { where, path, value }: Said): void {
