@@ -6,10 +6,10 @@ import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { EngineError } from "../engine/errors.ts";
 import { packageRoot } from "../engine/root.ts";
-import { run } from "./cli.ts";
+import { neuron as inProcess } from "./command.fixture.ts";
 import { emptyModelFolder, json, post } from "./daemon.fixture.ts";
 import { startHub } from "./hub.fixture.ts";
 
@@ -54,22 +54,12 @@ async function ready({ err, code }: Process): Promise<string> {
   }
 }
 
-/** A command in this process: its exit code and what it printed. */
+/** A command in this process, where no device can be opened: its exit code and what it printed. */
 async function command(args: string[], env: NodeJS.ProcessEnv = {}): Promise<[number, string, string]> {
-  let [out, err] = ["", ""];
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true)),
-    vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true)),
-  ];
-  const openEngine = async () => {
-    await Promise.resolve();
-    throw new EngineError("no_adapter", "no adapter is called x; there are: y");
-  };
-  try {
-    return [await run(args, { env: { HOME: "/nowhere", ...env }, openEngine }), out, err];
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
+  const { code, out, err } = await inProcess(args, env, () =>
+    Promise.reject(new EngineError("no_adapter", "no adapter is called x; there are: y")),
+  );
+  return [code, out, err];
 }
 
 function tokenFolder(): string {
@@ -140,11 +130,8 @@ describe("errors at start", () => {
   });
 
   test("a bug shows its stack", async () => {
-    const openEngine = () => Promise.reject(new TypeError("ours"));
-    const spy = vi.spyOn(process.stderr, "write").mockReturnValue(true);
-    expect(await run([], { env: {}, openEngine })).toBe(1);
-    expect(String(spy.mock.lastCall![0])).toMatch(/TypeError: ours\n +at /);
-    spy.mockRestore();
+    const { code, err } = await inProcess([], {}, () => Promise.reject(new TypeError("ours")));
+    expect([code, err]).toEqual([1, expect.stringMatching(/TypeError: ours\n +at /)]);
   });
 });
 

@@ -56,6 +56,9 @@ test("says where it listens, what it serves and how", async () => {
     max_per_principal: 2,
     step_limit_s: 7,
     load_limit_s: 8,
+    max_in_flight: 5,
+    memory_limit_mb: 6,
+    ...{ prefix_cache: false, kv_cache: "f16", autotune: false, strict: true, shader_checks: true },
     images,
   };
   const { url, activated, models } = await start({
@@ -71,9 +74,9 @@ test("says where it listens, what it serves and how", async () => {
     maxQueue: 3,
     maxQueueTokens: 262_144,
     maxPerPrincipal: 2,
-    prefixCache: true,
-    kvCache: "f32",
-    strict: false,
+    maxInFlight: 5,
+    memoryLimitMb: 6,
+    ...{ prefixCache: false, kvCache: "f16", autotune: false, strict: true, shaderChecks: true },
     stepLimitMs: 7000,
     loadLimitMs: 8000,
     images: { ...limits, remote: undefined },

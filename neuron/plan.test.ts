@@ -2,30 +2,15 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { MemoryPlan } from "../engine/serve/types.ts";
 import { packageRoot } from "../engine/root.ts";
-import { run } from "./cli.ts";
+import { neuron } from "./command.fixture.ts";
 
 const tiny = "test-fixtures/reference/qwen2-tiny-sharded"; // two heads, three layers
 
-async function plan(
-  args: string,
-  env: NodeJS.ProcessEnv = {},
-): Promise<{ code: number; out: string; err: string }> {
-  let [out, err] = ["", ""];
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true)),
-    vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true)),
-  ];
-  const openEngine = () => Promise.reject(new Error("nothing is loaded for a plan"));
-  try {
-    const command = ["plan", "--adapter", "null", ...args.split(" ")];
-    return { code: await run(command, { env: { HOME: "/nowhere", ...env }, openEngine }), out, err };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
+const plan = (args: string, env: NodeJS.ProcessEnv = {}) =>
+  neuron(["plan", "--adapter", "null", ...args.split(" ")], env);
 
 test("a table for people", async () => {
   const { code, out } = await plan("--model demo --context 700 --max-in-flight 3");

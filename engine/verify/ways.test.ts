@@ -70,3 +70,12 @@ test("each kernel goes through its ways, by name, whatever their number in a sha
     },
   ]);
 });
+
+test("bounds that were asked for are not made stricter", async () => {
+  const seen = [];
+  for await (const { mode, reports } of verifyEveryWay({} as Gpu, "folder", { mode: "bf16" })) {
+    while (!(await reports.next()).done) continue;
+    seen.push(mode);
+  }
+  expect(seen).toEqual(["bf16", "bf16", "bf16", "bf16", "bytes"]);
+});

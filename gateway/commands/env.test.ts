@@ -1,21 +1,10 @@
 // `cortex env` against a running gateway.
 
-import { afterEach, expect, test, vi } from "vitest";
-import { run } from "../cli.ts";
+import { expect, test } from "vitest";
+import { cortex } from "../fixtures/command.fixture.ts";
 import { openGateway, openNeuron } from "../fixtures/gateway.fixture.ts";
 
-afterEach(() => vi.restoreAllMocks());
-
-async function env(...args: string[]) {
-  let out = "";
-  let err = "";
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true));
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => ((err += String(text)), true));
-  vi.spyOn(console, "error").mockImplementation((text) => void (err += `${String(text)}\n`));
-  const code = await run(["env", ...args]);
-  vi.restoreAllMocks();
-  return { code, out, err };
-}
+const env = (...args: string[]) => cortex("env", ...args);
 
 async function open(): Promise<string> {
   const neuron = await openNeuron("org/loaded");

@@ -1,5 +1,5 @@
-import { expect, test, vi } from "vitest";
-import { run } from "../cli.ts";
+import { expect, test } from "vitest";
+import { cortex } from "../fixtures/command.fixture.ts";
 import { keyFor, openGateway, openNeuron, until } from "../fixtures/gateway.fixture.ts";
 import { json } from "../fixtures/mock-neuron.fixture.ts";
 
@@ -14,19 +14,6 @@ async function openLoader() {
     json(response, 200, { status: isLoad ? "loaded" : "unloaded", model_id });
   };
   return neuron;
-}
-
-async function cortex(...args: string[]) {
-  let [out, err] = ["", ""];
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation((text) => ((out += String(text)), true)),
-    vi.spyOn(console, "error").mockImplementation((text) => void (err += `${text}\n`)),
-  ];
-  try {
-    return { code: await run(args), out, err };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
 }
 
 const models = { models: [{ id: "demo" }], aliases: { small: "demo" } };

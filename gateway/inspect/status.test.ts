@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { openAnswers } from "../fixtures/command.fixture.ts";
 import { keyFor, openGateway, openNeuron, unusedPort, until } from "../fixtures/gateway.fixture.ts";
 import { status } from "./status.ts";
 
@@ -43,6 +44,32 @@ test("--json is the same as data", async () => {
   });
 });
 
+test("what is known of a neuron stands in its line; what is not is a question mark", async () => {
+  const device = { name: "llvmpipe", kind: "software", vram_used_mb: 512, vram_total_mb: null };
+  const neuron = { name: "a", state: "healthy", draining: false, models: [] };
+  const fleet = [
+    { ...neuron, circuit: "open", devices: [device] },
+    {
+      ...neuron,
+      name: "b",
+      circuit: "half_open",
+      draining: true,
+      devices: [{ ...device, vram_used_mb: null }],
+    },
+    { ...neuron, name: "c", circuit: "closed", state: "unreachable", reason: "why", devices: [] },
+  ];
+  const health = { status: "degraded", version: "1", neurons: { healthy: 2, total: 3 }, fleet };
+  const { url } = await openAnswers({ "GET /health": health, "GET /v1/models": { data: [] } });
+  const { text } = await status({ endpoint: url }, false);
+  expect(text.split("\n").slice(3, 6)).toEqual([
+    expect.stringMatching(
+      /^a {7}healthy, left alone: its last requests failed +llvmpipe \(software\) +0\.5\/\? GiB /,
+    ),
+    expect.stringMatching(/^b {7}draining, to be tried again +llvmpipe \(software\) +\? /),
+    expect.stringMatching(/^c {7}unreachable \(why\) +- +- +0 of 0 loaded +0 +0$/),
+  ]);
+});
+
 test.each(["failed", "unreachable", "draining"])("exit code 1 when one is %s", async (how) => {
   const [a, b] = [await openNeuron("demo"), await openNeuron("demo")];
   if (how === "failed") b.models.set("bad", { status: "failed", error: "no such folder" });
@@ -82,11 +109,17 @@ test("exit code 2 when nobody answers, or somebody else", async () => {
     error: "ECONNREFUSED",
     endpoint: dead,
   });
-  const neuron = await openNeuron("demo");
-  expect((await status({ endpoint: neuron.url }, false)).exitCode).toBe(2);
+  const neuron = { "GET /health": { status: "ok" }, "GET /v1/models": { data: [] } };
+  const { url } = await openAnswers(neuron);
+  expect(await status({ endpoint: url }, false)).toEqual({
+    exitCode: 2,
+    text: expect.stringMatching(/: not a cortex gateway/),
+  });
 });
 
 test("exit code 1 when the gateway wants another key: it is there", async () => {
+  const forbidding = await openAnswers({}, 403);
+  expect((await status({ endpoint: forbidding.url }, false)).exitCode).toBe(1);
   const { key } = keyFor("alice");
   const cortex = { auth: { mode: "required" } };
   const { url } = await openGateway({ neurons: { a: await openNeuron("demo") }, cortex, keys: [key] });

@@ -14,11 +14,16 @@ interface World {
   tools: boolean;
   vision: boolean;
   embeds: boolean;
+  /** Of the error about a model that nobody has. */
+  unknownCode: string;
   /** What a path answers instead; a chat completion is told apart by what it holds. */
   wrong: Record<string, unknown>;
 }
 
-const good: World = { gateway: true, loaded: true, tools: true, vision: true, embeds: false, wrong: {} };
+const good: World = {
+  ...{ gateway: true, loaded: true, tools: true, vision: true, embeds: false },
+  ...{ unknownCode: "model_not_found", wrong: {} },
+};
 const paris = "It is Paris.";
 
 async function findings(changes: Partial<World>, unload = false): Promise<Finding[]> {
@@ -60,7 +65,7 @@ function answer(world: World, path: string, body: string): [number, string, stri
     world.loaded = name === "load";
     return json({ status: `${name}ed` });
   }
-  if (name === "unknown") return json({ error: { message: "no", code: "model_not_found" } }, 404);
+  if (name === "unknown") return json({ error: { message: "no", code: world.unknownCode } }, 404);
   if (name === "streaming") return [200, "text/event-stream", stream(["It is ", "Paris."])];
   if (name === "responses") return json({ output: [{ type: "message", content: [{ text: paris }] }] });
   if (name === "messages") return json({ content: [{ type: "text", text: paris }] });
@@ -164,6 +169,23 @@ test("after a load that does nothing, the rest is not asked", async () => {
 test("an unload that leaves the model there", async () => {
   const all = await findings({ wrong: { unload: {} } }, true);
   expect(all.at(-1)).toEqual({ verdict: "FAIL", what: "unload", text: "it is still listed as loaded" });
+});
+
+test("an unknown model whose error has another code", async () => {
+  const all = await findings({ unknownCode: "not_found" });
+  expect(all.filter(({ verdict }) => verdict === "FAIL")).toEqual([
+    {
+      verdict: "FAIL",
+      what: "errors",
+      text: "an unknown model gives 404 not_found, expected 404 model_not_found",
+    },
+  ]);
+});
+
+test("one that is shutting down is asked nothing more", async () => {
+  expect(await findings({ wrong: { health: { status: "shutting_down", fleet: [] } } })).toEqual([
+    { verdict: "FAIL", what: "health", text: "it is shutting down" },
+  ]);
 });
 
 test("nobody there", async () => {

@@ -38,6 +38,14 @@ test("shows again and again until the signal, also when the gateway is gone", as
   expect(shown.map((text) => text.split("\n")[0])).toEqual(
     Array(3).fill(expect.stringContaining(": ok, 1 of 1")),
   );
+  const once = new AbortController();
+  await watch({ endpoint: gateway.url }, { ...settings, json: true, signal: once.signal }, (text) => {
+    expect([JSON.parse(text), text]).toMatchObject([
+      { health: { status: "ok" } },
+      expect.stringMatching(/^[^\n]+$/),
+    ]);
+    once.abort();
+  });
   const again = new AbortController();
   await watch(
     { endpoint: "http://127.0.0.1:9" },

@@ -2,13 +2,16 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { packageRoot } from "../../engine/root.ts";
 import { emptyModelFolder, startDaemon } from "../daemon.fixture.ts";
 import type { Daemon } from "../daemon.fixture.ts";
+import { content, finished, hello, reasoning, started } from "../fake-engine.fixture.ts";
 
 const home = mkdtempSync(join(tmpdir(), "neuron-home-"));
 afterAll(() => rmSync(home, { recursive: true }));
@@ -27,8 +30,9 @@ async function once(
   piped?: string,
   more: NodeJS.ProcessEnv = {},
 ): Promise<{ code: number; out: string; err: string }> {
-  const [program, ...rest] = [...command, ...args];
-  const child = spawn(program!, rest, { env: { ...env, ...more }, cwd: home });
+  // A real pipe: what Node gives a child is a socket, which some leave open for ever.
+  const line = piped === undefined ? '"$0" "$@"' : 'cat | "$0" "$@"';
+  const child = spawn("sh", ["-c", line, ...command, ...args], { env: { ...env, ...more }, cwd: home });
   let [out, err] = ["", ""];
   child.stdout.on("data", (data) => (out += String(data)));
   child.stderr.on("data", (data) => (err += String(data)));
@@ -52,9 +56,42 @@ describe("one answer", { timeout: 60_000 }, () => {
     ]);
   });
 
-  test("as JSON, from a neuron of its own", async () => {
-    const { code, out } = await once([emptyModelFolder("own"), "Hi", "--json", "--set", "seed=3"]);
-    expect(code).toBe(0);
+  test("words and a pipe are one message, with what --system and --set say; thoughts go elsewhere", async () => {
+    daemon.model.script = [started, reasoning("Hm."), content("42"), finished()];
+    const args = ["org/fake", "Review", "this:", "--system", "Be brief.", "--set", "temperature=0.5"];
+    expect(await once(["--endpoint", daemon.url, ...args], "a diff\n")).toEqual({
+      ...{ code: 0, out: "42\n", err: "Hm." },
+    });
+    daemon.model.script = hello;
+    expect(daemon.model.asked.at(-1)).toMatchObject({
+      messages: [
+        { role: "system", content: "Be brief." },
+        { role: "user", content: "Review this:\n\na diff" },
+      ],
+      options: { temperature: 0.5 },
+    });
+  });
+
+  test("the key of the environment is sent, and one that is named before it", async () => {
+    const keys: unknown[] = [];
+    const server = createServer(({ headers }, reply) => {
+      keys.push(headers.authorization);
+      reply.writeHead(401).end('{"error": {"message": "no", "code": "invalid_api_key"}}');
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    const at = ["m", "Hi", "-e", `127.0.0.1:${(server.address() as AddressInfo).port}`];
+    await once(at, "", { CORTEX_API_KEY: "a" });
+    await once([...at, "--key", "b"], "", { CORTEX_API_KEY: "a" });
+    expect(keys).toEqual(["Bearer a", "Bearer b"]);
+  });
+
+  test("as JSON, from a neuron of its own, which ends with it", async () => {
+    const { code, out, err } = await once(
+      [emptyModelFolder("own"), "Hi", "--json", "--set", "seed=3"],
+      ...(["", { FAKE_SLOW: "1" }] as const),
+    );
+    expect([code, err]).toEqual([0, expect.stringMatching(/closed\n$/)]);
     expect(JSON.parse(out)).toMatchObject({
       content: "Hello world",
       finishReason: "stop",
@@ -75,6 +112,15 @@ describe("one answer", { timeout: 60_000 }, () => {
     expect(err).toMatch(/^error: [^\n]*org\/none[^\n]*\n$/);
   });
 
+  test("a name that is none shows before a device is opened", async () => {
+    const { code, out, err } = await once(["what is this", "Hi"], "", { FAKE_SLOW: "1" });
+    expect([code, out, err]).toEqual([
+      1,
+      "",
+      expect.stringMatching(/^error: what is this: neither[^\n]+\n$/),
+    ]);
+  });
+
   test.each([
     ["nothing to say", [], "nothing to say: neuron chat MODEL"],
     ["a wrong setting", ["m", "hi", "--set", "heat=1"], 'there is no setting "heat"'],
@@ -90,6 +136,12 @@ describe("one answer", { timeout: 60_000 }, () => {
 
 const hasTerminal = spawnSync("script", ["--version"]).status === 0;
 
+test.skipIf(!hasTerminal)("on a terminal --json wants a message", { timeout: 60_000 }, () => {
+  const line = [...command, "org/fake", "--json"].map((word) => `'${word}'`).join(" ");
+  const { status, stdout } = spawnSync("script", ["-qefc", line, "/dev/null"], { env, cwd: home });
+  expect([status, String(stdout)]).toEqual([1, expect.stringContaining("--json is for one answer")]);
+});
+
 test.skipIf(!hasTerminal)(
   "on a terminal: prompt, answer, history, Ctrl-C, Ctrl-D",
   { timeout: 60_000 },
@@ -99,10 +151,10 @@ test.skipIf(!hasTerminal)(
     let shown = "";
     child.stdout.on("data", (data) => (shown += String(data)));
     const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-    /** Waits for the next prompt, then types. */
+    /** Waits for the next prompt, with nothing behind it, then types: the history's line has a prompt before it too. */
     let read = 0;
     async function type(text: string): Promise<void> {
-      while (!shown.slice(read).includes(">>> ")) await sleep(20);
+      while (!/>>> (\x1b\[5G)?$/.test(shown.slice(read))) await sleep(20);
       read = shown.length;
       child.stdin.write(text);
     }
