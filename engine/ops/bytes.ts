@@ -4,7 +4,7 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Binding, Pass } from "../gpu/pass.ts";
 import { fitsSheet } from "../gpu/scratch.ts";
-import { dims, type Shard, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
+import { dims, isBlockFormat, type Shard, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
 import { likesTiles } from "../gpu/tiles.ts";
 
 /** What multiplies a format's codes of a prompt on a processor (shaders/products); q2_k has two constants beside 32 codes. */
@@ -14,7 +14,7 @@ const products: Partial<Record<WeightFormat, string>> = {
 };
 
 /** Blocks that have one scale, and one constant, for 32 values, as matmul_bytes takes them. */
-const whole: readonly WeightFormat[] = ["q4_0", "q4_1", "q4_k", "q8_0"];
+const whole: readonly WeightFormat[] = ["q4_0", "q4_1", "q4_k", "q5_0", "q5_1", "q5_k", "q8_0"];
 
 /** Whether a shard of a prompt's product may be multiplied in bytes by a processor. */
 export function fitsBytes({ tuning }: Gpu, { format }: Shard): boolean {
@@ -22,9 +22,17 @@ export function fitsBytes({ tuning }: Gpu, { format }: Shard): boolean {
 }
 
 /** The same by a card: its compiler has to know dot4I8Packed. */
-export function fitsCardBytes({ tuning, report }: Gpu, { format }: Shard): boolean {
-  const knows = report.wgslFeatures.includes("packed_4x8_integer_dot_product");
-  return !tuning.strict && knows && whole.includes(format);
+export function fitsCardBytes(gpu: Gpu, { format }: Shard): boolean {
+  return multipliesBytes(gpu) && whole.includes(format);
+}
+
+/** Whether a card's mat-vec may be, with a shard in any type of blocks. */
+export function fitsCardMatvec(gpu: Gpu, { format }: Shard): boolean {
+  return multipliesBytes(gpu) && isBlockFormat(format);
+}
+
+function multipliesBytes({ tuning, report }: Gpu): boolean {
+  return !tuning.strict && report.wgslFeatures.includes("packed_4x8_integer_dot_product");
 }
 
 /** Of the products of a prompt on a processor: formats that keep a chunk's bits above the others (shaders/high). */

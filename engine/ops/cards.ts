@@ -5,7 +5,7 @@ import type { Pass } from "../gpu/pass.ts";
 import { pinOf } from "../gpu/subgroups.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import type { Way } from "../gpu/tuning.ts";
-import { fitsCardBytes } from "./bytes.ts";
+import { fitsCardBytes, fitsCardMatvec } from "./bytes.ts";
 import type { Kernel, Source } from "./project.ts";
 import { isSoftware, rowsPart, spread, subgroupWidth, weightParts } from "./variants.ts";
 
@@ -86,7 +86,7 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
  * memory, and a dispatch or two more. A lane has a block at least, where there are as many.
  */
 function byteWays(gpu: Gpu, { shape: [, K], shards }: Weight): MatvecWay[] {
-  if (isSoftware(gpu) || !shards.every((shard) => fitsCardBytes(gpu, shard))) return [];
+  if (isSoftware(gpu) || !shards.every((shard) => fitsCardMatvec(gpu, shard))) return [];
   const WIDTH = subgroupWidth(gpu);
   const least = Math.max(32, WIDTH ?? 32);
   const shapes = [

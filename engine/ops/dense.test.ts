@@ -259,7 +259,7 @@ test.each(devices)("a prompt in bytes on %s", async (name, kind, lanes, _, many)
   const tuning = Tuning.only(software ? "bytes" : "bytes, tiles of 64");
   const on = { ...guise(kind, lanes, name), tuning };
   for (const format of weightFormats.filter(isBlockFormat)) {
-    const fits = software ? format !== "q2_k" : ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
+    const fits = software ? format !== "q2_k" : !["q2_k", "q3_k", "q6_k"].includes(format);
     const each = fits ? ["quantise_rows", software ? "matmul_bytes_lanes" : "matmul_bytes"] : [many];
     expect(await projections(on, 19, 256, format)).toEqual(Array(5).fill(each).flat());
   }
@@ -274,7 +274,7 @@ test.each([
 ])("tokens in bytes on a card %s", async (_, lanes, name) => {
   const on = { ...guise("hardware", lanes), tuning: Tuning.only(name) };
   for (const format of weightFormats) {
-    const fits = ["q4_0", "q4_1", "q4_k", "q8_0"].includes(format);
+    const fits = isBlockFormat(format);
     const each = fits ? ["quantise_rows", "matvec"] : ["matvec"];
     const kernels = await projections(on, 1, 4096, format);
     expect(kernels.filter((kernel, i) => kernel !== kernels[i - 1])).toEqual(

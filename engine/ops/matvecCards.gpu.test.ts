@@ -13,8 +13,17 @@ import { testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import {
+  free,
+  isBlockFormat,
+  permanent,
+  weightFormats,
+  type Tensor,
+  type Weight,
+  type WeightFormat,
+} from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
+import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
 import { rmsNorm } from "../reference/norm.ts";
 import { linear, normLinear } from "./linear.ts";
@@ -41,22 +50,43 @@ async function run(gpu: Gpu, W: Weight, x: Float32Array, T: number): Promise<Flo
   return (y as Float32Array).subarray(0, T * N);
 }
 
+/** As activations are: neighbours alike, some channels always large; one block is all zeros, one has a single value. */
+function activations(T: number, K: number): Float32Array<ArrayBuffer> {
+  const [steps, x] = [noise(T * K, 7), new Float32Array(T * K)];
+  for (let i = 0; i < x.length; i++) {
+    const k = i % K;
+    x[i] = (k === 0 ? 0 : 0.9 * x[i - 1]!) + 0.4 * steps[i]!;
+    if (k >> 5 === 2 || (k >> 5 === 5 && k !== 5 * 32 + 17)) x[i] = 0;
+  }
+  return x.map((value, i) => value * ((i % K) % 211 === 13 ? 15 : 1));
+}
+
+/** Rows of W whose neighbours are alike as well, one of which has no other value than 0 in some of its blocks. */
+function rowsAlike(N: number, K: number): Float32Array<ArrayBuffer> {
+  const values = noise(N * K, 2 + K);
+  for (let i = 1; i < values.length; i++) values[i]! += 0.5 * values[i - 1]!;
+  return values.fill(0, 3 * K, 3 * K + 512);
+}
+
 const way = (gpu: Gpu, name: string): Gpu => ({ ...asCard(gpu), tuning: Tuning.only(`bytes, ${name}`) });
-const every = ["q4_0", "q4_1", "q4_k", "q8_0"] as const;
-const guises: [string, Gpu, readonly (typeof every)[number][]][] = [
-  ["sums by subgroups", way(device, "32 lanes, 1"), every],
+const blocks = weightFormats.filter(isBlockFormat);
+const guises: [string, Gpu, readonly WeightFormat[]][] = [
+  ["sums by subgroups", way(device, "32 lanes, 1"), blocks],
   ["sums in workgroup memory, eight rows at a time", way(withoutSubgroups(device), "32 lanes, 2"), ["q4_0"]],
 ];
+
+/** Eight tokens to a workgroup, and one; or as many as compile sooner. */
+const tokensOf: Partial<Record<WeightFormat, number>> = { q4_k: 9, q6_k: 3, q4_0: 3, q8_0: 3 };
 
 describe.each(guises)("%s", (_, gpu, formats) => {
   test.each(formats)("%s: the twin's sums, and each token's are its own", async (format) => {
     // More blocks than lanes, and not all lanes at their last turn.
     const K = blockFormats[format.toUpperCase() as BlockType].values === 32 ? 1120 : 1280;
-    const [T, N] = [format === "q4_k" ? 9 : 3, 83]; // eight tokens to a workgroup, and one; or four, which compiles sooner
-    const { bytes, values } = pack(format, noise(N * K, 2 + K), K);
+    const [T, N] = [tokensOf[format] ?? 2, 83];
+    const { bytes, values } = pack(format, rowsAlike(N, K), K);
     const W = kept(weightOf(gpu, [N, K], format, bytes, (56 * bytes.length) / N)); // shards of 56 rows
     expect(W.shards.length).toBe(2);
-    const x = noise(T * K, 7);
+    const x = activations(T, K);
     const y = await run(gpu, W, x, T);
     expect(relative(y, reference.linear(reference.inBytes(x), values, { T, K, N }))).toBeLessThan(1e-6);
     const lost = relative(y, reference.linear(x, values, { T, K, N }));
@@ -97,4 +127,23 @@ describe.each(guises)("%s", (_, gpu, formats) => {
       expect(relative(await run(gpu, W, x, 1), want)).toBeLessThan(1e-6);
     }
   });
+});
+
+test("parts of several types, as q, k and v of one matrix are in files of Q4_K_M", async () => {
+  const [gpu, K] = [way(device, "32 lanes, 1"), 512];
+  const parts = (["q4_k", "q6_k", "q8_0"] as const).map((format, i) => {
+    const rows = 24 + 8 * i;
+    return { format, rows, ...pack(format, noise(rows * K, 5 + i), K) };
+  });
+  const N = 24 + 32 + 40;
+  const W = kept(createWeight(gpu, "W", [N, K], parts));
+  let first = 0;
+  for (const { rows, bytes } of parts) {
+    writeRows(gpu, W, first, bytes);
+    first += rows;
+  }
+  const x = activations(1, K);
+  const values = Float32Array.from(parts.flatMap((part) => [...part.values]));
+  const want = reference.linear(reference.inBytes(x), values, { T: 1, K, N });
+  expect(relative(await run(gpu, W, x, 1), want)).toBeLessThan(1e-6);
 });

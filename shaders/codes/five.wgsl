@@ -16,5 +16,5 @@ fn words32(row: u32, block: u32) -> Words32 {
 }
 
 fn codes32(w: Words32) -> Bytes32 {
-  return nibbles32(w.low, bits32(w.high));
+  return nibbles32(w.low, highBits32(w.high));
 }

@@ -100,11 +100,25 @@ fn bytes32(first: vec4u, second: vec4u) -> Bytes32 {
   return Bytes32(vec4u(first.x, first.z, second.x, second.z), vec4u(first.y, first.w, second.y, second.w));
 }
 
-// Of a quad of a plane of four-bit codes, and what each has above them: the two bits of high.lo[i] and high.hi[i], or one.
+// Of a quad of a plane of four-bit codes, and what each has above them, at its place.
 fn nibbles32(words: vec4u, high: Bytes32) -> Bytes32 {
-  let lo = (words & vec4u(0x0f0f0f0fu)) | (high.lo << vec4u(4u));
-  let hi = ((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu)) | (high.hi << vec4u(4u));
+  let lo = (words & vec4u(0x0f0f0f0fu)) | high.lo;
+  let hi = ((words >> vec4u(4u)) & vec4u(0x0f0f0f0fu)) | high.hi;
   return Bytes32(lo, hi);
+}
+
+// Of a word of a plane of single bits, which belong above four.
+fn highBits32(bits: u32) -> Bytes32 {
+  let lo = vec4u(bits << 4u, bits << 2u, bits, bits >> 2u);
+  let hi = vec4u(bits << 3u, bits << 1u, bits >> 1u, bits >> 3u);
+  return Bytes32(lo & vec4u(0x10101010u), hi & vec4u(0x10101010u));
+}
+
+// Of two words of a plane of two-bit codes, which belong above four.
+fn highPairs32(both: vec2u) -> Bytes32 {
+  let lo = vec4u(both.x << 4u, both.x, both.y << 4u, both.y);
+  let hi = vec4u(both.x << 2u, both.x >> 2u, both.y << 2u, both.y >> 2u);
+  return Bytes32(lo & vec4u(0x30303030u), hi & vec4u(0x30303030u));
 }
 
 // Of a word of a plane of single bits.

@@ -22,7 +22,7 @@ fn words32(row: u32, block: u32) -> Words32 {
 }
 
 fn codes32(w: Words32) -> Bytes32 {
-  return nibbles32(w.low, pairs32(w.high));
+  return nibbles32(w.low, highPairs32(w.high));
 }
 
 fn block32(row: u32, block: u32) -> Coded {
