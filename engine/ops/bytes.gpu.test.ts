@@ -16,7 +16,8 @@ import { free, permanent, type Tensor, type Weight, type WeightFormat } from "..
 import { likesTiles } from "../gpu/tiles.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
-import { linear, swiglu } from "./linear.ts";
+import { rmsNorm } from "../reference/norm.ts";
+import { linear, normLinear, swiglu } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
@@ -91,6 +92,24 @@ describe.each(guises)("%s", (guise, gpu) => {
       expect(relative(y as Float32Array, want)).toBeLessThan(cutEach(format) ? 1e-3 : 1e-6);
     },
   );
+
+  test("behind a norm", async () => {
+    const [T, K, N, format] = [33, 352, 46, "q4_0"] as const;
+    const { bytes, values } = pack(format, noise(N * K, 2 + K), K);
+    const W = kept(weightOf(gpu, [N, K], format, bytes));
+    const [x, gain] = [noise(T * K, 9), noise(K, 4)];
+    const xs = kept(permanent(gpu, "x", [T + 2, K], poisoned(x, T + 2, K)));
+    const w = kept(permanent(gpu, "gain", [K], gain));
+    const norm = { eps: 1e-5, offset: 1 } as const;
+    const [y] = await runOps(gpu, { capacity: T + 2, tokens: T }, (pass) => [
+      normLinear(pass, xs, w, norm, W),
+    ]);
+    const normed = rmsNorm(x, gain, { T, C: K, ...norm });
+    const got = (y as Float32Array).subarray(0, T * N);
+    const want = reference.linear(reference.inBytes(normed), values, { T, K, N });
+    expect(relative(got, want)).toBeLessThan(1e-3); // ties
+    expect(relative(got, reference.linear(normed, values, { T, K, N }))).toBeGreaterThan(2e-3);
+  });
 
   test("an ending, fewer tokens than a tile has, and what is not finite", async () => {
     const [T, K, N] = [5, 96, 46];

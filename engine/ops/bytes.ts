@@ -4,8 +4,10 @@
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Binding, Pass } from "../gpu/pass.ts";
 import { fitsSheet } from "../gpu/scratch.ts";
-import { dims, isBlockFormat, type Shard, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
+import { dims, isBlockFormat, type Shard, type WeightFormat } from "../gpu/tensor.ts";
 import { likesTiles } from "../gpu/tiles.ts";
+import type { Source } from "./norm.ts";
+import { wideLanes } from "./variants.ts";
 
 /** What multiplies a format's codes of a prompt on a processor (shaders/products); q2_k has two constants beside 32 codes. */
 const products: Partial<Record<WeightFormat, string>> = {
@@ -68,18 +70,30 @@ export interface Bytes {
   readonly part: "bytes/take_buffers" | "bytes/take_texels";
 }
 
-/** x: [T, K], K in whole blocks of 32. In texels where the device reads textures faster, if `texels` will do. */
-export function quantised(pass: Pass, x: Tensor, texels: boolean): Bytes {
+/**
+ * x: [T, K], or its norm, made on the way; K in whole blocks of 32. In texels where the device reads textures faster, if
+ * `texels` will do.
+ */
+export function quantised(pass: Pass, { x, norm }: Source, texels: boolean): Bytes {
+  const { gpu } = pass;
   const [T, K] = dims(x, 2);
   const blocks = K / 32;
-  const sheet = texels && likesTiles(pass.gpu) && fitsSheet(pass.gpu, 3 * blocks, T);
+  const sheet = texels && likesTiles(gpu) && fitsSheet(gpu, 3 * blocks, T);
   const places = sheet
     ? [pass.sheet(3 * blocks, T, "rows in bytes")]
     : [pass.scratch([T, K / 4], "codes of rows", "u32"), pass.scratch([T, blocks, 2], "factors of rows")];
-  pass.dispatch("quantise_rows", [x, places[0], undefined, places[1]], {
-    parts: ["rows/eight", "rows/whole", sheet ? "bytes/put_texels" : "bytes/put_buffers"],
-    constants: { K },
-    groups: [Math.ceil(blocks / 64), (tokens) => Math.min(T, tokens)],
-  });
+  const put = sheet ? "bytes/put_texels" : "bytes/put_buffers";
+  const parts = ["rows/eight", "rows/whole", "rows/span", "bytes/round", put];
+  const rows = (tokens: number) => Math.min(T, tokens);
+  if (norm) {
+    const { LANES, reduce } = wideLanes(gpu);
+    const constants = { K, EPS: norm.eps, OFFSET: norm.offset, LANES };
+    pass.dispatch("rms_norm_bytes", [x, places[0], undefined, places[1], undefined, undefined, norm.w], {
+      ...{ parts: [...parts, reduce, "rows/normed"], constants, groups: [rows] },
+    });
+  } else {
+    const groups = [Math.ceil(blocks / 64), rows] as const;
+    pass.dispatch("quantise_rows", [x, places[0], undefined, places[1]], { parts, constants: { K }, groups });
+  }
   return { places, part: sheet ? "bytes/take_texels" : "bytes/take_buffers" };
 }

@@ -6,7 +6,8 @@ import { pinOf } from "../gpu/subgroups.ts";
 import { dims, type Shard, type Tensor, type Weight } from "../gpu/tensor.ts";
 import type { Way } from "../gpu/tuning.ts";
 import { fitsCardBytes, fitsCardMatvec } from "./bytes.ts";
-import type { Kernel, Source } from "./project.ts";
+import type { Source } from "./norm.ts";
+import type { Kernel } from "./project.ts";
 import { isSoftware, rowsPart, spread, subgroupWidth, weightParts } from "./variants.ts";
 
 export interface MatvecWay extends Way {
@@ -83,7 +84,7 @@ export function matvec(pass: Pass, T: number, W: Weight, norm: Source["norm"]): 
 
 /**
  * Blocks against x in bytes: where a card multiplies bytes, that is a quarter of the instructions, which hold up one with fast
- * memory, and a dispatch or two more. A lane has a block at least, where there are as many.
+ * memory, and a dispatch more. A lane has a block at least, where there are as many.
  */
 function byteWays(gpu: Gpu, { shape: [, K], shards }: Weight): MatvecWay[] {
   if (isSoftware(gpu) || !shards.every((shard) => fitsCardMatvec(gpu, shard))) return [];

@@ -262,6 +262,10 @@ test.each(devices)("a prompt in bytes on %s", async (name, kind, lanes, _, many)
     const fits = software ? format !== "q2_k" : !["q2_k", "q3_k", "q6_k"].includes(format);
     const each = fits ? ["quantise_rows", software ? "matmul_bytes_lanes" : "matmul_bytes"] : [many];
     expect(await projections(on, 19, 256, format)).toEqual(Array(5).fill(each).flat());
+    const both = kind === "software" ? ["rms_norm", "quantise_rows"] : ["rms_norm_bytes"];
+    const before = fits ? both : ["rms_norm"];
+    const normed = [...before, each.at(-1)!];
+    expect(await normedProjections(on, 19, 256, format)).toEqual([...normed, ...normed]);
   }
   const strict = { ...on, tuning: Object.assign(tuning, { strict: true }) };
   expect(await projections(strict, 19, 256, "q8_0")).toEqual(Array(5).fill(many));
@@ -280,7 +284,7 @@ test.each([
     expect(kernels.filter((kernel, i) => kernel !== kernels[i - 1])).toEqual(
       fits ? Array(5).fill(each).flat() : each,
     );
-    const normed = fits ? ["rms_norm", "quantise_rows", "matvec"] : ["matvec"];
+    const normed = fits ? ["rms_norm_bytes", "matvec"] : ["matvec"];
     expect(await normedProjections(on, 1, 4096, format)).toEqual([...normed, ...normed]);
   }
   const strict = { ...on, tuning: Object.assign(Tuning.only(name), { strict: true }) };

@@ -1,8 +1,8 @@
 // y = x · Wᵀ and what is done to y before it is written. One token streams W (mat-vec), several tile it (matmul).
 import type { Pass } from "../gpu/pass.ts";
 import { dims, expectShape, type Tensor, type Weight } from "../gpu/tensor.ts";
-import type { NormOptions } from "./norm.ts";
-import { normed, project, type Source } from "./project.ts";
+import type { NormOptions, Source } from "./norm.ts";
+import { project } from "./project.ts";
 
 export interface LinearOptions {
   /** [N] */
@@ -27,7 +27,7 @@ export function normLinear(
   W: Weight,
   options: LinearOptions = {},
 ): Tensor {
-  return linearOf(pass, normed(pass, x, w, norm), W, options);
+  return linearOf(pass, { x, norm: { ...norm, w } }, W, options);
 }
 
 function linearOf(pass: Pass, source: Source, W: Weight, options: LinearOptions): Tensor {
@@ -50,7 +50,7 @@ export function swiglu(pass: Pass, x: Tensor, W: Weight): Tensor {
 
 /** swiglu(rmsNorm(x)), in one dispatch where that is faster. */
 export function normSwiglu(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions, W: Weight): Tensor {
-  return swigluOf(pass, normed(pass, x, w, norm), W);
+  return swigluOf(pass, { x, norm: { ...norm, w } }, W);
 }
 
 function swigluOf(pass: Pass, source: Source, W: Weight): Tensor {

@@ -26,6 +26,7 @@ import { Tuning } from "../gpu/tuning.ts";
 import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
 import { rmsNorm } from "../reference/norm.ts";
+import { quantised } from "./bytes.ts";
 import { linear, normLinear } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
@@ -147,3 +148,47 @@ test("parts of several types, as q, k and v of one matrix are in files of Q4_K_M
   const want = reference.linear(reference.inBytes(x), values, { T: 1, K, N });
   expect(relative(await run(gpu, W, x, 1), want)).toBeLessThan(1e-6);
 });
+
+// As many blocks as leave lanes idle, or as some lanes take two of.
+test.each([1120, 4160])("rows of %i normed and in bytes by one dispatch: the twin's codes", async (K) => {
+  const [gpu, T, capacity] = [asCard(device), 3, 4];
+  const norm = { eps: 1e-5, offset: 1 } as const;
+  const x = activations(T, K);
+  x.fill(0, K, 2 * K); // a row of zeros
+  const gain = noise(K, 4);
+  const [xs, w] = [
+    permanent(gpu, "x", [capacity, K], poisoned(x, capacity, K)),
+    permanent(gpu, "w", [K], gain),
+  ];
+  kept(xs);
+  kept(w);
+  const [words, factors] = await runOps(gpu, { capacity, tokens: T }, (pass) => {
+    const { places } = quantised(pass, { x: xs, norm: { ...norm, w } }, false);
+    return places as Tensor[];
+  });
+  const want = rmsNorm(x, gain, { T, C: K, ...norm });
+  const rounded = reference.inBytes(want);
+  let others = 0;
+  for (let block = 0; block < (T * K) / 32; block++) {
+    const most = Math.max(...want.subarray(32 * block, 32 * block + 32).map(Math.abs));
+    const [d, sum] = [factors![2 * block]!, factors![2 * block + 1]!];
+    expect(Math.abs(d - most / 127)).toBeLessThanOrEqual((1e-6 * most) / 127);
+    const codes = codesOf(words as Uint32Array, block);
+    expect(sum).toBe(Math.fround(d * codes.reduce((a, b) => a + b, 0)));
+    for (const [i, code] of codes.entries()) {
+      const off = Math.abs(code * d - rounded[32 * block + i]!) / (d || 1);
+      expect(off).toBeLessThan(1.001);
+      if (off > 0.5) others++; // a tie, or all but one
+    }
+  }
+  expect(others / (T * K)).toBeLessThan(1e-3);
+  expect(relative(rounded, want)).toBeGreaterThan(2e-3);
+  expect(words!.subarray((T * K) / 4).every((word) => word === 0)).toBe(true); // of tokens that are not there
+});
+
+/** The 32 codes of a block, as shaders/bytes/round.wgsl orders them. */
+function codesOf(words: Uint32Array, block: number): Int8Array {
+  const bytes = new Int8Array(words.buffer, words.byteOffset + 32 * block, 32);
+  const of = (i: number) => bytes[(i % 8 < 4 ? 0 : 16) + 4 * (i >> 3) + (i % 4)]!;
+  return Int8Array.from({ length: 32 }, (_, i) => of(i));
+}

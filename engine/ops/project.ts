@@ -1,7 +1,7 @@
 // The dispatches behind x · Wᵀ: which kernel, in which shape, over which shards. One token streams W (mat-vec), several
 // tile it (matmul). One token of each of several sequences: mat-vec for several columns, in the order of one. A software
 // adapter has kernels of its own (matvec_lanes, matmul_lanes; matvec_tiles for weights that are kept in tiles).
-import type { Pass } from "../gpu/pass.ts";
+import type { Binding, Pass } from "../gpu/pass.ts";
 import { decodes } from "../gpu/step.ts";
 import {
   dims,
@@ -16,8 +16,9 @@ import { tileLayout } from "../gpu/tiles.ts";
 import type { Way } from "../gpu/tuning.ts";
 import { fitsBytes, productParts, quantised, sumParts, type Bytes } from "./bytes.ts";
 import { halved, matmul, matvec, shardScales } from "./cards.ts";
-import { rmsNorm, type NormOptions } from "./norm.ts";
+import { plainOf, type Source } from "./norm.ts";
 import {
+  isSoftware,
   octetParts,
   readsQuads,
   softwareLanes,
@@ -27,32 +28,12 @@ import {
   type Reading,
 } from "./variants.ts";
 
-/** What is multiplied: x [T, K], or its norm, which the mat-vec then computes on the way. */
-export interface Source {
-  readonly x: Tensor;
-  readonly norm?: NormOptions & { readonly w: Tensor };
-}
-
 /** What becomes of the product: the parts say how it ends in y. */
 export interface Ending {
   readonly y: Tensor;
   readonly bias: Tensor | undefined;
   readonly add: Tensor | undefined;
   readonly parts: readonly string[];
-}
-
-/**
- * The norm of x as a source. Where tokens are decoded the mat-vec makes it on the way: a dispatch less. That of software
- * adapters does so in workgroup memory, if a row fits.
- */
-export function normed(pass: Pass, x: Tensor, w: Tensor, norm: NormOptions): Source {
-  const [, K] = dims(x, 2);
-  expectShape(w, [K]);
-  const { gpu } = pass;
-  const staged = Math.ceil(K / 8) * 32 + 2048 + 16; // 2 KiB to sum in, and a scale
-  const fits = softwareLanes(gpu) === undefined || staged <= gpu.limits.maxComputeWorkgroupStorageSize;
-  if (decodes(pass) && fits) return { x, norm: { ...norm, w } };
-  return { x: rmsNorm(pass, x, w, norm) };
 }
 
 /** One of the kernels of x · Wᵀ, as a shard of W is given to it. */
@@ -86,29 +67,23 @@ export interface Kernel {
 
 /** y = x · Wᵀ: one dispatch per shard, each writing its own columns of y. */
 export function project(pass: Pass, source: Source, W: Weight, ending: Ending): void {
-  const { x, norm } = source;
-  const [T, K] = dims(x, 2);
+  const [T, K] = dims(source.x, 2);
   const [N] = W.shape;
   expectShape(W, [N, K]);
+  if (source.norm) expectShape(source.norm.w, [K]);
   if (T !== 1 && T !== pass.capacity) throw new Error(`${T} rows in a pass for ${pass.capacity} tokens`);
-  let halves: ReturnType<typeof halved> | undefined;
-  let bytes: Bytes | undefined;
+  const norm = normOnTheWay(pass, K, source);
+  const input = inputs(pass, source, norm);
   for (const shard of W.shards) {
     const kernel = chooseKernel(pass, T, W, norm, shard);
     const step = kernel.step && pass.step;
     const quads = kernel.quads && readsQuads(shard) ? shard.place : undefined;
     const { parts, constants } = (kernel.reading ?? weightParts)(shard, K);
-    if (kernel.scaled) halves ??= halved(pass, x);
-    if (kernel.bytes) bytes ??= quantised(pass, plainOf(pass, source), kernel.bytes === "texels");
-    const taking = kernel.bytes === "texels" ? [bytes!.part] : [];
-    const scaled = kernel.scaled ? [...halves!, shardScales(pass, shard, K)] : [];
-    const beside = kernel.bytes ? bytes!.places : scaled;
+    const { x, gain, beside, parts: taking } = input(kernel, shard);
     const { splits } = kernel;
     const split = splits === undefined ? undefined : partial(pass, T, shard, splits);
     const end = split ?? ending;
-    const given = kernel.bytes || kernel.scaled ? undefined : x;
-    const gain = kernel.bytes ? undefined : norm?.w;
-    pass.dispatch(kernel.name, [given, shard.place, end.y, step, end.bias, end.add, gain, quads, ...beside], {
+    pass.dispatch(kernel.name, [x, shard.place, end.y, step, end.bias, end.add, gain, quads, ...beside], {
       parts: [...parts, ...kernel.parts, ...taking, ...end.parts],
       constants: { K, N, ...placeOf(shard), ...constants, ...kernel.constants, ...split?.constants },
       groups: kernel.groups(shard),
@@ -118,9 +93,50 @@ export function project(pass: Pass, source: Source, W: Weight, ending: Ending): 
   }
 }
 
-/** What is multiplied, normed where it is to be. */
-function plainOf(pass: Pass, { x, norm }: Source): Tensor {
-  return norm ? rmsNorm(pass, x, norm.w, norm) : x;
+/**
+ * The norm, if the mat-vec makes it on the way: where tokens are decoded, which is a dispatch less. Mat-vecs of software
+ * adapters do so in workgroup memory, if a row fits.
+ */
+function normOnTheWay(pass: Pass, K: number, { norm }: Source): Source["norm"] {
+  const { gpu } = pass;
+  const staged = Math.ceil(K / 8) * 32 + 2048 + 16; // 2 KiB to sum in, and a scale
+  const fits = softwareLanes(gpu) === undefined || staged <= gpu.limits.maxComputeWorkgroupStorageSize;
+  return decodes(pass) && fits ? norm : undefined;
+}
+
+/** What a kernel binds of x, and the parts that take it from there. */
+interface Input {
+  readonly x?: Tensor;
+  readonly gain?: Tensor;
+  readonly beside: readonly Binding[];
+  readonly parts: readonly string[];
+}
+
+/** x in the forms that kernels want it in: each is made when the first shard's kernel asks. */
+function inputs(
+  pass: Pass,
+  source: Source,
+  onTheWay: Source["norm"],
+): (kernel: Kernel, shard: Shard) => Input {
+  const [, K] = dims(source.x, 2);
+  let plain: Tensor | undefined;
+  let halves: ReturnType<typeof halved> | undefined;
+  let bytes: Bytes | undefined;
+  const rows = () => (plain ??= plainOf(pass, source));
+  return (kernel, shard) => {
+    if (kernel.bytes) {
+      const texels = kernel.bytes === "texels";
+      // A card makes the norm on the way; for a processor that is no gain (bench/LOG.md).
+      bytes ??= quantised(pass, plain || isSoftware(pass.gpu) ? { x: rows() } : source, texels);
+      return { beside: bytes.places, parts: texels ? [bytes.part] : [] };
+    }
+    if (kernel.scaled) {
+      halves ??= halved(pass, rows());
+      return { beside: [...halves, shardScales(pass, shard, K)], parts: [] };
+    }
+    if (onTheWay) return { x: source.x, gain: onTheWay.w, beside: [], parts: [] };
+    return { x: rows(), beside: [], parts: [] };
+  };
 }
 
 function placeOf({ firstRow, rows }: Shard): Kernel["constants"] {
