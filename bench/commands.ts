@@ -18,6 +18,7 @@ import { serving } from "./serving/main.ts";
 import { shapes } from "./shapes.ts";
 import { synth } from "./synth.ts";
 import { vision } from "./vision.ts";
+import { ways } from "./ways.ts";
 
 /** Of what is measured beside a peer. */
 const leastRounds = 5;
@@ -101,6 +102,16 @@ export const commands: Readonly<Record<string, Command>> = {
     flags: [],
     args: onModels.args,
     run: ({ args }) => host(args.length > 0 ? args : Object.keys(shapes)),
+  },
+  ways: {
+    usage:
+      "[SHAPE …] [--quant TYPE]   whether all that a device may choose from agrees, at these shapes' widths",
+    flags: ["adapter", "quant"],
+    args: onModels.args,
+    run: (asked) => {
+      const { args, values } = asked;
+      return onGpu(asked, (gpu) => ways(gpu, args.length > 0 ? args : Object.keys(shapes), values.quant));
+    },
   },
   load: {
     ...onModels,
