@@ -16,10 +16,10 @@ import type { Cut } from "../engine/verify/verify.ts";
 import { verifyEveryWay } from "../engine/verify/ways.ts";
 import { shapeConfig, tensorsOf } from "./shapes.ts";
 
-/** Tokens of a prompt: behind one, tiles of 128 and the delta rule's chunks are not whole; the other is decoded too. */
+/** Tokens of a prompt: one is decoded too; in the other, tiles of 128 and chunks of the delta rule are not whole at the end. */
 const prompts: readonly { tokens: number; cuts: readonly Cut[] }[] = [
-  { tokens: 150, cuts: ["whole"] },
   { tokens: 6, cuts: ["whole", "token by token", "among others"] },
+  { tokens: 150, cuts: ["whole"] },
 ];
 /** Logits of all tokens are read. */
 const vocab = 1000;
