@@ -2,6 +2,8 @@
 
 import { Command, CommanderError } from "commander";
 import { AnswerError } from "../kit/client.ts";
+import { complaintDocument, complaintOf, wantsJson } from "../kit/complaint.ts";
+import { print } from "./commands/command.ts";
 import { commands } from "./commands/index.ts";
 import { ConfigError } from "./config.ts";
 import { packageVersion } from "./version.ts";
@@ -13,7 +15,8 @@ Examples:
   cortex status --endpoint http://10.0.0.1:31313
 
 Settings: flags, then CORTEX_… variables (CORTEX_GATEWAY__LISTEN), then cortex.toml and models.toml.
-Exit codes: 0 done, and all is well; 1 it failed, or something is not well; 2 wrong usage, or no gateway answers.`;
+Exit codes: 0 done, and all is well; 1 it failed, or something is not well; 2 wrong usage, or nobody answers.
+With --json a failure is {"error": {"message", "code", …}} on standard output.`;
 
 /** Runs one command; `args` as after the program's name. Undefined: the process goes on, and ends itself. */
 export async function run(args: readonly string[]): Promise<number | undefined> {
@@ -24,10 +27,15 @@ export async function run(args: readonly string[]): Promise<number | undefined> 
     return code;
   } catch (error) {
     // Commander has printed its message already, and help is no failure.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError && error.exitCode === 0) return 0;
+    const { code, ...said } = complaintOf(error, (one) =>
+      one instanceof ConfigError ? "bad_config" : undefined,
+    );
+    if (wantsJson(args)) print(complaintDocument({ code, ...said }));
+    if (error instanceof CommanderError) return 2;
     if (!(error instanceof ConfigError || error instanceof AnswerError)) throw error;
     console.error(`cortex: ${error.message}`);
-    return error instanceof AnswerError && error.status === undefined ? 2 : 1;
+    return code === "no_answer" ? 2 : 1;
   }
 }
 

@@ -9,17 +9,26 @@ export interface Client {
   key?: string | undefined;
 }
 
+interface AnswerFacts {
+  status?: number | undefined;
+  code?: string;
+  reason?: string;
+}
+
 /** The daemon said no, or nothing that makes sense. */
 export class AnswerError extends Error {
-  /** Undefined: nobody answered, or not in time. */
+  /** Undefined: nobody answered, or not in time, or in the midst of a stream. */
   readonly status: number | undefined;
-  /** Of the error envelope; where nobody answered, the system's own. */
-  readonly code: string | undefined;
+  /** Of the error envelope, request_failed where it has none; no_answer where there was no answer, or none to be read. */
+  readonly code: string;
+  /** The system's own, where nobody answered: ECONNREFUSED. */
+  readonly reason: string | undefined;
 
-  constructor(message: string, status?: number, code?: string) {
+  constructor(message: string, { status, code = "no_answer", reason }: AnswerFacts = {}) {
     super(message);
     this.status = status;
     this.code = code;
+    this.reason = reason;
   }
 }
 
@@ -99,7 +108,7 @@ async function* unbroken(
 function brokenOff(client: Client, error: unknown, signal: AbortSignal | undefined): never {
   if (signal?.aborted && (error as Error).name !== "TimeoutError") throw error;
   const reason = reasonOf(error);
-  throw new AnswerError(`${baseOf(client)} broke off its answer (${reason})`, undefined, reason);
+  throw new AnswerError(`${baseOf(client)} broke off its answer (${reason})`, { reason });
 }
 
 /** The data of each server-sent event. */
@@ -134,7 +143,7 @@ async function send(client: Client, path: string, { method, body, signal }: Call
     if (signal?.aborted && (error as Error).name !== "TimeoutError") throw error;
     const reason = reasonOf(error);
     const message = `nobody answers on ${baseOf(client)} (${reason}); is it running?`;
-    throw new AnswerError(message, undefined, reason);
+    throw new AnswerError(message, { reason });
   }
   if (answer.statusCode < 300) return answer;
   const text = await answer.body.text().catch((error: unknown) => brokenOff(client, error, signal));
@@ -143,10 +152,13 @@ async function send(client: Client, path: string, { method, body, signal }: Call
 
 /** Of an error envelope, which some send as a mere text, or of whatever came in its place from `where`. */
 function errorOf(answer: unknown, where: string, status?: number): AnswerError {
-  const { error } = (answer ?? {}) as { error?: string | { message?: string; code?: string | null } };
+  const { error } = (answer ?? {}) as {
+    error?: string | { message?: string; code?: string | number | null };
+  };
   const { message, code } = typeof error === "string" ? { message: error, code: null } : (error ?? {});
   const said = message ?? `${where} fails, and gives no reason`;
-  return new AnswerError(status === undefined ? said : `${said} (${status})`, status, code ?? undefined);
+  const text = status === undefined ? said : `${said} (${status})`;
+  return new AnswerError(text, { status, code: String(code ?? "request_failed") });
 }
 
 function reasonOf(error: unknown): string {

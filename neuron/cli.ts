@@ -4,9 +4,12 @@
 import { Command, CommanderError } from "commander";
 import { EngineError } from "../engine/errors.ts";
 import { AnswerError } from "../kit/client.ts";
-import { colour } from "./colour.ts";
+import { colour } from "../kit/colour.ts";
+import { complaintDocument, complaintOf, wantsJson } from "../kit/complaint.ts";
+import { print } from "./commands/command.ts";
 import type { World } from "./commands/command.ts";
 import { commands } from "./commands/index.ts";
+import { createLog } from "./log.ts";
 import { defaultPort } from "./protocol.ts";
 import { version } from "./version.ts";
 
@@ -19,7 +22,8 @@ Examples:
     -d '{"model":"demo","messages":[{"role":"user","content":"Hello!"}]}'
 
 Settings: flags, then NEURON_… variables (NEURON_PORT, NEURON_HTTP__DRAIN_S), then neuron.toml.
-Exit codes: 0 done, 1 it failed, 2 wrong usage.`;
+Exit codes: 0 done, 1 it failed, 2 wrong usage.
+With --json a failure is {"error": {"message", "code", …}} on standard output; of serve, a line of the log.`;
 
 /** The engine, and all that needs it, is loaded by the command that does: `neuron --help` should not wait for Dawn. */
 const here: World = {
@@ -35,19 +39,36 @@ export async function run(args: readonly string[], world: World = here): Promise
     await program.parseAsync(args, { from: "user" });
     return code;
   } catch (error) {
-    // Commander has printed its message already, and help is no failure.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    process.stderr.write(complaint(error));
-    return 1;
+    if (error instanceof CommanderError && error.exitCode === 0) return 0; // help is no failure
+    if (!wantsJson(args) || !serves(args)) return told(error, wantsJson(args));
+    createLog({ level: "error", json: true }).error(textOf(error)); // the daemon has a log, and no result
+    return error instanceof CommanderError ? 2 : 1;
   }
 }
 
+/** For people on standard error, for a script a document in the result's place. */
+function told(error: unknown, asJson: boolean): number {
+  const codes = (one: Error) => (one instanceof EngineError ? one.code : undefined);
+  if (asJson) print(complaintDocument(complaintOf(error, codes)));
+  if (error instanceof CommanderError) return 2; // it has printed its message already
+  process.stderr.write(`${colour.red("error:")} ${textOf(error)}\n`);
+  return 1;
+}
+
+/** `neuron serve`, and `neuron` alone. */
+function serves([first = "serve"]: readonly string[]): boolean {
+  return first === "serve" || first.startsWith("-");
+}
+
 /** One clear line a problem for what a user can cause; a stack only for our own mistakes. */
-function complaint(error: unknown): string {
-  const isTheirs = error instanceof EngineError ? error.code !== "internal" : error instanceof AnswerError;
-  const text =
-    !isTheirs && error instanceof Error ? (error.stack ?? error.message) : String((error as Error).message);
-  return `${colour.red("error:")} ${text}\n`;
+function textOf(error: unknown): string {
+  const isTheirs =
+    error instanceof EngineError
+      ? error.code !== "internal"
+      : error instanceof AnswerError || error instanceof CommanderError;
+  return !isTheirs && error instanceof Error
+    ? (error.stack ?? error.message)
+    : String((error as Error).message);
 }
 
 /** The whole tree of commands; `finish` gets the exit code of the one that ran. */

@@ -6,7 +6,7 @@ import type { Advice, DeviceFailure, DeviceReport, HostFacts, PlainError } from 
 import { toPlainError } from "../engine/errors.ts";
 import { packageRoot } from "../engine/root.ts";
 import { table } from "../kit/table.ts";
-import { colour } from "./colour.ts";
+import { colour } from "../kit/colour.ts";
 
 export interface DoctorReport {
   versions: { neuron: string; node: string; dawn: string };

@@ -1,6 +1,6 @@
 // What the daemon tells whoever started it, on stderr: lines for people, or one JSON object a line.
 
-import { colour } from "./colour.ts";
+import { colour } from "../kit/colour.ts";
 
 export const levels = ["debug", "info", "warn", "error", "silent"] as const;
 export type Level = (typeof levels)[number];

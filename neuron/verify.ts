@@ -2,7 +2,7 @@
 // inputs.json, meta.json and golden/ beside the weights.
 import { EngineError, openGpu, prepareAdapter, verifyEveryWay, verifyFolder } from "../engine/index.ts";
 import type { CaseReport, CutReport, Difference, Gpu, VerifyOptions } from "../engine/index.ts";
-import { colour } from "./colour.ts";
+import { colour } from "../kit/colour.ts";
 
 export interface VerifySettings {
   adapter?: string;

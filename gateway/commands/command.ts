@@ -3,7 +3,7 @@
 
 import type { Command } from "commander";
 
-/** 0 done, and all is well; 1 it failed, or something is not well; 2 it could not be asked: wrong usage, no gateway. */
+/** 0 done, and all is well; 1 it failed, or something is not well; 2 it could not be asked: wrong usage, or nobody answers. */
 export type ExitCode = number;
 
 /** Makes an action of a handler; its result is the process's exit code, undefined: the handler ends the process. */

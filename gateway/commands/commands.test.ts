@@ -126,6 +126,52 @@ test.each([
   });
 });
 
+const nobody = "http://127.0.0.1:9";
+
+test.each<[string, number, string, RegExp]>([
+  [`load m -e ${nobody}`, 2, "no_answer", /^nobody answers on .*ECONNREFUSED/],
+  [`unload m -e ${nobody}`, 2, "no_answer", /^nobody answers on/],
+  [`pin m a -e ${nobody}`, 2, "no_answer", /^nobody answers on/],
+  [`models -e ${nobody}`, 2, "no_answer", /^nobody answers on/],
+  [`drain a -e ${nobody}`, 2, "no_answer", /^nobody answers on/],
+  [`env codex -e ${nobody}`, 2, "no_answer", /^nobody answers on/],
+  [`key usage -e ${nobody}`, 2, "no_answer", /^nobody answers on/],
+  [
+    `status -e ${nobody}`,
+    2,
+    "no_answer",
+    /^no gateway answers on .*: ECONNREFUSED; `cortex serve` starts one/,
+  ],
+  ["env codex -m other -e URL", 1, "model_not_found", /^there is no model other; known: m$/],
+  ["env codex --dialect chat -e URL", 2, "wrong_usage", /^Codex speaks responses, not chat$/],
+  ["key ls -c no.toml", 1, "bad_config", /no\.toml: cannot be read/],
+  ["status --interval 0", 2, "wrong_usage", /Expected 0\.1 to 3600 seconds/],
+  ["validate", 2, "wrong_usage", /^required option/],
+])("cortex %s --json: a failure is the one document on standard output", async (line, code, of, words) => {
+  const { url } = await openAnswers(wellKnown);
+  const said = await cortex(...line.replace("URL", url).split(" "), "--json");
+  const { error } = JSON.parse(said.out) as { error: { code: string; message: string } };
+  expect([said.code, error]).toEqual([code, { code: of, message: expect.stringMatching(words) }]);
+  expect(said.err).toContain(error.message); // people are told, too
+});
+
+test("what the gateway says no with is told with its code and status", async () => {
+  const { url } = await openAnswers({});
+  const { code, out } = await cortex("load", "m", "--json", "-e", url);
+  const message = "no POST /api/models/load (404)";
+  expect([code, JSON.parse(out)]).toEqual([1, { error: { message, code: "not_found", status: 404 } }]);
+});
+
+test("validate of nobody: exit code 2, as of all who ask a gateway", async () => {
+  const { code, out } = await cortex("validate", "-m", "m", "-e", nobody);
+  expect([code, out]).toEqual([2, expect.stringMatching(/^FAIL {2}health +nobody answers on .*\n$/)]);
+  const said = await cortex("validate", "-m", "m", "--json", "-e", nobody);
+  expect([said.code, JSON.parse(said.out)]).toMatchObject([
+    2,
+    { passed: false, findings: [{ what: "health", code: "no_answer" }] },
+  ]);
+});
+
 test("completion asks for the names of models", async () => {
   for (const shell of ["bash", "zsh", "fish"])
     expect((await cortex("completion", shell)).out, shell).toContain("cortex models --quiet");

@@ -51,7 +51,7 @@ test("a model that is not loaded: its context is a guess, and said to be one", a
 
 test.each([
   [["codex", "--model", "nobody"], 1, "there is no model nobody; known: org/idle, org/loaded"],
-  [["codex", "--dialect", "chat"], 1, "Codex speaks responses, not chat"],
+  [["codex", "--dialect", "chat"], 2, "Codex speaks responses, not chat"],
   [["emacs"], 2, "Allowed choices are claude, codex"],
 ])("cortex env %j: %i", async (args, want, words) => {
   const { code, err } = await env(...args, "-e", await open());

@@ -2,7 +2,7 @@
 
 import { Argument, Option } from "commander";
 import type { Command } from "commander";
-import { baseOf, call } from "../../kit/client.ts";
+import { AnswerError, baseOf, call } from "../../kit/client.ts";
 import type { ModelItem } from "../fleet/catalogue.ts";
 import type { Client, Dialect } from "./client-settings.ts";
 import { clients, dialects, settingsText } from "./client-settings.ts";
@@ -31,17 +31,17 @@ export function addEnv(program: Command, act: Act): void {
   clientOptions(command).action(act(runEnv));
 }
 
-async function runEnv(name: string, flags: EnvFlags): Promise<number> {
+async function runEnv(name: string, flags: EnvFlags, command: Command): Promise<number> {
   const client = clients[name]!;
   const dialect = flags.dialect ?? client.dialects[0];
   if (!client.dialects.includes(dialect))
-    return fail(`${client.title} speaks ${list(client)}, not ${dialect}`);
+    command.error(`error: ${client.title} speaks ${list(client)}, not ${dialect}`);
   const gateway = clientOf(flags);
   const { data } = (await call(gateway, "/v1/models")) as { data: ModelItem[] };
   const isMeant = ({ id, loaded, capabilities }: ModelItem) =>
     flags.model === undefined ? loaded && !capabilities.includes("embeddings") : id === flags.model;
   const model = data.find(isMeant);
-  if (model === undefined) return fail(missing(flags.model, data));
+  if (model === undefined) throw new AnswerError(missing(flags.model, data), { code: "model_not_found" });
   const { context, output } = model.limit ?? assumed;
   const settings = client.settings({
     ...{ url: baseOf(gateway), model: model.id, key: gateway.key ?? anyKey, dialect, context, output },
@@ -68,9 +68,4 @@ function missing(asked: string | undefined, models: readonly ModelItem[]): strin
       ? "no model that makes text is loaded: choose one with --model"
       : `there is no model ${asked}`;
   return `${what}; known: ${names}`;
-}
-
-function fail(message: string): number {
-  console.error(`cortex: ${message}`);
-  return 1;
 }

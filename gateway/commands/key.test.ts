@@ -63,10 +63,10 @@ test("add, ls, revoke: the key is told once, its hash alone is kept, for its own
 
 test.each<[string, string[], number, RegExp]>([
   ["a name twice", ["add", "alice"], 1, /^cortex: there is a key called alice;/],
-  ["a name that would forge a log line", ["add", "a b"], 1, /^cortex: "a b": expected up to 64 letters/],
-  ["the name of those without a key", ["add", "anonymous"], 1, /stands for callers without a key/],
+  ["a name that would forge a log line", ["add", "a b"], 2, /^error: "a b": expected up to 64 letters/],
+  ["the name of those without a key", ["add", "anonymous"], 2, /stands for callers without a key/],
   ["nobody", ["revoke", "bob"], 1, /^cortex: no key is called bob; `cortex key ls` lists them/],
-  ["a time without tokens", ["add", "bob", "--per", "1h"], 1, /--per is of use only with --tokens/],
+  ["a time without tokens", ["add", "bob", "--per", "1h"], 2, /--per is of use only with --tokens/],
   ["a time of no unit", ["add", "bob", "--tokens", "5", "--per", "60"], 2, /Expected 30m, 12h or 1d\./],
   ["half a request", ["add", "bob", "--requests", "0.5"], 2, /Expected a whole number from 1\./],
 ])("%s: no change, and why", async (_, args, code, message) => {

@@ -73,11 +73,11 @@ function fileOptions(command: Command): Command {
   return command.option("-c, --config <file>", "cortex.toml (default: ./cortex.toml, if there is one)");
 }
 
-async function add(name: string, flags: AddFlags): Promise<number> {
+async function add(name: string, flags: AddFlags, command: Command): Promise<number> {
   const problem = nameProblem(name);
-  if (problem !== undefined) throw new ConfigError(`"${name}": ${problem}`);
+  if (problem !== undefined) command.error(`error: "${name}": ${problem}`);
   if (flags.per !== undefined && flags.tokens === undefined)
-    throw new ConfigError("--per is of use only with --tokens");
+    command.error("error: --per is of use only with --tokens");
   const { keysFile, cortex } = configOf(flags);
   const { text, key } = mintKey(grantsOf(name, flags));
   changeKeys(keysFile, (keys) => {

@@ -28,8 +28,9 @@ export function addStatus(program: Command, act: Act): void {
 async function runStatus(flags: StatusFlags): Promise<number> {
   const client = clientOf(flags);
   if (flags.watch) return watchUntilStopped(flags);
-  const { text, exitCode } = await status(client, flags.json ?? false);
+  const { text, complaint, exitCode } = await status(client, flags.json ?? false);
   print(text);
+  if (flags.json && complaint !== undefined) console.error(`cortex: ${complaint}`);
   return exitCode;
 }
 

@@ -18,7 +18,7 @@ interface ValidateFlags extends ClientFlags {
 const help = `
 Asks, in this order: health, load, a chat with a known answer, the same streamed, the Responses and Messages dialects,
 a tool call, a picture, embeddings, an error, unload. What the model cannot do is skipped. A model that was not loaded
-before is unloaded afterwards. Exit code 1 when a line says FAIL.
+before is unloaded afterwards. Exit code 1 when a line says FAIL, 2 when nobody answers.
 
 Examples:
   cortex validate --model demo

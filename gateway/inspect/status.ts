@@ -2,6 +2,7 @@
 
 import { AnswerError, baseOf, call } from "../../kit/client.ts";
 import type { Client } from "../../kit/client.ts";
+import { complaintDocument } from "../../kit/complaint.ts";
 import { table } from "../../kit/table.ts";
 import type { ModelItem } from "../fleet/catalogue.ts";
 import type { FleetHealth, NeuronHealth } from "../fleet/health.ts";
@@ -14,6 +15,8 @@ export interface Status {
 
 export interface StatusResult {
   text: string;
+  /** Why it is no status. */
+  complaint?: string;
   /** 0: all well; 1: degraded, still starting, or it wants another key; 2: no gateway answered. */
   exitCode: 0 | 1 | 2;
 }
@@ -45,12 +48,16 @@ export async function status(
 
 /** A gateway that wants another key is there all the same. */
 function unanswered(base: string, error: AnswerError, asJson: boolean): StatusResult {
-  const why = error.status === undefined ? (error.code ?? error.message) : error.message;
+  const why = error.reason ?? error.message;
   const exitCode = error.status === 401 || error.status === 403 ? 1 : 2;
-  if (asJson) return { text: JSON.stringify({ error: why, endpoint: base }), exitCode };
-  if (exitCode === 1) return { text: `the gateway on ${base} refuses: ${why}`, exitCode };
   const help = error.status === undefined ? "; `cortex serve` starts one, --endpoint names another" : "";
-  return { text: `no gateway answers on ${base}: ${why}${help}`, exitCode };
+  const text =
+    exitCode === 1
+      ? `the gateway on ${base} refuses: ${why}`
+      : `no gateway answers on ${base}: ${why}${help}`;
+  const { code, status } = error;
+  const document = complaintDocument({ message: text, code, ...(status !== undefined && { status }) });
+  return { text: asJson ? document : text, complaint: text, exitCode };
 }
 
 function statusText(base: string, { health, models }: Status): string {

@@ -67,10 +67,15 @@ export async function* validate(settings: ValidateSettings): AsyncGenerator<Find
       yield { verdict: "pass", what, text: await step(course) };
     } catch (error) {
       if (error instanceof Skip) yield { verdict: "skip", what, text: error.message };
-      else yield { verdict: "FAIL", what, text: error instanceof Error ? error.message : String(error) };
+      else yield failure(what, error);
       if (!(error instanceof Skip) && (what === "health" || what === "load")) return;
     }
   }
+}
+
+function failure(what: string, error: unknown): Finding {
+  const text = error instanceof Error ? error.message : String(error);
+  return { verdict: "FAIL", what, text, ...(error instanceof AnswerError && { code: error.code }) };
 }
 
 async function health(course: Course): Promise<string> {

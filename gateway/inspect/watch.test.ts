@@ -51,7 +51,7 @@ test("shows again and again until the signal, also when the gateway is gone", as
     { endpoint: "http://127.0.0.1:9" },
     { ...settings, json: true, signal: again.signal },
     (text) => {
-      expect(JSON.parse(text)).toMatchObject({ error: "ECONNREFUSED" });
+      expect(JSON.parse(text)).toMatchObject({ error: { code: "no_answer" } });
       again.abort();
     },
   );

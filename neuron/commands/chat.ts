@@ -6,7 +6,7 @@ import type { Command } from "commander";
 import { EngineError } from "../../engine/errors.ts";
 import { baseOf, chat } from "../../kit/client.ts";
 import { endpoint } from "../../kit/endpoint.ts";
-import { colour } from "../colour.ts";
+import { colour } from "../../kit/colour.ts";
 import { createLog } from "../log.ts";
 import type { Log } from "../log.ts";
 import { parseReference, withQuant } from "../reference.ts";

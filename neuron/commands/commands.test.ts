@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { EngineError } from "../../engine/errors.ts";
 import { neuron } from "../command.fixture.ts";
 
 function folder(): string {
@@ -60,6 +61,41 @@ test("check finds a model that is none", async () => {
   expect(await neuron(["check", "--config", file])).toMatchObject({
     ...{ code: 1, out: "" },
     err: expect.stringMatching(/^error: what is this: neither/),
+  });
+});
+
+test.each<[string, number, string, string]>([
+  ["ls --cache-dir FILE", 1, "bad_config", "is a file, not a folder"],
+  ["pull what?", 1, "model_not_found", "neither a folder"],
+  ["rm org/none", 1, "model_not_found", "org/none is not in"],
+  ["plan -m /no/model", 1, "model_not_found", "/no/model does not exist"],
+  ["verify /no/folder --every-way --strict", 1, "bad_request", "one or the other"],
+  ["doctor --config no.toml", 1, "bad_config", "no.toml: cannot be read"],
+  ["check --config no.toml", 1, "bad_config", "no.toml: cannot be read"],
+  ["chat m hi -e http://127.0.0.1:9", 1, "no_answer", "ECONNREFUSED"],
+  ["devices --colour", 2, "wrong_usage", "unknown option '--colour'"],
+  ["pull", 2, "wrong_usage", "missing required argument 'ref'"],
+])("neuron %s --json: a failure is the one document on standard output", async (line, code, of, words) => {
+  const args = line.replace("FILE", import.meta.filename).split(" ");
+  const env = { HF_HOME: folder(), HF_HUB_OFFLINE: "1" };
+  const said = await neuron([...args, "--json"], env);
+  const { error } = JSON.parse(said.out) as { error: { code: string; message: string } };
+  expect([said.code, error]).toEqual([code, { code: of, message: expect.stringContaining(words) }]);
+  expect(said.err).toContain(`error: ${error.message}\n`); // people are told, too
+  expect((await neuron(args, env)).out).toBe("");
+});
+
+test.each<[string[], NodeJS.ProcessEnv, number, string]>([
+  [["--json", "--port", "70000"], {}, 1, "--port: port: "],
+  [["serve", "--json"], {}, 1, "no adapter"],
+  [[], { NEURON_LOG_FORMAT: "json" }, 1, "no adapter"],
+])("neuron %j with %j: a failure is a line of the log", async (args, env, code, words) => {
+  const openEngine = () => Promise.reject(new EngineError("no_adapter", "no adapter"));
+  const said = await neuron(args, env, openEngine);
+  expect([said.code, said.out]).toEqual([code, ""]);
+  expect(JSON.parse(said.err)).toEqual({
+    ...{ time: expect.any(String), level: "error" },
+    message: expect.stringContaining(words),
   });
 });
 

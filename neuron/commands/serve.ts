@@ -2,6 +2,7 @@
 
 import { Option } from "commander";
 import type { Command } from "commander";
+import { EngineError } from "../../engine/errors.ts";
 import { createLog, levels } from "../log.ts";
 import type { Log } from "../log.ts";
 import { defaultPort } from "../protocol.ts";
@@ -51,7 +52,11 @@ async function serve({ env, openEngine }: World, flags: ServeFlags): Promise<num
       resolve();
     });
   });
-  const daemon = await startDaemon(config, { log, env, openEngine });
+  const daemon = await startDaemon(config, { log, env, openEngine }).catch((error: unknown) => {
+    if (config.log_format !== "json" || !(error instanceof EngineError)) throw error;
+    log.error(error.message);
+  });
+  if (!daemon) return 1;
   stop = () => log.info("stopping: running requests may finish; once more ends at once");
   await stopped;
   await daemon.stop();

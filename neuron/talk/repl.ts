@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { EngineError } from "../../engine/errors.ts";
 import { AnswerError, chat } from "../../kit/client.ts";
 import type { Client } from "../../kit/client.ts";
-import { colour } from "../colour.ts";
+import { colour } from "../../kit/colour.ts";
 import { emptyAnswer, figures, readAnswer } from "./answer.ts";
 import type { Show } from "./answer.ts";
 import { settingNames } from "./conversation.ts";
