@@ -28,14 +28,12 @@ export async function run(args: readonly string[]): Promise<number | undefined> 
   } catch (error) {
     // Commander has printed its message already, and help is no failure.
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    const { code, ...said } = complaintOf(error, (one) =>
-      one instanceof ConfigError ? "bad_config" : undefined,
-    );
-    if (wantsJson(args)) print(complaintDocument({ code, ...said }));
+    const complaint = complaintOf(error, (one) => (one instanceof ConfigError ? "bad_config" : undefined));
+    if (wantsJson(args)) print(complaintDocument(complaint));
     if (error instanceof CommanderError) return 2;
     if (!(error instanceof ConfigError || error instanceof AnswerError)) throw error;
     console.error(`cortex: ${error.message}`);
-    return code === "no_answer" ? 2 : 1;
+    return complaint.code === "no_answer" ? 2 : 1;
   }
 }
 

@@ -188,6 +188,11 @@ test.each([
     ["serve", "--nope"],
     /^error: unknown option '--nope'\n\(--help shows the options\)\n$/,
   ],
+  [
+    "a word too many",
+    ["serve", "x", "y"],
+    /^error: too many arguments for 'serve'. Expected 0 arguments but got 2\.\n/,
+  ],
   ["an unknown command", ["dance"], /^error: unknown command 'dance'\n\(--help/],
   [
     "an option before a command",
@@ -208,6 +213,16 @@ test("listening wider is said", async () => {
   expect(run.out).toMatch(/^ {2}curl http:\/\/127\.0\.0\.1:\d+\/v1/m);
   run.child.kill("SIGTERM");
   await until(() => run.ended === 0);
+});
+
+test.skipIf(process.platform === "win32")("status --watch ends when nobody reads it any more", async () => {
+  const line = 'exec 3>&1; { "$0" "$@"; echo "code $?" >&3; } | head -n 1 >/dev/null';
+  const args = ["status", "--watch", "--interval", "0.1", "-e", "http://127.0.0.1:9"];
+  const shell = spawn("sh", ["-c", line, process.execPath, join(folder, "gateway/main.js"), ...args]);
+  let said = "";
+  for (const stream of [shell.stdout, shell.stderr]) stream.on("data", (text) => (said += text));
+  await new Promise((resolve) => shell.once("close", resolve));
+  expect(said).toBe("code 0\n");
 });
 
 test("status of nobody: exit code 2; --version", async () => {

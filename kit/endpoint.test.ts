@@ -7,6 +7,6 @@ test.each([
   ["https://box/v1/", "https://box/v1"],
 ] as const)("%s", (text, want) => expect(endpoint(text)).toBe(want));
 
-test.each(["http://", "a b"])("%s is none", (text) => {
+test.each(["http://", "a b", "ftp://box", "nats://box:1"])("%s is none", (text) => {
   expect(() => endpoint(text)).toThrow(InvalidArgumentError);
 });

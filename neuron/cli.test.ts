@@ -142,6 +142,7 @@ describe("commands", () => {
     for (const word of ["serve", "doctor", "devices", "verify", "pull", "ls", "--context", "Examples:"]) {
       expect(help).toContain(word);
     }
+    expect((await command(["help", "ls"]))[1]).toMatch(/^Usage: neuron ls /);
     expect(await command(["--version"])).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/), ""]);
   });
 

@@ -76,6 +76,7 @@ export function createProgram(world: World = here, finish: (code: number) => voi
   const program = new Command("neuron")
     .description("Serves language models on this host's GPU through WebGPU, with an OpenAI-compatible API.")
     .version(version)
+    .helpCommand("help [command]", "the options of a command") // by itself there is none where a program acts, too
     .enablePositionalOptions()
     .showHelpAfterError("(--help shows the options)")
     .exitOverride()

@@ -6,6 +6,7 @@ import type { Client } from "../../kit/client.ts";
 import type { ModelItem } from "../fleet/catalogue.ts";
 import { print } from "./command.ts";
 import type { Act } from "./command.ts";
+import { fitted } from "../../kit/table.ts";
 import { clientOf, clientOptions } from "./flags.ts";
 import type { ClientFlags } from "./flags.ts";
 
@@ -98,7 +99,9 @@ function showProgress(client: Client, model: string): () => void {
     const item = (await call(client, `/v1/models/${encodeURIComponent(model)}`)) as ModelItem;
     const now = item.locations.find(({ status }) => status === "loading");
     if (now && timer)
-      process.stderr.write(`\r\x1b[K${model}: loading on ${now.neuron} ${now.percent ?? 0} %`);
+      process.stderr.write(
+        `\r\x1b[K${fitted(`${model}: loading on ${now.neuron} ${now.percent ?? 0} %`, process.stderr)}`,
+      );
   };
   let timer: NodeJS.Timeout | undefined = setInterval(() => {
     look().catch((error: unknown) => {

@@ -28,12 +28,15 @@ export function addServe(program: Command, act: Act): void {
     .allowExcessArguments()
     .action(async (flags: ServeFlags, { args }: Command) => {
       // `cortex WORD` comes here too, where WORD is no command, or stands behind an option of this one.
-      if (args.length > 0) program.error(misplaced(program, args[0]!));
+      if (args.length > 0) program.error(misplaced(program, args));
       await act(runServe)(flags);
     });
 }
 
-function misplaced(program: Command, word: string): string {
+function misplaced(program: Command, [word = "", ...more]: readonly string[]): string {
+  const { rawArgs } = program as Command & { rawArgs: string[] }; // commander's types leave it out
+  if (rawArgs[0] === "serve")
+    return `error: too many arguments for 'serve'. Expected 0 arguments but got ${1 + more.length}.`;
   if (!program.commands.some((command) => command.name() === word)) return `error: unknown command '${word}'`;
   return `error: options go after the command: cortex ${word} …`;
 }

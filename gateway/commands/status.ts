@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
+import { fitted } from "../../kit/table.ts";
 import { status } from "../inspect/status.ts";
 import { watch } from "../inspect/watch.ts";
 import { print } from "./command.ts";
@@ -40,7 +41,10 @@ async function watchUntilStopped(flags: StatusFlags): Promise<number> {
   process.once("SIGINT", () => stop.abort()).once("SIGTERM", () => stop.abort());
   const onTerminal = process.stdout.isTTY && !flags.json;
   const show = (text: string) =>
-    print(onTerminal ? `\x1b[H${text.replaceAll("\n", "\x1b[K\n")}\x1b[K\x1b[J` : text);
+    print(
+      onTerminal ? `\x1b[H${fitted(text, process.stdout).replaceAll("\n", "\x1b[K\n")}\x1b[K\x1b[J` : text,
+    );
+  process.stdout.once("error", () => stop.abort()); // its reader has gone
   // The alternate screen: what was on the terminal is back afterwards.
   if (onTerminal) process.stdout.write("\x1b[?1049h\x1b[?25l");
   const settings = { json: flags.json ?? false, intervalMs: flags.interval * 1000, signal: stop.signal };

@@ -69,7 +69,8 @@ async function runChat(
     throw new EngineError("bad_request", '--json is for one answer: neuron chat MODEL "message" --json');
   const talk = new Conversation(model ?? "", flags.system);
   for (const pair of flags.set ?? []) {
-    const [, name = pair, value] = /^([^=]*)=(.*)$/s.exec(pair) ?? [];
+    const [, name = "", value] = /^([^=]+)=(.+)$/s.exec(pair) ?? [];
+    if (value === undefined) throw new EngineError("bad_request", `--set ${pair}: expected name=value`);
     talk.set(name, value);
   }
   for (const file of flags.image ?? []) talk.pictures.push(await readPicture(file));
@@ -112,10 +113,17 @@ async function answerOnce({ client }: Place, talk: Conversation, message: string
   talk.say(message);
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort(new EngineError("cancelled", "stopped")));
+  const unread = new EngineError("cancelled", "nobody reads the answer");
+  process.stdout.once("error", () => stop.abort(unread));
   const answer = emptyAnswer();
   const to = (stream: NodeJS.WriteStream) => (text: string) => void (json || stream.write(text));
   const show = { content: to(process.stdout), thought: to(process.stderr) };
-  await readAnswer(chat(client, talk.body(), stop.signal), show, answer);
+  try {
+    await readAnswer(chat(client, talk.body(), stop.signal), show, answer);
+  } catch (error) {
+    if (error === unread) return 0; // who went has what they wanted
+    throw error;
+  }
   if (!json) print("");
   else print(JSON.stringify({ model: talk.model, ...answer }, undefined, 2));
   return 0;

@@ -112,6 +112,22 @@ describe("one answer", { timeout: 60_000 }, () => {
     expect(err).toMatch(/^error: [^\n]*org\/none[^\n]*\n$/);
   });
 
+  test("ends when nobody reads its answer any more", async () => {
+    const more = Array.from({ length: 500 }, () => [20, content("and ")] as const).flat();
+    daemon.model.script = [started, ...more, new Promise(() => {})];
+    const before = daemon.model.cut;
+    const line = 'exec 3>&1; { "$0" "$@"; echo "code $?" >&3; } | head -c 3 >/dev/null';
+    const child = spawn("sh", ["-c", line, ...command, "org/fake", "Hi", "-e", daemon.url], {
+      env,
+      cwd: home,
+    });
+    let out = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => (out += String(data)));
+    await new Promise((resolve) => child.once("close", resolve));
+    daemon.model.script = hello;
+    expect([out, daemon.model.cut - before]).toEqual(["code 0\n", 1]);
+  });
+
   test("a name that is none shows before a device is opened", async () => {
     const { code, out, err } = await once(["what is this", "Hi"], "", { FAKE_SLOW: "1" });
     expect([code, out, err]).toEqual([
@@ -124,6 +140,8 @@ describe("one answer", { timeout: 60_000 }, () => {
   test.each([
     ["nothing to say", [], "nothing to say: neuron chat MODEL"],
     ["a wrong setting", ["m", "hi", "--set", "heat=1"], 'there is no setting "heat"'],
+    ["a setting without a value", ["m", "hi", "--set", "seed"], "--set seed: expected name=value"],
+    ["a setting without a value", ["m", "hi", "--set", "seed="], "--set seed=: expected name=value"],
     ["nobody there", ["m", "hi", "-e", "http://127.0.0.1:9"], "(ECONNREFUSED); is it running?"],
     ["an unknown model", ["other", "hi", "-e", "DAEMON"], "other"],
   ])("%s: one line on standard error, exit code 1", async (_, args, words) => {
