@@ -86,6 +86,15 @@ test.each<[string, (folder: string) => void, RegExp]>([
     /inputs\.json: cases: there are none/,
   ],
   [
+    "a case without a prompt",
+    (folder) =>
+      writeFileSync(
+        join(folder, "inputs.json"),
+        '{"cases": [{"name": "a", "input_ids": [], "golden": "g"}]}',
+      ),
+    /inputs\.json: cases\.0\.input_ids: there are none/,
+  ],
+  [
     "no goldens",
     (folder) => rmSync(join(folder, "golden"), { recursive: true }),
     /text_9\.safetensors: does not exist/,
@@ -94,6 +103,29 @@ test.each<[string, (folder: string) => void, RegExp]>([
   expect(await refusal(spoiled(spoil))).toMatchObject({
     code: "bad_checkpoint",
     message: expect.stringMatching(message),
+  });
+});
+
+test("a case that there is not is refused with those that there are", async () => {
+  expect(await refusal(dense, { cases: ["text_9", "other"] })).toMatchObject({
+    code: "bad_request",
+    message: "no case other; there are text_9, text_150",
+  });
+});
+
+test("where the reference gives no bound, nothing passes", async () => {
+  const folder = spoiled((path) => {
+    const meta = JSON.parse(readFileSync(join(path, "meta.json"), "utf8")) as {
+      tolerance: Record<string, number>;
+    };
+    delete meta.tolerance["bf16_engine_logits_rel_rms"];
+    writeFileSync(join(path, "meta.json"), JSON.stringify(meta));
+  });
+  const options = { mode: "bf16", cases: ["text_9"], cuts: ["whole"] } as const;
+  const { value } = await verifyFolder(await testGpu(), folder, options).next();
+  expect(value).toMatchObject({
+    passed: false,
+    cuts: [{ failures: ["meta.json gives no bound for relative rms of logits in bf16"] }],
   });
 });
 

@@ -5,13 +5,13 @@ import { expect, onTestFinished, test } from "vitest";
 import { check } from "./check.ts";
 import { openNeuron, unusedPort } from "../fixtures/gateway.fixture.ts";
 
-async function checked(files: Record<string, string>, { offline = false } = {}): Promise<string[]> {
+async function checked(files: Record<string, string>, { offline = false, env = {} } = {}): Promise<string[]> {
   const cwd = mkdtempSync(join(tmpdir(), "cortex-check-"));
   onTestFinished(() => rmSync(cwd, { recursive: true }));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
   const neuronScript = join(cwd, "neuron.js");
   const lines: string[] = [];
-  for await (const { verdict, what, text } of check({ folder: cwd, env: {}, offline, neuronScript }))
+  for await (const { verdict, what, text } of check({ folder: cwd, env, offline, neuronScript }))
     lines.push(`${verdict} ${what}: ${text.replaceAll(cwd, "HERE")}`);
   return lines;
 }
@@ -30,6 +30,16 @@ test("files, neurons and models that are as they should be", async () => {
     "pass models: 1 listed, 1 alias",
     expect.stringMatching(/^pass neuron a: http:\S+: version \S+ on \S+, Mock 9000; has demo$/),
   ]);
+});
+
+test("a model that is nowhere, where nobody loads it when it is asked for", async () => {
+  const a = await openNeuron("demo");
+  const files = { "cortex.toml": neuron("a", a.url), "models.toml": '[[models]]\nid = "big"\n' };
+  expect((await checked(files)).filter((line) => line.startsWith("note"))).toEqual([]);
+  const manual = { ...files, "cortex.toml": `${files["cortex.toml"]}[loading]\non_demand = false\n` };
+  expect(await checked(manual)).toContain(
+    "note models: big is on no neuron, and loading.on_demand is off: `cortex load big`",
+  );
 });
 
 test("what a neuron cannot answer is told with its name and address", async () => {
@@ -83,6 +93,10 @@ test("the local neuron reads its own file", async () => {
     `console.log(${JSON.stringify(says)}); process.exit(${code});`;
   const files = { "neuron.toml": "", "neuron.js": script(0, "neuron.toml: fine") };
   expect(await checked(files)).toContain("pass local neuron: neuron.toml: fine");
+  expect(await checked(files, { env: {} })).toHaveLength(3);
+  const unsaid = { "neuron.js": files["neuron.js"] };
+  expect(await checked(unsaid)).toHaveLength(2);
+  expect(await checked(unsaid, { env: { NEURON_PORT: "5" } })).toHaveLength(3);
   const bad = { ...files, "neuron.js": script(1, "error: port: Invalid") };
   expect(await checked(bad)).toContain("FAIL local neuron: error: port: Invalid");
 });
