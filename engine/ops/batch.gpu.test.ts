@@ -1,6 +1,6 @@
 // One token of each of several sequences in one run: every row has the bits that it has in a run alone, however many
 // run beside it and in whatever slots, and memory that is nobody's holds NaN and stays as it was.
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { fromPages, normals, padded, pagingOf, toPages } from "../../test-fixtures/attention.ts";
 import { deltaInputs, DeltaLayer } from "../../test-fixtures/delta.ts";
 import { asCard, guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
@@ -9,29 +9,23 @@ import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { readF32 } from "../gpu/readback.ts";
 import type { Place } from "../gpu/step.ts";
-import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { permanent } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/attention.ts";
 import { linear as linearTwin } from "../reference/linear.ts";
 import { attend } from "./attend.ts";
 import { packedWidth } from "./attention.ts";
 import { createDeltaState, deltaRule, deltaWidths } from "./delta.ts";
+import { kept } from "./kept.fixture.ts";
 import { PAGE } from "./kv-cache.ts";
 import { linear, normLinear, normSwiglu } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 let device: Gpu;
-const made: (Tensor | Weight)[] = [];
 beforeAll(async () => {
   device = await testGpu(false); // as cards are
 });
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 /** Tokens of a run and the capacity of its plan. */
 const sizes = [

@@ -1,5 +1,5 @@
 // Weights in GGUF's block formats: what kernels read of planes is what their twin reads, alone and in products.
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { randomBlocks } from "../../test-fixtures/blocks.ts";
 import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
@@ -8,29 +8,14 @@ import { dequantise } from "../formats/blocks/dequantise.ts";
 import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
 import { dequantisePlanes, packPlanes, planeLayout } from "../formats/blocks/planes.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import {
-  free,
-  isBlockFormat,
-  permanent,
-  weightFormats,
-  weightRowBytes,
-  type BlockFormat,
-  type Tensor,
-  type Weight,
-} from "../gpu/tensor.ts";
+import { isBlockFormat, permanent, weightFormats, weightRowBytes, type BlockFormat } from "../gpu/tensor.ts";
 import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
 import { embed } from "./embed.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear, swiglu } from "./linear.ts";
 
 const device = await testGpu();
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 const formats = weightFormats.filter(isBlockFormat);
 const typeOf = (format: BlockFormat) => format.toUpperCase() as BlockType;

@@ -1,5 +1,5 @@
 // Products in bytes against their twin, x rounded as it is rounded there; and that they are these products, not others.
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   asCard,
   largestCodes,
@@ -12,23 +12,17 @@ import {
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
+import { permanent, type WeightFormat } from "../gpu/tensor.ts";
 import { likesTiles } from "../gpu/tiles.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
 import { rmsNorm } from "../reference/norm.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear, normLinear, swiglu } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 const device = await testGpu();
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 // Tiles of 64 are the same file; software adapters take a minute to compile them.
 const card = asCard(withoutSubgroups(device));

@@ -1,14 +1,15 @@
 // Kernels that are held to a width compute, bit for bit, what they compute where it is the only one: on an adapter with one
 // width that is taken for one with several.
-import { afterAll, expect, test as anywhere, vi } from "vitest";
+import { expect, test as anywhere, vi } from "vitest";
 import { asCard, held, noise, pack, watchHeld } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { permanent } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import { matvecWays } from "./cards.ts";
 import { deltaWidths, gatedNorm } from "./delta.ts";
+import { kept } from "./kept.fixture.ts";
 import { normLinear } from "./linear.ts";
 import { experts, routeExperts } from "./moe.ts";
 
@@ -16,13 +17,6 @@ vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for secon
 
 const device = await testGpu();
 const test = anywhere.skipIf(!device.device.features.has("subgroup-size-control"));
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 const given = (gpu: Gpu, shape: number[], seed: number) =>
   kept(

@@ -1,23 +1,17 @@
 // linear and swiglu on every variant against their twins; lm_head against a golden in golden.gpu.test.ts.
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { asCard, guises, noise, pack, poisoned, withoutSubgroups } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, permanent, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
+import { permanent, type WeightFormat } from "../gpu/tensor.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
 import { rmsNorm } from "../reference/norm.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear, normLinear, normSwiglu, swiglu, type LinearOptions } from "./linear.ts";
 
 const device = await testGpu();
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 interface Case {
   T: number;

@@ -1,6 +1,6 @@
 // matmul_matrix with its matrices emulated in workgroup memory (shaders/matrix/emulated.wgsl): all of its indexing, scaling
 // and rounding is run, on adapters that multiply no matrices. Of 8 × 8 lavapipe has its own in Mesa 26.2.
-import { afterAll, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { noise, oneWidth, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { emulating, withMatrices } from "../../test-fixtures/matrices.ts";
@@ -8,21 +8,15 @@ import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { f16ToF32, f32ToF16 } from "../formats/halves.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { weightsWritten } from "../gpu/plan.ts";
-import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { permanent } from "../gpu/tensor.ts";
 import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 const device = await testGpu(false); // as cards are
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 interface Case {
   shape: string;

@@ -1,29 +1,23 @@
 // Mat-vecs in bytes against their twin, x rounded as it is rounded there; on an adapter that keeps weights in tiles, the only
 // one that has them.
 import { availableParallelism } from "node:os";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { largestCodes, noise, pack, poisoned, relative } from "../../test-fixtures/dense.ts";
 import { testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import { free, isBlockFormat, permanent, weightFormats, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { isBlockFormat, permanent, weightFormats, type Weight } from "../gpu/tensor.ts";
 import { likesTiles, texels, tileLayout } from "../gpu/tiles.ts";
 import { Tuning } from "../gpu/tuning.ts";
 import * as reference from "../reference/linear.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear, normLinear } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 const device = await testGpu();
 const inBytes: Gpu = { ...device, tuning: Tuning.only("bytes") };
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 /** y of T tokens, each of a sequence of its own. */
 async function run(gpu: Gpu, W: Weight, x: Float32Array, T: number): Promise<Float32Array> {

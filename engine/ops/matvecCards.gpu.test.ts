@@ -1,5 +1,5 @@
 // A card's mat-vecs in bytes against their twin, x rounded as it is rounded there.
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   asCard,
   largestCodes,
@@ -14,7 +14,6 @@ import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import { blockFormats, type BlockType } from "../formats/blocks/format.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import {
-  free,
   isBlockFormat,
   permanent,
   weightFormats,
@@ -27,18 +26,12 @@ import { createWeight, writeRows } from "../gpu/weight.ts";
 import * as reference from "../reference/linear.ts";
 import { rmsNorm } from "../reference/norm.ts";
 import { quantised } from "./bytes.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear, normLinear } from "./linear.ts";
 
 vi.setConfig({ testTimeout: 240_000 }); // a software adapter compiles for seconds, on a busy machine for minutes
 
 const device = await testGpu(false); // as cards are
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
-
-function kept<T extends Tensor | Weight>(value: T): T {
-  made.push(value);
-  return value;
-}
 
 /** y of T tokens, each of a sequence of its own. */
 async function run(gpu: Gpu, W: Weight, x: Float32Array, T: number): Promise<Float32Array> {

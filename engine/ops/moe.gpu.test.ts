@@ -1,30 +1,21 @@
 // Mixtures of experts against their twin: routing with ties, one token and several, weights in shards and in blocks.
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
-import {
-  free,
-  permanent,
-  weightRowBytes,
-  type Tensor,
-  type Weight,
-  type WeightFormat,
-} from "../gpu/tensor.ts";
+import { permanent, weightRowBytes, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
 import * as twin from "../reference/moe.ts";
+import { kept } from "./kept.fixture.ts";
 import { experts, mixExperts, routeExperts, type Routing } from "./moe.ts";
 
 vi.setConfig({ testTimeout: 300_000 }); // a software adapter compiles for long on a busy machine
 
 const device = await testGpu();
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
 
 function tensor(gpu: Gpu, shape: number[], data: Float32Array | Uint32Array): Tensor {
   const value = permanent(gpu, "test", shape, data);
-  made.push(value);
-  return value;
+  return kept(value);
 }
 
 /** Rows beyond the run's tokens must not matter. */
@@ -80,7 +71,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
     const limit = (width: number) => shardRows * weightRowBytes(format, width);
     const Wup = weightOf(gpu, [E * 2 * I, K], format, up.bytes, limit(K));
     const Wdown = weightOf(gpu, [E * N, I], format, down.bytes, limit(I));
-    made.push(Wup, Wdown);
+    for (const weight of [Wup, Wdown]) kept(weight);
     const capacity = T === 1 ? 1 : T + 2;
     const [logits, x] = [noise(T * E, 1), noise(T * K, 2)];
     const settings = { experts: E, used, normalised: true };

@@ -1,31 +1,29 @@
 // Row-wise ops (embed, rmsNorm, lastRow) against their twins on every variant.
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import { Recording } from "../gpu/recording.ts";
-import { free, permanent, type Tensor, type Weight } from "../gpu/tensor.ts";
+import { permanent, type Tensor } from "../gpu/tensor.ts";
 import * as embedTwin from "../reference/embed.ts";
 import * as normTwin from "../reference/norm.ts";
 import { asDrawn, embed } from "./embed.ts";
+import { kept } from "./kept.fixture.ts";
 import { rmsNorm } from "./norm.ts";
 import { lastRow } from "./rows.ts";
 
 const device = await testGpu();
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
 
 function tensor(gpu: Gpu, shape: number[], data: Float32Array | Uint32Array): Tensor {
   const value = permanent(gpu, "test", shape, data);
-  made.push(value);
-  return value;
+  return kept(value);
 }
 
 async function embedded(gpu: Gpu, ids: number[], N: number, C: number, format: "f32" | "f16" | "bf16") {
   const { bytes, values } = pack(format, noise(N * C, C), C);
   const table = weightOf(gpu, [N, C], format, bytes, C * (format === "f32" ? 4 : 2) * 16); // 16 rows
-  made.push(table);
+  kept(table);
   const capacity = ids.length + 2;
   const given = tensor(gpu, [capacity], Uint32Array.from([...ids, 3, 3]));
   const [y] = await runOps(gpu, { capacity, tokens: ids.length }, (pass) => [embed(pass, given, table)]);
@@ -48,7 +46,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
     const [N, C] = [53, 24];
     const { bytes, values } = pack("f32", noise(N * C, C), C);
     const table = weightOf(gpu, [N, C], "f32", bytes);
-    made.push(table);
+    kept(table);
     const ids = tensor(gpu, [3], Uint32Array.of(asDrawn, 7, asDrawn));
     const counts = tensor(
       gpu,
@@ -67,7 +65,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
     const [N, C] = [53, 24];
     const { bytes } = pack("f32", noise(N * C, C), C);
     const table = weightOf(gpu, [N, C], "f32", bytes, bytes.byteLength / 3); // shards: each is a dispatch
-    made.push(table);
+    kept(table);
     const drawn = tensor(gpu, [4, 5], new Uint32Array(20));
     const first = 2 ** 32 - 1;
     const run = async (capacity: number, rows: number | undefined, each: { slot: number; row: number }[]) => {

@@ -1,13 +1,14 @@
 // The tower's kernels against their twins: sizes that no tile divides, NaN behind the run's patches.
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { guises, noise, pack, poisoned } from "../../test-fixtures/dense.ts";
 import { expectClose, testGpu } from "../../test-fixtures/gpu.ts";
 import { runOps, weightOf } from "../../test-fixtures/run.ts";
 import type { Gpu } from "../gpu/adapter.ts";
 import type { Pass } from "../gpu/pass.ts";
-import { free, permanent, type Tensor, type Weight, type WeightFormat } from "../gpu/tensor.ts";
+import { permanent, type Tensor, type WeightFormat } from "../gpu/tensor.ts";
 import * as linearTwin from "../reference/linear.ts";
 import * as reference from "../reference/vision.ts";
+import { kept } from "./kept.fixture.ts";
 import { linear } from "./linear.ts";
 import {
   addPositions,
@@ -19,13 +20,10 @@ import {
 } from "./vision.ts";
 
 const device = await testGpu();
-const made: (Tensor | Weight)[] = [];
-afterAll(() => free(...made));
 
 function given(shape: readonly number[], data: Float32Array | Uint32Array, gpu = device): Tensor {
   const tensor = permanent(gpu, "given", shape, data);
-  made.push(tensor);
-  return tensor;
+  return kept(tensor);
 }
 
 /** u32 rows, the spare ones far out of range. */
@@ -72,7 +70,7 @@ describe.each(guises(device))("%s", (_, gpu) => {
       const [K, N] = [40, 37];
       const W = pack(format, noise(K * N, 1), K);
       const weight = weightOf(gpu, [N, K], format, W.bytes);
-      made.push(weight);
+      kept(weight);
       const bias = noise(N, 2);
       for (const T of [1, 11]) {
         const x = noise(T * K, 3);
@@ -96,7 +94,7 @@ test("GELU from end to end of f32", async () => {
   const bias = new Float32Array([...inputs, ...far]);
   const N = bias.length;
   const zero = weightOf(device, [N, 8], "f32", new Uint8Array(N * 8 * 4));
-  made.push(zero);
+  kept(zero);
   for (const [activation, twin] of [
     ["gelu_tanh", reference.geluTanh],
     ["gelu_erf", reference.geluErf],
