@@ -40,10 +40,11 @@ async function watchUntilStopped(flags: StatusFlags): Promise<number> {
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort()).once("SIGTERM", () => stop.abort());
   const onTerminal = process.stdout.isTTY && !flags.json;
-  const show = (text: string) =>
-    print(
-      onTerminal ? `\x1b[H${fitted(text, process.stdout).replaceAll("\n", "\x1b[K\n")}\x1b[K\x1b[J` : text,
-    );
+  const show = (text: string) => {
+    // Tables are cut where the terminal ends; one line, why there are none, may wrap.
+    const shown = text.includes("\n") ? fitted(text, process.stdout) : text;
+    print(onTerminal ? `\x1b[H${shown.replaceAll("\n", "\x1b[K\n")}\x1b[K\x1b[J` : text);
+  };
   process.stdout.once("error", () => stop.abort()); // its reader has gone
   // The alternate screen: what was on the terminal is back afterwards.
   if (onTerminal) process.stdout.write("\x1b[?1049h\x1b[?25l");
