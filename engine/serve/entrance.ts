@@ -7,7 +7,7 @@ import { free, permanent, type Tensor } from "../gpu/tensor.ts";
 import { mropePositions, type ImageSpan } from "../models/mrope.ts";
 import type { Inputs } from "../models/network.ts";
 import { asDrawn } from "../ops/embed.ts";
-import { Held } from "./held.ts";
+import { Mirror } from "./mirror.ts";
 
 /** The buffers that a forward pass for up to `capacity` tokens reads. */
 export interface Entrance {
@@ -23,7 +23,7 @@ export interface Entrance {
 /** How far, and what the last run left in the buffers. */
 interface Moving {
   readonly rows: number;
-  readonly held: Held;
+  readonly mirror: Mirror;
 }
 
 /** A picture among the tokens: `embedding`, [rows · columns, H], takes their place. */
@@ -90,7 +90,7 @@ export function createEntrance(
           },
         }),
   };
-  const moving = rows === undefined ? undefined : { rows, held: new Held(capacity) };
+  const moving = rows === undefined ? undefined : { rows, mirror: new Mirror(capacity) };
   return { capacity, batch, step: createStep(gpu, batch), inputs, moving };
 }
 
@@ -124,7 +124,7 @@ export function writeInputs(
  */
 export function writeBatch(gpu: Gpu, entrance: Entrance, tokens: readonly BatchToken[]): void {
   const { capacity, inputs, moving } = entrance;
-  const found = moving?.held.precedes(tokens) ?? false;
+  const found = moving?.mirror.precedes(tokens) ?? false;
   forgetRun(entrance);
   if (found) return;
   const { queue } = gpu.device;
@@ -141,12 +141,12 @@ export function writeBatch(gpu: Gpu, entrance: Entrance, tokens: readonly BatchT
 
 /** Says that what was written last has been run, once. */
 export function noteRun({ moving }: Entrance, tokens: readonly BatchToken[]): void {
-  moving?.held.note(tokens);
+  moving?.mirror.note(tokens);
 }
 
 /** Says that nobody knows what the last run left. */
 export function forgetRun({ moving }: Entrance): void {
-  moving?.held.forget();
+  moving?.mirror.forget();
 }
 
 /** Writes whose the tokens of a batch are. */

@@ -1,13 +1,13 @@
-// What the small buffers of a plan for decoding hold on the device. Its embedding moves each token on by a row and a
-// position (ops/embed.ts), so a run of the same sequences, each one token further, finds all of it there: the host writes
-// nothing, and makes nothing to write.
+// What the small buffers of a plan for decoding hold on the device, as the host knows it. The plan's embedding moves each
+// token on by a row and a position (ops/embed.ts), so a run of the same sequences, each one token further, finds all of
+// it there: the host writes nothing, and makes nothing to write.
 import { asDrawn } from "../ops/embed.ts";
 import type { BatchToken } from "./entrance.ts";
 
 /** Words that are noted of a token: id, row, slot, position. */
 const words = 4;
 
-export class Held {
+export class Mirror {
   /** Tokens of the run that was noted; 0: nobody knows what is there. */
   #count = 0;
   readonly #tokens: Uint32Array;

@@ -9,7 +9,7 @@ import { parseConfig } from "../models/config.ts";
 import { Loader } from "../models/loader.ts";
 import { architectures } from "../models/registry.ts";
 import { packageRoot } from "../root.ts";
-import { Held } from "./held.ts";
+import { Mirror } from "./mirror.ts";
 import { Sequence } from "./oneSequence.ts";
 import { greedy } from "./ask.fixture.ts";
 import { Runner } from "./runner.ts";
@@ -88,7 +88,7 @@ async function drawn(): Promise<{ draws: unknown[]; writes: number[] }> {
 
 test("the host writes where a turn's sequences are not those of the one before, and never else", async () => {
   const own = await drawn();
-  const said = vi.spyOn(Held.prototype, "precedes").mockReturnValue(false);
+  const said = vi.spyOn(Mirror.prototype, "precedes").mockReturnValue(false);
   const told = await drawn();
   said.mockRestore();
   expect(told.writes.every((count) => count === 5)).toBe(true);
@@ -98,7 +98,7 @@ test("the host writes where a turn's sequences are not those of the one before, 
 
 test("a host that keeps still where it should not is found out", async () => {
   const told = await drawn();
-  const still = vi.spyOn(Held.prototype, "precedes").mockReturnValue(true);
+  const still = vi.spyOn(Mirror.prototype, "precedes").mockReturnValue(true);
   const wrong = await drawn();
   still.mockRestore();
   expect(wrong.draws).not.toEqual(told.draws);
