@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCheckpoint } from "../engine/formats/checkpoint.ts";
+import { exportGguf } from "../engine/formats/gguf/export.ts";
 import { f32ToBf16 } from "../engine/formats/halves.ts";
 import { writeSafetensors, type TensorSpec } from "../engine/formats/write.ts";
 import type { Gpu } from "../engine/gpu/adapter.ts";
@@ -72,10 +73,10 @@ export async function* everyWay(
 ): AsyncGenerator<WayReport> {
   const folder = await mkdtemp(join(tmpdir(), "ways-"));
   try {
-    await writeModel(folder, config);
-    await writeReference(gpu, folder, quant);
+    const weights = await writeModel(folder, config, quant);
+    await writeReference(gpu, folder, weights);
     for (const { tokens, cuts } of prompts) {
-      const options = { mode: "f32", cases: [String(tokens)], cuts, ...(quant && { quant }) } as const;
+      const options = { mode: "f32", cases: [String(tokens)], cuts, weights } as const;
       for await (const { ways, reports } of verifyEveryWay(gpu, folder, options))
         for await (const report of reports)
           for (const { cut, logits, failures } of report.cuts)
@@ -86,7 +87,12 @@ export async function* everyWay(
   }
 }
 
-async function writeModel(folder: string, config: Readonly<Record<string, unknown>>): Promise<void> {
+/** Where its weights are: they are quantised once, and read for each way. Errors: as openCheckpoint. */
+async function writeModel(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+  quant: string | undefined,
+): Promise<string> {
   await writeFile(join(folder, "config.json"), JSON.stringify(config));
   const plainNorms = config["model_type"] === "qwen3";
   const tensors = tensorsOf(config).map((tensor) => ({
@@ -94,6 +100,16 @@ async function writeModel(folder: string, config: Readonly<Record<string, unknow
     data: () => valuesOf(tensor, plainNorms),
   }));
   await writeSafetensors(join(folder, "model.safetensors"), tensors);
+  if (quant === undefined) return folder;
+  const checkpoint = await openCheckpoint(folder, quant);
+  const path = join(folder, `${quant}.gguf`);
+  try {
+    await exportGguf(checkpoint, path, checkpoint.quant && { dtype: checkpoint.quant });
+  } finally {
+    await checkpoint.close();
+  }
+  await rm(join(folder, "model.safetensors"));
+  return path;
 }
 
 /** As trained weights have them: sums stay near 1, norms near what multiplies by 1, some channels stand out. Row by row. */
@@ -116,8 +132,8 @@ function* valuesOf({ name, dtype, shape }: TensorSpec, plainNorms: boolean): Gen
 }
 
 /** What judges, in the layout of a reference: the prompts' logits as this device computes them in one order. */
-async function writeReference(gpu: Gpu, folder: string, quant: string | undefined): Promise<void> {
-  const checkpoint = await openCheckpoint(folder, quant);
+async function writeReference(gpu: Gpu, folder: string, weights: string): Promise<void> {
+  const checkpoint = await openCheckpoint(weights);
   const config = parseConfig(checkpoint.config, checkpoint.configFile);
   const strict = { ...gpu, tuning: new Tuning({ strict: true }) };
   const capacity = Math.max(...prompts.map(({ tokens }) => tokens));
